@@ -1,0 +1,1 @@
+"""Metrics over arrays of forecasts and truths, and their aggregation over runs."""

@@ -1,0 +1,1 @@
+"""MIMIC-III: tables, columns, the concept dictionary, extraction, and the simulator."""

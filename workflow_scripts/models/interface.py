@@ -1,0 +1,62 @@
+"""The one interface that every model family has: one loop trains and forecasts them all."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Series:
+    """A batch of equally spaced series.
+
+    values: float32 [batch, time], NaN where nothing was observed.
+    start:  int64 [batch], seconds since the epoch at values[:, 0] (only calendar features use it).
+    step:   seconds between two values.
+    """
+
+    values: Tensor
+    start: Tensor
+    step: int
+
+    def to(self, device: torch.device) -> "Series":
+        """The same series on another device."""
+        return Series(self.values.to(device), self.start.to(device), self.step)
+
+
+class ForecastModel(ABC):
+    """A pre-trained forecaster. `module` is what an arm adapts; it may be replaced by a wrapped one."""
+
+    module: nn.Module
+    attention_targets: str
+    """Regular expression (full match on module names) of the attention projections that LoRA adapts."""
+
+    @abstractmethod
+    def loss(self, context: Series, target: Tensor) -> Tensor:
+        """The family's own training loss, a scalar.
+
+        target: float32 [batch, horizon], NaN where nothing was observed; such points carry no loss.
+        """
+
+    @abstractmethod
+    def sample(self, context: Series, uniforms: Tensor) -> Tensor:
+        """Draw sample paths, float32 [batch, samples, horizon], on the scale of the context.
+
+        uniforms: float64 [batch, samples, horizon] in (0, 1), the only source of randomness, so that a
+        window's forecast depends on neither its batch nor the device. Horizon and samples are its shape.
+        """
+
+    @classmethod
+    @abstractmethod
+    def load(cls, folder: Path) -> Self:
+        """Load base weights (safetensors and configuration) from a local folder, in evaluation mode.
+
+        Raises UserError where the folder does not hold this family's weights.
+        """
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write base weights and configuration so that `load`, and the upstream library, read them."""

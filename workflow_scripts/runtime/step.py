@@ -1,0 +1,29 @@
+"""What every step module shares: its settings file and its way to end."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.files import read_json
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Return the parameter groups of a step's settings file, as the workflow wrote it.
+
+    The file holds {"code": hash of the code that the step depends on, "parameters": {group: {...}}}.
+    """
+    return read_json(path)["parameters"]
+
+
+def run_step(main: Callable[[], None]) -> None:
+    """Run a step's main function; a UserError ends it with its message alone and exit code 1."""
+    # Files with rows of patients are for their owner only.
+    os.umask(0o077)
+    try:
+        main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None

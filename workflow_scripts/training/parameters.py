@@ -1,0 +1,38 @@
+"""Settings of the one training loop and the one forecasting loop."""
+
+from pydantic import Field, field_validator
+
+from workflow_scripts.runtime.parameters import Parameters
+
+
+class TrainingParameters(Parameters):
+    """The same budget for every arm of every model."""
+
+    steps: int = Field(200, ge=1, description="most optimiser steps")
+    batch_size: int = Field(32, ge=1, description="windows in one step")
+    learning_rate: float = Field(1e-3, gt=0, description="peak learning rate of AdamW, the same for every arm")
+    weight_decay: float = Field(0.0, ge=0, description="weight decay of AdamW")
+    warmup_fraction: float = Field(0.1, ge=0, le=1, description="share of the steps with a rising rate")
+    gradient_clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    evaluate_every: int = Field(20, ge=1, description="steps between evaluations of the validation loss")
+    patience: int = Field(5, ge=1, description="evaluations without improvement before training stops")
+
+
+class ForecastParameters(Parameters):
+    """How a forecast is drawn and summarised."""
+
+    samples: int = Field(20, ge=2, description="sample paths for each window")
+    quantiles: list[float] = Field(
+        [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
+        description="levels kept of the samples; 0.1, 0.5 and 0.9 must be among them (median, 80 % interval)",
+    )
+    batch_size: int = Field(64, ge=1, description="windows in one batch; changes speed, never results")
+
+    @field_validator("quantiles")
+    @classmethod
+    def _sorted_levels(cls, levels: list[float]) -> list[float]:
+        if sorted(set(levels)) != levels or not all(0 < level < 1 for level in levels):
+            raise ValueError("must be rising and between 0 and 1")
+        if not {0.1, 0.5, 0.9} <= set(levels):
+            raise ValueError("must contain 0.1, 0.5 and 0.9")
+        return levels

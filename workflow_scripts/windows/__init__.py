@@ -1,0 +1,1 @@
+"""From one long table of (stay, time, value) to context and horizon windows, split by patient."""

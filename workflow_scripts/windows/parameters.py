@@ -1,0 +1,47 @@
+"""Settings of the grid, the windows and the split."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from workflow_scripts.runtime.parameters import Parameters
+
+
+class WindowParameters(Parameters):
+    """From irregular values to (context, horizon) windows, split into train, validation and test."""
+
+    interval_minutes: int = Field(60, ge=1, le=24 * 60, description="grid step, minutes")
+    context: int = Field(24, ge=2, description="context length, grid steps")
+    horizon: int = Field(12, ge=1, description="forecast horizon, grid steps")
+    train_stride: int = Field(
+        12, ge=1, description="steps between starts of training windows; validation and test never overlap"
+    )
+    minimum_context_observed: int = Field(12, ge=1, description="grid steps of a context with a charted value")
+    minimum_horizon_observed: int = Field(6, ge=1, description="grid steps of a horizon with a charted value")
+    fill: Literal["forward", "forward_backward", "none"] = Field(
+        "forward",
+        description="how gaps within the context are filled (the paper: forward_backward); "
+        "the horizon is never filled and never used",
+    )
+    smoothing: Literal["none", "rolling_mean_3"] = Field(
+        "none", description="low-pass filter before windowing (the authors' code has one; makes the task easier)"
+    )
+    split: Literal["by_patient", "by_window_leaky"] = Field(
+        "by_patient", description="by_window_leaky is the paper's: one stay can be in train and in test"
+    )
+    validation_fraction: float = Field(0.15, gt=0, lt=1, description="share of patients (or windows)")
+    test_fraction: float = Field(0.15, gt=0, lt=1, description="share of patients (or windows)")
+    split_seed: int = Field(42, ge=0, description="seed of the split")
+
+    @model_validator(mode="after")
+    def _possible(self) -> "WindowParameters":
+        problems = []
+        if self.minimum_context_observed > self.context:
+            problems.append(f"minimum_context_observed must not exceed context ({self.context})")
+        if self.minimum_horizon_observed > self.horizon:
+            problems.append(f"minimum_horizon_observed must not exceed horizon ({self.horizon})")
+        if self.validation_fraction + self.test_fraction >= 1:
+            problems.append("validation_fraction + test_fraction must leave something to train on (< 1)")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
