@@ -1,0 +1,62 @@
+"""Windows as the training and forecasting loops see them: arrays, without patients or units."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from workflow_scripts.models.interface import Series
+
+
+@dataclass(frozen=True)
+class WindowArrays:
+    """Windows on the scale that the models see.
+
+    context: float32 [windows, context], NaN where nothing was observed.
+    target:  float32 [windows, horizon], NaN where nothing was observed.
+    start:   int64 [windows], seconds since the epoch at the first context point.
+    step:    seconds between two points.
+    """
+
+    context: NDArray[np.float32]
+    target: NDArray[np.float32]
+    start: NDArray[np.int64]
+    step: int
+
+    def __len__(self) -> int:
+        return len(self.context)
+
+    def on(self, device: "torch.device") -> "WindowTensors":
+        """All windows as tensors on a device: they are small, so nothing is copied step by step."""
+        import torch
+
+        return WindowTensors(
+            torch.from_numpy(self.context).to(device),
+            torch.from_numpy(self.target).to(device),
+            torch.from_numpy(self.start).to(device),
+            self.step,
+        )
+
+
+@dataclass(frozen=True)
+class WindowTensors:
+    """`WindowArrays` as tensors on one device."""
+
+    context: "Tensor"
+    target: "Tensor"
+    start: "Tensor"
+    step: int
+
+    def __len__(self) -> int:
+        return len(self.context)
+
+    def batch(self, rows: "Tensor | slice") -> "tuple[Series, Tensor]":
+        """The context series and the targets of some windows."""
+        from workflow_scripts.models.interface import Series
+
+        return Series(self.context[rows], self.start[rows], self.step), self.target[rows]
