@@ -1,0 +1,164 @@
+"""Reads the windows table into arrays; imports nothing heavier than numpy and pyarrow."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from workflow_scripts.runtime.errors import UserError
+
+METADATA_KEY = b"vitalora"
+WINDOW_SCHEMA = pa.schema(
+    [
+        ("window_id", pa.int64()),
+        ("subject_id", pa.int64()),
+        ("icustay_id", pa.int64()),
+        ("start", pa.timestamp("us")),
+        ("split", pa.string()),
+        ("context", pa.list_(pa.float32())),
+        ("target", pa.list_(pa.float32())),
+    ]
+)
+REMEDY = "make the file anew with the window step (make_windows)"
+
+
+@dataclass(frozen=True)
+class WindowMetadata:
+    """What holds for every window of a file.
+
+    `unit`, `scale_low` and `scale_high` are the vital sign's natural unit and the two values that become 0
+    and 1 on the scaled series; `context` and `horizon` are lengths in grid steps of `interval_minutes`.
+    """
+
+    vital: str
+    unit: str
+    scale_low: float
+    scale_high: float
+    interval_minutes: int
+    context: int
+    horizon: int
+    split_kind: str
+
+    def to_json(self) -> bytes:
+        """Return the metadata as the schema's JSON value."""
+        return json.dumps(asdict(self), sort_keys=True).encode()
+
+
+@dataclass(frozen=True)
+class Windows:
+    """N windows in the order of `window_id`; values in natural units, NaN where nothing was observed.
+
+    context: float32 [N, metadata.context]; target: float32 [N, metadata.horizon]; start: int64 [N], seconds
+    since 1970 of the context's first step (in the data's own calendar); split: str [N], one of train,
+    validation and test; window_id, subject_id, icustay_id: int64 [N].
+    """
+
+    context: np.ndarray
+    target: np.ndarray
+    start: np.ndarray
+    split: np.ndarray
+    window_id: np.ndarray
+    subject_id: np.ndarray
+    icustay_id: np.ndarray
+    metadata: WindowMetadata
+
+    def __len__(self) -> int:
+        return len(self.window_id)
+
+    def select(self, split: str) -> "Windows":
+        """Return the windows of one split (train, validation or test), in order; it may be none."""
+        chosen = self.split == split
+        return replace(
+            self,
+            context=self.context[chosen],
+            target=self.target[chosen],
+            start=self.start[chosen],
+            split=self.split[chosen],
+            window_id=self.window_id[chosen],
+            subject_id=self.subject_id[chosen],
+            icustay_id=self.icustay_id[chosen],
+        )
+
+    def scaled(self) -> "Windows":
+        """Return the same windows with (value - scale_low) / (scale_high - scale_low); NaN stays NaN."""
+        low = np.float32(self.metadata.scale_low)
+        span = np.float32(self.metadata.scale_high - self.metadata.scale_low)
+        return replace(self, context=(self.context - low) / span, target=(self.target - low) / span)
+
+
+def read_windows(path: Path) -> Windows:
+    """Return all windows of a file that `make_windows` wrote.
+
+    Raises UserError where the file is no readable Parquet, lacks a column or the metadata, or where the
+    lengths of context or target differ from the metadata.
+    """
+    table = _read_table(path)
+    metadata = _read_metadata(path, table.schema)
+    return Windows(
+        context=_matrix(path, table, "context", metadata.context),
+        target=_matrix(path, table, "target", metadata.horizon),
+        start=table["start"].cast(pa.timestamp("s"), safe=False).cast(pa.int64()).to_numpy(),
+        split=table["split"].to_numpy(zero_copy_only=False).astype(str),
+        window_id=table["window_id"].to_numpy(),
+        subject_id=table["subject_id"].to_numpy(),
+        icustay_id=table["icustay_id"].to_numpy(),
+        metadata=metadata,
+    )
+
+
+def _read_table(path: Path) -> pa.Table:
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UserError(
+            str(path), type(error).__name__, "a readable Parquet file of windows", REMEDY
+        ) from None
+    wrong = [
+        field.name
+        for field in WINDOW_SCHEMA
+        if field.name not in table.column_names
+        or _plain(table.schema.field(field.name).type) != _plain(field.type)
+        or table[field.name].null_count
+    ]
+    if wrong:
+        raise UserError(
+            str(path),
+            f"missing, ill-typed or incomplete columns: {', '.join(wrong)}",
+            f"the columns {', '.join(WINDOW_SCHEMA.names)} with the types of the architecture document",
+            REMEDY,
+        )
+    return table.sort_by("window_id")
+
+
+def _plain(kind: pa.DataType) -> str:
+    """Return the type without the name that a writer gave to a list's items."""
+    return f"list<{kind.value_type}>" if pa.types.is_list(kind) else str(kind)
+
+
+def _read_metadata(path: Path, schema: pa.Schema) -> WindowMetadata:
+    stored = (schema.metadata or {}).get(METADATA_KEY)
+    expected = (
+        f"the schema metadata '{METADATA_KEY.decode()}' with {', '.join(WindowMetadata.__annotations__)}"
+    )
+    if stored is None:
+        raise UserError(str(path), "no metadata", expected, REMEDY)
+    try:
+        values: dict[str, Any] = json.loads(stored)
+        return WindowMetadata(**values)
+    except (ValueError, TypeError):
+        raise UserError(str(path), "metadata of another form", expected, REMEDY) from None
+
+
+def _matrix(path: Path, table: pa.Table, column: str, length: int) -> np.ndarray:
+    """Return a list column as float32 [N, length]."""
+    lists = table[column].combine_chunks()
+    lengths = np.asarray(lists.value_lengths())
+    if (lengths != length).any():
+        found = f"{column} with {lengths.min()} to {lengths.max()} steps"
+        raise UserError(str(path), found, f"{length} steps in every window, as the metadata says", REMEDY)
+    values = lists.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+    return values.reshape(len(table), length)
