@@ -1,0 +1,78 @@
+"""The concept dictionary against D_ITEMS of the real demo, physics, and the paper's scales."""
+
+import csv
+import gzip
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from workflow_scripts.mimic.concepts import CONVERSIONS, DERIVED_PRESSURE, load_concepts, vital_names
+
+ITEMS = [item for concept in load_concepts().values() for item in concept.items]
+
+
+@pytest.mark.demo
+def test_labels_and_source_systems_are_those_of_the_real_d_items() -> None:
+    if "MIMIC_DEMO_DIR" not in os.environ:
+        pytest.skip("MIMIC_DEMO_DIR does not name the open MIMIC-III demo")
+    path = Path(os.environ["MIMIC_DEMO_DIR"]) / "D_ITEMS.csv.gz"
+    with gzip.open(path, "rt", encoding="utf-8", errors="replace") as stream:
+        rows = {int(row["itemid"]): row for row in csv.DictReader(stream)}
+    for item in ITEMS:
+        row = rows[item.itemid]
+        assert (item.label, item.system, "chartevents") == (row["label"], row["dbsource"], row["linksto"])
+
+
+def test_no_item_belongs_to_two_concepts() -> None:
+    assert len({item.itemid for item in ITEMS}) == len(ITEMS)
+
+
+def test_every_charted_vital_has_items_of_both_systems() -> None:
+    for concept in load_concepts().values():
+        expected = set() if concept.name == DERIVED_PRESSURE else {"carevue", "metavision"}
+        assert {item.system for item in concept.items} == expected
+
+
+def test_each_device_and_system_charts_a_whole_pressure_triple() -> None:
+    pressures = ["systolic_blood_pressure", "diastolic_blood_pressure", "mean_blood_pressure"]
+    devices = [{(i.system, i.device) for i in load_concepts()[name].items} for name in pressures]
+    assert devices[0] == devices[1] == devices[2]
+    assert all(device is not None for _, device in devices[0])
+
+
+@pytest.mark.parametrize(("fahrenheit", "celsius"), [(32, 0), (98.6, 37), (212, 100)])
+def test_fahrenheit_converts_by_its_fixed_points(fahrenheit: float, celsius: float) -> None:
+    factor, offset = CONVERSIONS["fahrenheit_to_celsius"]
+    assert fahrenheit * factor + offset == pytest.approx(celsius)
+
+
+def test_scales_of_the_paper_are_kept() -> None:
+    # The ranges of the authors' public preprocessing: mean pressure 0-190, heart rate 0-300, rate 0-100.
+    concepts = load_concepts()
+    for name, high in [("mean_blood_pressure", 190), ("heart_rate", 300), ("respiratory_rate", 100)]:
+        assert (concepts[name].scale_low, concepts[name].scale_high) == (0, high)
+    assert all(concept.scale_low == 0 for concept in concepts.values())
+
+
+def test_the_upper_end_of_a_range_belongs_to_it_only_where_said() -> None:
+    concepts = load_concepts()
+    assert concepts["spo2"].plausible.holds(100)
+    assert not concepts["heart_rate"].plausible.holds(300)
+    assert not concepts["heart_rate"].plausible.holds(0)
+
+
+def test_loading_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from workflow_scripts.mimic.concepts import vital_names; vital_names();"
+        "print([name for name in ('torch', 'pandas', 'numpy', 'pyarrow') if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_the_names_are_in_the_dictionarys_order() -> None:
+    assert vital_names()[0] == "heart_rate"
+    assert DERIVED_PRESSURE in vital_names()

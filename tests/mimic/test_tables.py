@@ -1,0 +1,63 @@
+"""Tables: the schema against the headers of the real demo, and the errors a wrong folder gives."""
+
+import csv
+import gzip
+import os
+from pathlib import Path
+
+import pytest
+
+from workflow_scripts.mimic.tables import TABLES, find_table, match_columns, require_tables
+from workflow_scripts.runtime.errors import UserError
+
+
+@pytest.fixture
+def demo() -> Path:
+    if "MIMIC_DEMO_DIR" not in os.environ:
+        pytest.skip("MIMIC_DEMO_DIR does not name the open MIMIC-III demo")
+    return Path(os.environ["MIMIC_DEMO_DIR"])
+
+
+@pytest.mark.demo
+@pytest.mark.parametrize("table", TABLES)
+def test_columns_and_their_order_are_those_of_the_real_demo(demo: Path, table: str) -> None:
+    with gzip.open(require_tables(demo, [table])[table], "rt", encoding="utf-8") as stream:
+        assert [name.lower() for name in next(csv.reader(stream))] == list(TABLES[table])
+
+
+@pytest.mark.parametrize("name", ["PATIENTS.csv", "patients.CSV.gz", "Patients.csv"])
+def test_a_table_is_found_in_any_letter_case_plain_or_gzipped(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    assert find_table(tmp_path, "patients") == tmp_path / name
+
+
+def test_a_table_is_not_mistaken_for_one_whose_name_ends_alike(tmp_path: Path) -> None:
+    (tmp_path / "D_ITEMS.csv").touch()
+    assert find_table(tmp_path, "items") is None
+
+
+def test_all_missing_tables_are_reported_at_once(tmp_path: Path) -> None:
+    (tmp_path / "PATIENTS.csv").touch()
+    with pytest.raises(UserError) as raised:
+        require_tables(tmp_path, ["patients", "admissions", "icustays"])
+    assert "no file for ADMISSIONS, ICUSTAYS (tables there: PATIENTS.csv)" in raised.value.found
+    assert str(tmp_path) in raised.value.where
+
+
+def test_a_folder_that_does_not_exist_is_said_to_be_missing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such folder"):
+        require_tables(tmp_path / "absent", ["patients"])
+
+
+def test_columns_match_in_upper_and_lower_case() -> None:
+    header = ["ROW_ID", "SUBJECT_ID", "gender"]
+    assert match_columns(Path("P.csv"), "patients", header, ["subject_id", "gender"]) == {
+        "subject_id": "SUBJECT_ID",
+        "gender": "gender",
+    }
+
+
+def test_all_missing_columns_are_reported_at_once() -> None:
+    with pytest.raises(UserError, match="no column gender, dob") as raised:
+        match_columns(Path("P.csv"), "patients", ["ROW_ID", "SUBJECT_ID"], ["subject_id", "gender", "dob"])
+    assert "P.csv" in raised.value.where

@@ -1,0 +1,94 @@
+"""The concept dictionary of concepts.yaml as typed values. Imports nothing heavy."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+DERIVED_PRESSURE = "mean_blood_pressure_derived"
+
+CONVERSIONS = {"none": (1.0, 0.0), "fahrenheit_to_celsius": (5 / 9, -160 / 9)}
+"""Conversion -> (factor, offset): value in the concept's unit = charted value * factor + offset."""
+
+
+@dataclass(frozen=True)
+class PlausibleRange:
+    """An open interval of values a living patient can have; the upper end may belong to it."""
+
+    low: float
+    high: float
+    high_included: bool = False
+
+    def holds(self, value: float) -> bool:
+        """Whether the value is plausible."""
+        return self.low < value < self.high or (self.high_included and value == self.high)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One ITEMID of CHARTEVENTS; `plausible` is in the charted unit, before the conversion."""
+
+    itemid: int
+    label: str
+    system: str
+    device: str | None
+    conversion: str
+    plausible: PlausibleRange
+
+
+@dataclass(frozen=True)
+class Concept:
+    """One vital sign. `unit`, `plausible` and the scale hold after conversion."""
+
+    name: str
+    label: str
+    unit: str
+    plausible: PlausibleRange
+    scale_low: float
+    scale_high: float
+    scale_source: str
+    items: tuple[Item, ...]
+
+
+def _item(itemid: int, entry: dict[str, Any], concept_range: dict[str, Any]) -> Item:
+    return Item(
+        itemid=itemid,
+        label=entry["label"],
+        system=entry["system"],
+        device=entry.get("device"),
+        conversion=entry.get("conversion", "none"),
+        plausible=PlausibleRange(**entry.get("plausible", concept_range)),
+    )
+
+
+def _concept(name: str, entry: dict[str, Any]) -> Concept:
+    low, high = entry["scale"]
+    return Concept(
+        name=name,
+        label=entry["label"],
+        unit=entry["unit"],
+        plausible=PlausibleRange(**entry["plausible"]),
+        scale_low=low,
+        scale_high=high,
+        scale_source=entry["scale_source"],
+        items=tuple(_item(itemid, item, entry["plausible"]) for itemid, item in entry["items"].items()),
+    )
+
+
+@cache
+def _read() -> dict[str, Concept]:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    text = Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")
+    return {name: _concept(name, entry) for name, entry in yaml.load(text, Loader=loader).items()}
+
+
+def load_concepts() -> dict[str, Concept]:
+    """Return every vital sign by name, in the dictionary's order."""
+    return dict(_read())
+
+
+def vital_names() -> list[str]:
+    """Return the names of all vital signs, in the dictionary's order."""
+    return list(_read())

@@ -1,0 +1,127 @@
+"""The MIMIC-III v1.4 schema as data, and the way from a folder to its table files."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from workflow_scripts.runtime.errors import UserError
+
+_SCHEMA = """
+patients: row_id integer, subject_id integer, gender text, dob time, dod time, dod_hosp time, dod_ssn time,
+    expire_flag integer
+admissions: row_id integer, subject_id integer, hadm_id integer, admittime time, dischtime time,
+    deathtime time, admission_type text, admission_location text, discharge_location text, insurance text,
+    language text, religion text, marital_status text, ethnicity text, edregtime time, edouttime time,
+    diagnosis text, hospital_expire_flag integer, has_chartevents_data integer
+icustays: row_id integer, subject_id integer, hadm_id integer, icustay_id integer, dbsource text,
+    first_careunit text, last_careunit text, first_wardid integer, last_wardid integer, intime time,
+    outtime time, los number
+chartevents: row_id integer, subject_id integer, hadm_id integer, icustay_id integer, itemid integer,
+    charttime time, storetime time, cgid integer, value text, valuenum number, valueuom text,
+    warning integer, error integer, resultstatus text, stopped text
+diagnoses_icd: row_id integer, subject_id integer, hadm_id integer, seq_num integer, icd9_code text
+procedures_icd: row_id integer, subject_id integer, hadm_id integer, seq_num integer, icd9_code text
+d_items: row_id integer, itemid integer, label text, abbreviation text, dbsource text, linksto text,
+    category text, unitname text, param_type text, conceptid integer
+d_labitems: row_id integer, itemid integer, label text, fluid text, category text, loinc_code text
+labevents: row_id integer, subject_id integer, hadm_id integer, itemid integer, charttime time, value text,
+    valuenum number, valueuom text, flag text
+microbiologyevents: row_id integer, subject_id integer, hadm_id integer, chartdate time, charttime time,
+    spec_itemid integer, spec_type_desc text, org_itemid integer, org_name text, isolate_num integer,
+    ab_itemid integer, ab_name text, dilution_text text, dilution_comparison text, dilution_value number,
+    interpretation text
+prescriptions: row_id integer, subject_id integer, hadm_id integer, icustay_id integer, startdate time,
+    enddate time, drug_type text, drug text, drug_name_poe text, drug_name_generic text,
+    formulary_drug_cd text, gsn text, ndc text, prod_strength text, dose_val_rx text, dose_unit_rx text,
+    form_val_disp text, form_unit_disp text, route text
+outputevents: row_id integer, subject_id integer, hadm_id integer, icustay_id integer, charttime time,
+    itemid integer, value number, valueuom text, storetime time, cgid integer, stopped text,
+    newbottle integer, iserror integer
+inputevents_cv: row_id integer, subject_id integer, hadm_id integer, icustay_id integer, charttime time,
+    itemid integer, amount number, amountuom text, rate number, rateuom text, storetime time, cgid integer,
+    orderid integer, linkorderid integer, stopped text, newbottle integer, originalamount number,
+    originalamountuom text, originalroute text, originalrate number, originalrateuom text, originalsite text
+inputevents_mv: row_id integer, subject_id integer, hadm_id integer, icustay_id integer, starttime time,
+    endtime time, itemid integer, amount number, amountuom text, rate number, rateuom text, storetime time,
+    cgid integer, orderid integer, linkorderid integer, ordercategoryname text,
+    secondaryordercategoryname text, ordercomponenttypedescription text, ordercategorydescription text,
+    patientweight number, totalamount number, totalamountuom text, isopenbag integer,
+    continueinnextdept integer, cancelreason integer, statusdescription text, comments_editedby text,
+    comments_canceledby text, comments_date time, originalamount number, originalrate number
+procedureevents_mv: row_id integer, subject_id integer, hadm_id integer, icustay_id integer, starttime time,
+    endtime time, itemid integer, value number, valueuom text, location text, locationcategory text,
+    storetime time, cgid integer, orderid integer, linkorderid integer, ordercategoryname text,
+    secondaryordercategoryname text, ordercategorydescription text, isopenbag integer,
+    continueinnextdept integer, cancelreason integer, statusdescription text, comments_editedby text,
+    comments_canceledby text, comments_date time
+services: row_id integer, subject_id integer, hadm_id integer, transfertime time, prev_service text,
+    curr_service text
+d_icd_diagnoses: row_id integer, icd9_code text, short_title text, long_title text
+d_icd_procedures: row_id integer, icd9_code text, short_title text, long_title text
+"""
+
+
+def _parse_schema(text: str) -> dict[str, dict[str, str]]:
+    schema = {}
+    for entry in text.replace("\n    ", " ").strip().splitlines():
+        table, _, columns = entry.partition(": ")
+        pairs = (column.split() for column in columns.split(","))
+        schema[table] = {name: kind for name, kind in pairs}
+    return schema
+
+
+TABLES = _parse_schema(_SCHEMA)
+"""Table -> column -> kind (integer, number, text, time), in the order of the release.
+
+Source: https://mimic.mit.edu/docs/iii/tables/ and the PostgreSQL build scripts of MIT-LCP/mimic-code.
+"""
+
+_SUFFIXES = (".csv", ".csv.gz")
+
+
+def find_table(folder: Path, table: str) -> Path | None:
+    """Return the file TABLE.csv or TABLE.csv.gz in any letter case, or None; plain wins over gzipped."""
+    wanted = [f"{table}{suffix}".lower() for suffix in _SUFFIXES]
+    files = {path.name.lower(): path for path in folder.iterdir() if path.is_file()}
+    return next((files[name] for name in wanted if name in files), None)
+
+
+def require_tables(folder: Path, tables: Iterable[str]) -> dict[str, Path]:
+    """Return the file of every table.
+
+    Raises UserError that lists all missing tables at once, or says that the folder does not exist.
+    """
+    if not folder.is_dir():
+        raise UserError(
+            f"MIMIC-III folder {folder}",
+            "no such folder",
+            "a folder that holds TABLE.csv or TABLE.csv.gz files",
+            "name the folder that holds the tables, or fetch the open demo with `snakemake fetch_mimic_demo`",
+        )
+    found = {table: find_table(folder, table) for table in tables}
+    missing = [table.upper() for table, path in found.items() if path is None]
+    if missing:
+        present = sorted(path.name for path in folder.iterdir() if path.name.lower().endswith(_SUFFIXES))
+        raise UserError(
+            f"MIMIC-III folder {folder}",
+            f"no file for {', '.join(missing)} (tables there: {', '.join(present) or 'none'})",
+            "MIMIC-III v1.4 tables as TABLE.csv or TABLE.csv.gz, in any letter case",
+            "add the missing files to the folder, or name the right folder",
+        )
+    return {table: path for table, path in found.items() if path is not None}
+
+
+def match_columns(path: Path, table: str, header: list[str], needed: Iterable[str]) -> dict[str, str]:
+    """Return {schema name: name in the file} for the needed columns, whatever their letter case.
+
+    Raises UserError that lists all missing columns at once.
+    """
+    names = {name.strip().lower(): name for name in header}
+    missing = [column for column in needed if column not in names]
+    if missing:
+        raise UserError(
+            f"table {table.upper()}, {path}",
+            f"no column {', '.join(missing)} (columns there: {', '.join(sorted(names)) or 'none'})",
+            f"the columns of MIMIC-III v1.4: {', '.join(TABLES[table])}",
+            "use the table of MIMIC-III v1.4 as released, with its header line",
+        )
+    return {column: names[column] for column in needed}
