@@ -1,0 +1,242 @@
+"""Labels every ICU stay of a data set: which definition it meets, whether it is studied, and if not, why."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from workflow_scripts.cohorts.definitions import DEFINITIONS_FOLDER, read_definition
+from workflow_scripts.cohorts.definitions import definition_names as definition_names
+from workflow_scripts.cohorts.events import open_events
+from workflow_scripts.cohorts.parameters import CohortParameters
+from workflow_scripts.runtime.errors import UserError
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+# MIMIC-III moves the birth of patients older than 89 years to 300 years before their first admission, and
+# documents 91.4 years as their median age; no real age lies between.
+SHIFTED_AGE_YEARS = 150
+AGE_OF_SHIFTED_PATIENTS_YEARS = 91.4
+DAYS_PER_YEAR = 365.2425
+
+
+@dataclass(frozen=True)
+class AttritionRow:
+    """What is left of the data set after one inclusion step."""
+
+    step: str
+    stays: int
+    admissions: int
+    patients: int
+
+
+def label_cohort(
+    events_folder: Path,
+    definition: str,
+    parameters: CohortParameters,
+    vitals: list[str],
+    threads: int = 1,
+) -> tuple["pa.Table", list[AttritionRow]]:
+    """Return the cohort table and its attrition.
+
+    The cohort table has one row per ICU stay, in the order of icustay_id, with the columns subject_id,
+    hadm_id, icustay_id (int64), intime, outtime, onset (timestamp[us]), age_years (double; 91.4 for patients
+    older than 89, as MIMIC-III documents), died_in_hospital, meets_definition, included (bool) and
+    excluded_at (name of the first failed step, or null). The steps, in order: `adult`, `first_stay` (only
+    where asked for), `stay_length`, `definition`, `charted_values` (every name in `vitals` has enough values
+    from intime, inclusive, to outtime, exclusive). The attrition starts with `all_stays`.
+
+    Raises UserError for an unknown definition, a missing or ill-typed events table, a definition whose result
+    breaks its contract, and a cohort without any stay.
+    """
+    query = read_definition(definition)
+    where = f"cohort '{definition}'"
+    with open_events(events_folder, threads) as connection:
+        _create_stays(connection, events_folder)
+        _create_definition(connection, DEFINITIONS_FOLDER / f"{definition}.sql", query)
+        _create_charted(connection, parameters, vitals)
+        steps = _inclusion_steps(parameters)
+        _create_labels(connection, steps)
+        attrition = _count_attrition(connection, [name for name, _ in steps])
+        _refuse_empty(where, attrition)
+        table = connection.sql("SELECT * FROM labels ORDER BY icustay_id").to_arrow_table()
+    return table, attrition
+
+
+def _inclusion_steps(parameters: CohortParameters) -> list[tuple[str, str]]:
+    """Return the steps after all_stays in order, each with the condition that a stay must meet."""
+    steps = [("adult", f"age_years >= {parameters.minimum_age_years!r}")]
+    if parameters.first_stay_only:
+        steps.append(("first_stay", "is_first_stay"))
+    steps += [
+        ("stay_length", f"stay_hours >= {parameters.minimum_stay_hours!r}"),
+        ("definition", "meets_definition"),
+        ("charted_values", "is_charted"),
+    ]
+    return steps
+
+
+def _create_stays(connection: "duckdb.DuckDBPyConnection", events_folder: Path) -> None:
+    """Create `stays`: one row per ICU stay with what the inclusion steps need."""
+    connection.execute(f"""
+        CREATE TEMP TABLE stays AS
+        WITH aged AS (
+            SELECT
+                icustays.subject_id, icustays.hadm_id, icustays.icustay_id, icustays.intime, icustays.outtime,
+                (epoch_us(intime) - epoch_us(dob)) / (86400e6 * {DAYS_PER_YEAR}) AS recorded_age,
+                coalesce(hospital_expire_flag = 1, false) AS died_in_hospital,
+                (epoch_us(outtime) - epoch_us(intime)) / 3600e6 AS stay_hours,
+                row_number() OVER (
+                    PARTITION BY icustays.subject_id ORDER BY intime, icustay_id
+                ) = 1 AS is_first_stay
+            FROM icustays
+            LEFT JOIN patients ON patients.subject_id = icustays.subject_id
+            LEFT JOIN admissions ON admissions.hadm_id = icustays.hadm_id
+        )
+        SELECT
+            * EXCLUDE (recorded_age),
+            CASE WHEN recorded_age > {SHIFTED_AGE_YEARS} THEN {AGE_OF_SHIFTED_PATIENTS_YEARS}
+                ELSE recorded_age END::DOUBLE AS age_years
+        FROM aged
+    """)
+    repeated = _count(connection, "SELECT count(*) - count(DISTINCT icustay_id) FROM stays")
+    if repeated:
+        raise UserError(
+            str(events_folder),
+            f"{repeated} rows too many when ICU stays are joined with patients and admissions",
+            "every patient, admission and ICU stay once in its table",
+            "extract the events anew from an unmodified data set",
+        )
+
+
+def _create_definition(connection: "duckdb.DuckDBPyConnection", path: Path, query: str) -> None:
+    """Create `defined` from a definition's query, and refuse a result that breaks the contract."""
+    import duckdb
+
+    remedy = "mend this SQL file; its contract stands in cohorts/definitions.py"
+    contract = "one SELECT that gives icustay_id (integer) and onset (timestamp)"
+    try:
+        statements = connection.extract_statements(query)
+        if [statement.type.name for statement in statements] != ["SELECT"]:
+            raise UserError(str(path), f"{len(statements)} statements or another kind", contract, remedy)
+        connection.execute(f"CREATE TEMP TABLE defined AS FROM ({query.strip().rstrip(';')}\n)")
+    except duckdb.Error as error:
+        # The text of a conversion error can hold a value of a patient's row; a name error cannot.
+        safe = isinstance(error, duckdb.BinderException | duckdb.CatalogException | duckdb.ParserException)
+        found = str(error).splitlines()[0] if safe else type(error).__name__
+        raise UserError(str(path), found, contract, remedy) from None
+    columns = connection.execute("SELECT column_name, column_type FROM (DESCRIBE defined)").fetchall()
+    if not _obeys_contract(columns):
+        found = "columns " + ", ".join(f"{name} {kind}" for name, kind in columns)
+        raise UserError(str(path), found, contract, remedy)
+    _refuse_wrong_stays(connection, path, remedy)
+
+
+def _obeys_contract(columns: list[tuple[str, str]]) -> bool:
+    types = dict(columns)
+    return (
+        set(types) == {"icustay_id", "onset"}
+        and types["icustay_id"] in {"BIGINT", "INTEGER"}
+        and types["onset"].startswith("TIMESTAMP")
+        and "TIME ZONE" not in types["onset"]
+    )
+
+
+def _refuse_wrong_stays(connection: "duckdb.DuckDBPyConnection", path: Path, remedy: str) -> None:
+    repeated = _count(
+        connection, "SELECT count(*) FROM (SELECT icustay_id FROM defined GROUP BY ALL HAVING count(*) > 1)"
+    )
+    unknown = _count(
+        connection,
+        "SELECT count(*) FROM defined WHERE icustay_id IS NULL "
+        "OR icustay_id NOT IN (SELECT icustay_id FROM stays)",
+    )
+    if repeated or unknown:
+        raise UserError(
+            str(path),
+            f"{repeated} stays returned more than once, {unknown} rows with a stay that is not in icustays",
+            "one row for each stay that meets the definition, and only stays of icustays",
+            remedy,
+        )
+
+
+def _create_charted(
+    connection: "duckdb.DuckDBPyConnection", parameters: CohortParameters, vitals: list[str]
+) -> None:
+    """Create `charted`: the stays in which every vital sign of `vitals` has enough values."""
+    names = sorted(set(vitals))
+    if parameters.minimum_charted_values == 0 or not names:
+        connection.execute("CREATE TEMP TABLE charted AS SELECT icustay_id FROM stays")
+        return
+    connection.execute(
+        """
+        CREATE TEMP TABLE charted AS
+        WITH enough AS (
+            SELECT icustay_id, vital
+            FROM vitals JOIN stays USING (icustay_id)
+            WHERE list_contains($names, vital) AND isfinite(value)
+                AND charttime >= stays.intime AND charttime < stays.outtime
+            GROUP BY icustay_id, vital
+            HAVING count(*) >= $minimum
+        )
+        SELECT icustay_id FROM enough GROUP BY icustay_id HAVING count(*) = len($names)
+        """,
+        {"names": names, "minimum": parameters.minimum_charted_values},
+    )
+
+
+def _create_labels(connection: "duckdb.DuckDBPyConnection", steps: list[tuple[str, str]]) -> None:
+    """Create `labels`, the cohort table."""
+    cases = " ".join(f"WHEN NOT coalesce({condition}, false) THEN '{name}'" for name, condition in steps)
+    connection.execute(f"""
+        CREATE TEMP TABLE labels AS
+        WITH joined AS (
+            SELECT
+                stays.*, defined.onset,
+                defined.icustay_id IS NOT NULL AS meets_definition,
+                charted.icustay_id IS NOT NULL AS is_charted
+            FROM stays
+            LEFT JOIN defined ON defined.icustay_id = stays.icustay_id
+            LEFT JOIN charted ON charted.icustay_id = stays.icustay_id
+        ), judged AS (
+            SELECT *, CASE {cases} END::VARCHAR AS excluded_at FROM joined
+        )
+        SELECT
+            subject_id, hadm_id, icustay_id, intime::TIMESTAMP AS intime, outtime::TIMESTAMP AS outtime,
+            age_years, died_in_hospital, meets_definition, excluded_at IS NULL AS included, excluded_at,
+            onset::TIMESTAMP AS onset
+        FROM judged
+    """)
+
+
+def _count_attrition(connection: "duckdb.DuckDBPyConnection", steps: list[str]) -> list[AttritionRow]:
+    rows = []
+    for number, name in enumerate(["all_stays", *steps]):
+        # Left after a step is who was not excluded at it or before it.
+        stays, admissions, patients = connection.execute(
+            """
+            SELECT count(*), count(DISTINCT hadm_id), count(DISTINCT subject_id)
+            FROM labels WHERE excluded_at IS NULL OR NOT list_contains($gone, excluded_at)
+            """,
+            {"gone": steps[:number]},
+        ).fetchall()[0]
+        rows.append(AttritionRow(name, stays, admissions, patients))
+    return rows
+
+
+def _refuse_empty(where: str, attrition: list[AttritionRow]) -> None:
+    if attrition[-1].stays:
+        return
+    lost = next(row.step for row in attrition if row.stays == 0)
+    left = ", ".join(f"{row.step} {row.stays}" for row in attrition)
+    raise UserError(
+        where,
+        f"no stay is left after the step {lost} (stays left after each step: {left})",
+        "at least one ICU stay that passes every step",
+        "relax that step in the cohort settings, choose another definition, or use more data",
+    )
+
+
+def _count(connection: "duckdb.DuckDBPyConnection", query: str) -> int:
+    return int(connection.execute(query).fetchall()[0][0])
