@@ -1,0 +1,278 @@
+"""Chronos-T5: forecasting as next-token prediction over quantised values (Ansari et al. 2024, arXiv 2403.07815).
+
+The quantisation is written out here, because importing the `chronos` package costs more than importing the one
+class that computes; tests hold it bit for bit to `chronos.MeanScaleUniformBins`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import EncoderDecoderCache
+from transformers.models.t5.configuration_t5 import T5Config
+from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration
+from transformers.utils import logging as transformers_logging
+
+from workflow_scripts.models.interface import ForecastModel, Series
+from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.files import read_json
+
+VOCABULARY = 4096
+IGNORED_LABEL = -100
+"""Label that the T5 loss skips (transformers' convention)."""
+
+
+@dataclass(frozen=True)
+class Quantiser:
+    """Mean scaling and uniform bins: values to token ids and back (section 3.1 of the paper).
+
+    Token 0 is padding and "not observed", token 1 ends a sequence, the others are bins.
+    """
+
+    low_limit: float
+    high_limit: float
+    tokens: int
+    special_tokens: int
+    pad_token: int
+    end_token: int
+
+    @classmethod
+    def of(cls, chronos_config: dict[str, Any]) -> Self:
+        """The quantiser that a checkpoint's configuration describes."""
+        limits = chronos_config["tokenizer_kwargs"]
+        return cls(
+            low_limit=limits["low_limit"],
+            high_limit=limits["high_limit"],
+            tokens=chronos_config["n_tokens"],
+            special_tokens=chronos_config["n_special_tokens"],
+            pad_token=chronos_config["pad_token_id"],
+            end_token=chronos_config["eos_token_id"],
+        )
+
+    @property
+    def centres(self) -> Tensor:
+        """Value of every bin, on the scaled axis, float32 [bins]."""
+        return torch.linspace(
+            self.low_limit, self.high_limit, self.tokens - self.special_tokens - 1, device="cpu"
+        )
+
+    @property
+    def boundaries(self) -> Tensor:
+        """Edges between bins, float32 [bins + 1]; the outer two catch everything beyond the limits."""
+        centres = self.centres
+        return torch.cat((torch.tensor([-1e20]), (centres[1:] + centres[:-1]) / 2, torch.tensor([1e20])))
+
+    def scale(self, context: Tensor) -> Tensor:
+        """Mean absolute observed value [batch]; 1 where that is zero or nothing was observed."""
+        observed = ~torch.isnan(context)
+        scale = torch.nansum(torch.abs(context) * observed, dim=-1) / torch.nansum(observed, dim=-1)
+        return torch.where(scale > 0, scale, torch.ones_like(scale))
+
+    def encode(self, values: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """Token ids and mask (true = observed) [batch, time + 1], with the end token appended."""
+        observed = ~torch.isnan(values)
+        bins = torch.bucketize(values / scale[:, None], self.boundaries.to(values.device), right=True)
+        ids = (bins + self.special_tokens).clamp(0, self.tokens - 1)
+        ids = ids.masked_fill(~observed, self.pad_token)
+        end = torch.full_like(ids[:, :1], self.end_token)
+        return torch.cat((ids, end), dim=1), torch.cat((observed, torch.ones_like(observed[:, :1])), dim=1)
+
+    def decode(self, ids: Tensor, scale: Tensor) -> Tensor:
+        """Values of token ids [batch, samples, time], on the scale of the context."""
+        centres = self.centres.to(ids.device)
+        indices = (ids - self.special_tokens - 1).clamp(0, len(centres) - 1)
+        return centres[indices] * scale[:, None, None]
+
+
+def draw_tokens(logits: Tensor, uniforms: Tensor, top_k: int, forbidden: int) -> Tensor:
+    """Draw one token for each row by inverting the cumulative distribution of its top-k tokens.
+
+    logits: [rows, vocabulary]; uniforms: float64 [rows]; forbidden: a token that is never drawn.
+    Kept tokens are ordered by id, so that a larger uniform means a larger value.
+    """
+    forbidden_column = torch.tensor([forbidden], device=logits.device)
+    scores = logits.index_fill(1, forbidden_column, -torch.inf)
+    kept = scores.topk(min(top_k, scores.shape[1]), dim=1, sorted=False).indices.sort(dim=1).values
+    cumulative = scores.gather(1, kept).double().softmax(dim=1).cumsum(dim=1)
+    place = torch.searchsorted(cumulative, uniforms[:, None].contiguous()).clamp(max=kept.shape[1] - 1)
+    return kept.gather(1, place)[:, 0]
+
+
+class Chronos(ForecastModel):
+    """A Chronos-T5 checkpoint of any size. `module` is transformers' T5ForConditionalGeneration."""
+
+    attention_targets = r".*(SelfAttention|EncDecAttention)\.(q|k|v|o)"
+
+    def __init__(self, module: T5ForConditionalGeneration) -> None:
+        self.module = module
+        settings = module.config.chronos_config
+        self._quantiser = Quantiser.of(settings)
+        self._context_length: int = settings["context_length"]
+        self._prediction_length: int = settings["prediction_length"]
+        self._top_k: int = settings["top_k"]
+
+    @classmethod
+    def create(cls, sizes: dict[str, Any], seed: int) -> Self:
+        """The architecture with random weights, in evaluation mode, as upstream starts its own training.
+
+        sizes: d_model, d_ff, num_layers, num_heads, d_kv.
+        """
+        # Without the small factor the tied output embedding starts with logits in the hundreds.
+        config = T5Config(
+            vocab_size=VOCABULARY,
+            **sizes,
+            feed_forward_proj="relu",
+            initializer_factor=0.05,
+            pad_token_id=0,
+            eos_token_id=1,
+            decoder_start_token_id=0,
+            chronos_config=_chronos_settings(),
+        )
+        config.architectures = ["T5ForConditionalGeneration"]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return cls(T5ForConditionalGeneration(config).eval())
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Load a published checkpoint's folder; see ForecastModel.load."""
+        _check_is_chronos(folder)
+        transformers_logging.disable_progress_bar()
+        try:
+            module, report = T5ForConditionalGeneration.from_pretrained(
+                folder,
+                dtype=torch.float32,
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
+            )
+        except (OSError, RuntimeError, ValueError) as error:
+            raise UserError(
+                str(folder),
+                f"weights that cannot be read: {str(error).splitlines()[0]}",
+                "model.safetensors that fits config.json",
+                "prepare the weights again from a complete source",
+            ) from error
+        absent = sorted(report["missing_keys"])
+        if absent:
+            raise UserError(
+                str(folder),
+                f"{len(absent)} tensors are missing, the first is {absent[0]}",
+                "every tensor of the model that config.json describes",
+                "prepare the weights again from a complete source",
+            )
+        return cls(module.eval())
+
+    def save(self, folder: Path) -> None:
+        """Write model.safetensors and config.json; `BaseChronosPipeline.from_pretrained` reads them."""
+        self._t5.save_pretrained(folder)
+
+    @property
+    def _t5(self) -> T5ForConditionalGeneration:
+        # A wrapped module holds the T5 that computes; its adapters stand inside that T5.
+        unwrap = getattr(self.module, "get_base_model", None)
+        return self.module if unwrap is None else unwrap()
+
+    def loss(self, context: Series, target: Tensor) -> Tensor:
+        """Cross-entropy over bins, the end token included; see ForecastModel.loss."""
+        self._check_horizon(target.shape[1])
+        ids, mask, scale = self._encode_context(context)
+        labels, observed = self._quantiser.encode(target, scale)
+        return self._t5(
+            input_ids=ids, attention_mask=mask, labels=labels.masked_fill(~observed, IGNORED_LABEL)
+        ).loss
+
+    @torch.no_grad()
+    def sample(self, context: Series, uniforms: Tensor) -> Tensor:
+        """One token at a time, cached; step t uses uniforms[:, :, t]; see ForecastModel.sample."""
+        self._check_horizon(uniforms.shape[2])
+        ids, mask, scale = self._encode_context(context)
+        tokens = self._draw_paths(ids, mask, uniforms)
+        return self._quantiser.decode(tokens, scale)
+
+    def _encode_context(self, context: Series) -> tuple[Tensor, Tensor, Tensor]:
+        values = context.values[:, -self._context_length :]
+        scale = self._quantiser.scale(values)
+        ids, mask = self._quantiser.encode(values, scale)
+        return ids, mask, scale
+
+    def _draw_paths(self, ids: Tensor, mask: Tensor, uniforms: Tensor) -> Tensor:
+        """Token paths, int64 [batch, samples, horizon]."""
+        t5, (batch, samples, horizon) = self._t5, uniforms.shape
+        flat = uniforms.reshape(batch * samples, horizon)
+        encoded = t5.encoder(input_ids=ids, attention_mask=mask)
+        # The first step is the same for all samples of a window: run it, and the cross-attention's
+        # keys and values with it, once for each window.
+        first = t5(
+            encoder_outputs=encoded,
+            attention_mask=mask,
+            decoder_input_ids=ids.new_full((batch, 1), t5.config.decoder_start_token_id),
+            use_cache=True,
+        )
+        cache: EncoderDecoderCache = first.past_key_values
+        cache.batch_repeat_interleave(samples)
+        mask = mask.repeat_interleave(samples, dim=0)
+        # From here on the encoder's output is only asked for its shape.
+        shape_only = (encoded.last_hidden_state[:1].expand(batch * samples, -1, -1),)
+        logits = first.logits[:, -1].repeat_interleave(samples, dim=0)
+        tokens = [self._draw(logits, flat[:, 0])]
+        for step in range(1, horizon):
+            output = t5(
+                encoder_outputs=shape_only,
+                attention_mask=mask,
+                decoder_input_ids=tokens[-1][:, None],
+                past_key_values=cache,
+                use_cache=True,
+            )
+            tokens.append(self._draw(output.logits[:, -1], flat[:, step]))
+        return torch.stack(tokens, dim=1).reshape(batch, samples, horizon)
+
+    def _draw(self, logits: Tensor, uniforms: Tensor) -> Tensor:
+        return draw_tokens(logits, uniforms, self._top_k, forbidden=self._quantiser.end_token)
+
+    def _check_horizon(self, horizon: int) -> None:
+        if horizon > self._prediction_length:
+            raise UserError(
+                "windows.horizon",
+                f"{horizon} steps",
+                f"at most {self._prediction_length} steps, what this Chronos-T5 model was trained for",
+                "choose a shorter horizon or another model",
+            )
+
+
+def _chronos_settings() -> dict[str, Any]:
+    """What upstream's pipeline reads beside T5's own configuration; values of the published models."""
+    return {
+        "tokenizer_class": "MeanScaleUniformBins",
+        "tokenizer_kwargs": {"low_limit": -15.0, "high_limit": 15.0},
+        "context_length": 512,
+        "prediction_length": 64,
+        "n_tokens": VOCABULARY,
+        "n_special_tokens": 2,
+        "pad_token_id": 0,
+        "eos_token_id": 1,
+        "use_eos_token": True,
+        "model_type": "seq2seq",
+        "num_samples": 20,
+        "temperature": 1.0,
+        "top_k": 50,
+        "top_p": 1.0,
+    }
+
+
+def _check_is_chronos(folder: Path) -> None:
+    """Refuse a folder that does not hold a Chronos-T5 model of the kind that this module computes."""
+    path = folder / "config.json"
+    settings = read_json(path).get("chronos_config") if path.is_file() else None
+    fixed = ("tokenizer_class", "use_eos_token", "model_type", "temperature", "top_p")
+    expected = {name: _chronos_settings()[name] for name in fixed}
+    found = {name: settings.get(name) for name in fixed} if settings else "no chronos_config"
+    if found != expected:
+        raise UserError(
+            str(path),
+            str(found) if path.is_file() else "no such file",
+            f"a Chronos-T5 configuration with {expected}",
+            "point to a folder of Chronos-T5 weights",
+        )
