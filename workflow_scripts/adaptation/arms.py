@@ -59,7 +59,7 @@ def expand_arms(methods: list[str], ranks: list[int]) -> list[Arm]:
 def adapt(model: "ForecastModel", arm: Arm, parameters: AdaptationParameters, seed: int) -> None:
     """Prepare a base model for an arm: choose what trains, and wrap the module where the method asks for it.
 
-    LoRA's A is Gaussian-like (Kaiming, peft's default) and B zero, so an adapted model starts as the base.
+    LoRA's A is Gaussian and B zero (arXiv 2405.10216), so an adapted model starts as the base model.
     """
     if arm.method in PLAIN_METHODS:
         model.module.requires_grad_(arm.method == "full")

@@ -1,0 +1,18 @@
+"""Shared by all tests: one thread a process, no telemetry, the open demo where it is present."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def demo_folder() -> Path:
+    """The raw open MIMIC-III demo; the test is skipped where it is absent."""
+    folder = os.environ.get("MIMIC_DEMO_DIR")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("the open MIMIC-III demo is not here: set MIMIC_DEMO_DIR to its folder")
+    return Path(folder)

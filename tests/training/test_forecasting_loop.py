@@ -1,0 +1,61 @@
+"""The forecasting loop: quantiles, and independence of batch and order."""
+
+import numpy as np
+import pytest
+import torch
+from linear_model import LinearModel
+from scipy.stats import norm
+
+from workflow_scripts.training.data import WindowArrays
+from workflow_scripts.training.forecasting import forecast, path_quantiles, window_uniforms
+from workflow_scripts.training.parameters import ForecastParameters
+
+CPU = torch.device("cpu")
+
+
+def some_windows(count: int) -> WindowArrays:
+    random = np.random.default_rng(5)
+    context = random.normal(size=(count, 4)).astype(np.float32)
+    return WindowArrays(context, np.zeros((count, 6), np.float32), np.zeros(count, np.int64), 3600)
+
+
+def test_a_window_has_the_same_forecast_in_any_batch_and_any_order():
+    windows, ids = some_windows(23), np.arange(100, 123)
+    whole = forecast(LinearModel(), windows, ids, ForecastParameters(batch_size=64), 0, CPU)
+    small = forecast(LinearModel(), windows, ids, ForecastParameters(batch_size=3), 0, CPU)
+    order = np.random.default_rng(1).permutation(23)
+    shuffled = WindowArrays(windows.context[order], windows.target[order], windows.start[order], 3600)
+    moved = forecast(LinearModel(), shuffled, ids[order], ForecastParameters(batch_size=7), 0, CPU)
+    np.testing.assert_array_equal(whole, small)
+    np.testing.assert_array_equal(whole[order], moved)
+
+
+def test_another_seed_gives_other_paths():
+    ids = np.arange(3)
+    assert not np.array_equal(window_uniforms(ids, 4, 5, seed=0), window_uniforms(ids, 4, 5, seed=1))
+
+
+def test_quantiles_of_many_paths_are_those_of_the_model_s_normal_distribution():
+    windows = some_windows(4)
+    quantiles = forecast(LinearModel(), windows, np.arange(4), ForecastParameters(samples=20_000), 0, CPU)
+    levels = ForecastParameters().quantiles
+    # Closed form: the model's paths are normal around the last value with standard deviation 0.1.
+    expected = windows.context[:, -1][:, None] + 0.1 * norm.ppf(levels)[None, :]
+    np.testing.assert_allclose(quantiles.mean(axis=2), expected, atol=0.003)
+
+
+def test_uniforms_are_uniform_and_never_0_or_1():
+    uniforms = window_uniforms(np.arange(200), 20, 12, seed=0)
+    assert 0 < uniforms.min()
+    assert uniforms.max() < 1
+    assert uniforms.mean() == pytest.approx(0.5, abs=0.01)
+    assert uniforms.var() == pytest.approx(1 / 12, abs=0.003)
+
+
+def test_one_path_that_is_not_finite_makes_its_quantiles_missing_and_no_other():
+    paths = np.random.default_rng(0).normal(size=(2, 20, 3)).astype(np.float32)
+    paths[1, 7, 2] = np.inf
+    quantiles = path_quantiles(paths, [0.1, 0.5, 0.9])
+    assert np.isnan(quantiles[1, :, 2]).all()
+    assert np.isfinite(quantiles[0]).all()
+    assert np.isfinite(quantiles[1, :, :2]).all()
