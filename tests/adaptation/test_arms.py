@@ -11,7 +11,7 @@ from workflow_scripts.models.interface import Series
 
 def prepared(name: str) -> LinearModel:
     model = LinearModel()
-    # peft matches full module names, so the layer stands one level down, as attention does in the real models.
+    # peft matches full module names, so the layer stands one level down, as in the real models.
     model.module = torch.nn.ModuleDict({"block": model.module})
     model._predict = lambda context: _predict(model, context)  # type: ignore[method-assign]
     adapt(model, Arm.parse(name), AdaptationParameters(), seed=0)

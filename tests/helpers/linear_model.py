@@ -1,4 +1,4 @@
-"""A forecaster small enough to work out by hand: the target is a linear function of the last context value."""
+"""A forecaster small enough to work out by hand: linear in the last context value."""
 
 from pathlib import Path
 from typing import Self
@@ -32,7 +32,7 @@ class LinearModel(ForecastModel):
         return self._predict(context)[:, None] + 0.1 * noise
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path) -> Self:  # noqa: ARG003 (it has no weights on disk)
         return cls()
 
     def save(self, folder: Path) -> None:

@@ -69,7 +69,7 @@ def test_frozen_weights_do_not_move():
 def test_a_loss_that_is_not_finite_ends_training_with_the_step():
     broken = doubled(40, 1)
     broken.context[3, -1] = np.inf
-    with pytest.raises(UserError, match="training loss is .* at step 10"):
+    with pytest.raises(UserError, match=r"training loss is .* at step 10"):
         fit(LinearModel(), broken, doubled(20, 2), TrainingParameters(steps=20, evaluate_every=10), 0, CPU)
 
 

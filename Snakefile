@@ -1,0 +1,40 @@
+# vitalora: adapt time-series foundation models to intensive-care vital signs.
+#
+# The grammar of the paths (docs/architecture.md says what each file holds):
+#
+#   data/raw/<dataset>/<TABLE>.csv.gz
+#   data/<dataset>/events/<table>.parquet
+#   data/<dataset>/cohorts/<cohort>.parquet
+#   data/<dataset>/windows/<cohort>/<vital>.parquet
+#   weights/<model>/model.safetensors
+#   results/<dataset>/runs/<cohort>/<vital>/<model>/<arm>/seed<k>/run.json
+#   results/<dataset>/summary/metrics.csv
+#   results/<dataset>/report.html
+#
+# Everything that can be set stands in params.yaml; `--config dataset=mimic-iii-demo` picks other data.
+
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+configfile: "params.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/weights.smk"
+include: "rules/runs.smk"
+include: "rules/results.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        metrics=f"results/{study.dataset}/summary/metrics.csv",
+        report=f"results/{study.dataset}/report.html",
+
+
+onstart:
+    # One process readies the store before many write to it: creating its schema cannot be done at once by several.
+    shell(f"python -m workflow_scripts.init_tracking --uri {study.tracking.uri:q} --dataset {study.dataset}")

@@ -1,0 +1,53 @@
+# Settings, the closed lists of names, and the functions that the rules share.
+
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+# The steps are run as `python -m workflow_scripts.<step>` from any working directory.
+sys.path.insert(0, workflow.basedir)
+os.environ["PYTHONPATH"] = workflow.basedir
+
+from workflow_scripts.adaptation.arms import Arm
+from workflow_scripts.mimic.folders import FOLDER_VARIABLES, inventory, raw_folder
+from workflow_scripts.models.registry import VARIANTS, family_module
+from workflow_scripts.runtime.device import threads_for, visible_devices
+from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.files import write_json
+from workflow_scripts.runtime.restore import align_restored_times
+from workflow_scripts.settings import load_study, write_step_settings
+
+try:
+    study = load_study(config)
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+align_restored_times([Path("data"), Path("weights"), Path("results")], Path(".snakemake/metadata"))
+
+PACKAGE = Path(workflow.basedir) / "workflow_scripts"
+DATA = f"data/{study.dataset}"
+RESULTS = f"results/{study.dataset}"
+EMBEDDED_MODELS = [name for name, variant in VARIANTS.items() if not variant.hub_id]
+PUBLISHED_MODELS = [name for name, variant in VARIANTS.items() if variant.hub_id]
+
+
+def step_settings(folder, step, groups=(), code=(), name="", **extra):
+    """Write the settings file of a step and return its path: an input of every job of that step."""
+    path = f"{folder}/settings/{step}{'.' if name else ''}{name}.json"
+    write_step_settings(study, list(groups), [f"workflow_scripts.{step}", *map(str, code)], Path(path), extra)
+    return path
+
+
+def job_threads(wildcards):
+    """On GPUs, as many jobs at once as devices; without one, one thread a job keeps the cores busy best."""
+    return threads_for(workflow.cores, len(visible_devices()))
+
+
+wildcard_constraints:
+    dataset="[a-z0-9-]+",
+    cohort="[a-z0-9_]+",
+    vital="[a-z0-9_]+",
+    model="[A-Za-z0-9.-]+",
+    arm="[a-z0-9-]+",
+    seed="[0-9]+",

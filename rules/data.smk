@@ -1,0 +1,134 @@
+# From raw MIMIC-III tables to windows.
+
+from workflow_scripts.mimic.tables import EVENT_TABLES, SIMULATED_TABLES
+
+SIMULATED_RAW = [f"data/raw/simulated/{table}.csv.gz" for table in SIMULATED_TABLES]
+DEMO_RAW = "data/raw/mimic-iii-demo/SHA256SUMS.txt"
+EVENTS = [f"{DATA}/events/{table}.parquet" for table in EVENT_TABLES]
+
+
+def raw_tables():
+    """What the extraction reads: the simulator's files, or the inventory of a folder kept outside."""
+    if study.dataset == "simulated":
+        return SIMULATED_RAW
+    path = Path(f"{DATA}/settings/raw_tables.json")
+    folder = raw_folder(study.dataset)
+    if folder.is_dir() or not path.exists():
+        write_if_changed(path, inventory(folder))
+    return [str(path)]
+
+
+rule simulate_mimic:
+    input:
+        settings=step_settings("data/raw", "simulate_mimic", ["simulator"]),
+    output:
+        tables=SIMULATED_RAW,
+    log:
+        "logs/simulate_mimic.log",
+    benchmark:
+        "logs/simulate_mimic.benchmark.tsv"
+    conda:
+        "../envs/study.yaml"
+    params:
+        folder="data/raw/simulated",
+    message:
+        "Simulate a MIMIC-III folder"
+    shell:
+        "python -m workflow_scripts.simulate_mimic --settings {input.settings} --output {params.folder} 2> {log}"
+
+
+rule fetch_mimic_demo:
+    output:
+        sums=DEMO_RAW,
+    log:
+        "logs/fetch_mimic_demo.log",
+    conda:
+        "../envs/study.yaml"
+    params:
+        folder=subpath(output.sums, parent=True),
+    message:
+        "Download the open MIMIC-III demo from PhysioNet"
+    shell:
+        "python -m workflow_scripts.fetch_mimic_demo --output {params.folder} 2> {log}"
+
+
+rule extract_events:
+    input:
+        settings=step_settings(DATA, "extract_events", ["extraction"], [PACKAGE / "mimic/concepts.yaml"]),
+        raw=raw_tables(),
+    output:
+        tables=EVENTS,
+    log:
+        f"logs/{study.dataset}/extract_events.log",
+    benchmark:
+        f"logs/{study.dataset}/extract_events.benchmark.tsv"
+    conda:
+        "../envs/study.yaml"
+    params:
+        raw=raw_folder(study.dataset),
+        events=f"{DATA}/events",
+    message:
+        "Extract events from the raw tables"
+    shell:
+        "python -m workflow_scripts.extract_events --raw {params.raw:q} --settings {input.settings}"
+        " --events {params.events} 2> {log}"
+
+
+rule label_cohort:
+    input:
+        settings=lambda wildcards: step_settings(
+            DATA,
+            "label_cohort",
+            ["cohort", "vitals"],
+            [PACKAGE / f"cohorts/definitions/{wildcards.cohort}.sql"],
+            wildcards.cohort,
+        ),
+        events=EVENTS,
+    output:
+        cohort=f"{DATA}/cohorts/{{cohort}}.parquet",
+        attrition=f"{DATA}/cohorts/{{cohort}}.attrition.csv",
+    log:
+        f"logs/{study.dataset}/label_cohort/{{cohort}}.log",
+    benchmark:
+        f"logs/{study.dataset}/label_cohort/{{cohort}}.benchmark.tsv"
+    conda:
+        "../envs/study.yaml"
+    params:
+        events=f"{DATA}/events",
+    message:
+        "Label the cohort {wildcards.cohort}"
+    shell:
+        "python -m workflow_scripts.label_cohort --events {params.events} --cohort {wildcards.cohort}"
+        " --settings {input.settings} --output {output.cohort} --attrition {output.attrition} 2> {log}"
+
+
+rule make_windows:
+    input:
+        settings=step_settings(DATA, "make_windows", ["windows"], [PACKAGE / "mimic/concepts.yaml"]),
+        events=EVENTS,
+        cohort=rules.label_cohort.output.cohort,
+    output:
+        windows=f"{DATA}/windows/{{cohort}}/{{vital}}.parquet",
+    log:
+        f"logs/{study.dataset}/make_windows/{{cohort}}-{{vital}}.log",
+    benchmark:
+        f"logs/{study.dataset}/make_windows/{{cohort}}-{{vital}}.benchmark.tsv"
+    conda:
+        "../envs/study.yaml"
+    params:
+        events=f"{DATA}/events",
+    message:
+        "Make windows of {wildcards.vital} for {wildcards.cohort}"
+    shell:
+        "python -m workflow_scripts.make_windows --events {params.events} --cohort {input.cohort}"
+        " --vital {wildcards.vital} --settings {input.settings} --output {output.windows} 2> {log}"
+
+
+rule simulated_tables:
+    input:
+        tables=SIMULATED_RAW,
+
+
+rule windows:
+    input:
+        windows=expand(rules.make_windows.output.windows, cohort=study.cohorts, vital=study.vitals),

@@ -1,0 +1,52 @@
+# From run records to tables, figures and the report.
+
+
+rule aggregate_metrics:
+    input:
+        settings=step_settings(RESULTS, "aggregate_metrics", runs=RUN_RECORDS),
+        records=RUN_RECORDS,
+    output:
+        metrics=f"{RESULTS}/summary/metrics.csv",
+        metrics_json=f"{RESULTS}/summary/metrics.json",
+        plots=directory(f"{RESULTS}/summary/plots"),
+    log:
+        f"logs/{study.dataset}/aggregate_metrics.log",
+    benchmark:
+        f"logs/{study.dataset}/aggregate_metrics.benchmark.tsv"
+    conda:
+        "../envs/study.yaml"
+    message:
+        "Collect the runs into one table"
+    shell:
+        "python -m workflow_scripts.aggregate_metrics --settings {input.settings} --metrics {output.metrics}"
+        " --metrics-json {output.metrics_json} --plots {output.plots} 2> {log}"
+
+
+rule make_report:
+    input:
+        settings=step_settings(
+            RESULTS,
+            "make_report",
+            ["dataset", "cohorts", "vitals", "windows", "training", "forecast"],
+            [PACKAGE / "reporting/templates/report.html.j2"],
+        ),
+        metrics=rules.aggregate_metrics.output.metrics,
+        attrition=expand(rules.label_cohort.output.attrition, cohort=study.cohorts),
+        windows=rules.windows.input.windows,
+    output:
+        report=f"{RESULTS}/report.html",
+    log:
+        f"logs/{study.dataset}/make_report.log",
+    benchmark:
+        f"logs/{study.dataset}/make_report.benchmark.tsv"
+    conda:
+        "../envs/study.yaml"
+    params:
+        runs=f"{RESULTS}/runs",
+        windows=f"{DATA}/windows",
+    message:
+        "Write the report"
+    shell:
+        "python -m workflow_scripts.make_report --settings {input.settings} --metrics {input.metrics}"
+        " --attrition {input.attrition} --runs {params.runs} --windows {params.windows}"
+        " --output {output.report} 2> {log}"

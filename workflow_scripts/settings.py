@@ -1,0 +1,208 @@
+"""params.yaml as one checked model: every setting, its default, and the list of runs that follows."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import Field, ValidationError, field_validator
+
+from workflow_scripts.adaptation.arms import METHODS, Arm, expand_arms
+from workflow_scripts.adaptation.parameters import AdaptationParameters
+from workflow_scripts.cohorts.definitions import definition_names
+from workflow_scripts.cohorts.parameters import CohortParameters
+from workflow_scripts.mimic.concepts import vital_names
+from workflow_scripts.mimic.parameters import ExtractionParameters, SimulatorParameters
+from workflow_scripts.models.naive import NAIVE_MODELS
+from workflow_scripts.models.parameters import PretrainingParameters
+from workflow_scripts.models.registry import VARIANTS
+from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.files import write_json
+from workflow_scripts.runtime.hashing import code_hash
+from workflow_scripts.runtime.parameters import Parameters, TrackingParameters
+from workflow_scripts.training.parameters import ForecastParameters, TrainingParameters
+from workflow_scripts.windows.parameters import WindowParameters
+
+Dataset = Literal["simulated", "mimic-iii-demo", "mimic-iii"]
+
+NAIVE_ARM = "fit"
+"""The one arm of a naive reference: it has nothing to adapt."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One job of the study: a model under an arm, on one cohort and vital sign, with one seed."""
+
+    cohort: str
+    vital: str
+    model: str
+    arm: str
+    seed: int
+
+
+def _known(names: list[str], allowed: tuple[str, ...], kind: str) -> list[str]:
+    """Refuse unknown and repeated names, all of them in one message."""
+    problems = [f"{name!r} is no {kind}{_suggestion(name, allowed)}" for name in names if name not in allowed]
+    problems += [f"{name!r} is named twice" for name in dict.fromkeys(names) if names.count(name) > 1]
+    if problems:
+        raise ValueError(f"{'; '.join(problems)}; allowed: {', '.join(allowed)}")
+    return names
+
+
+def _suggestion(name: str, allowed: tuple[str, ...] | list[str]) -> str:
+    close = difflib.get_close_matches(name, allowed, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+class Study(Parameters):
+    """The whole study. params.yaml may leave out any setting; unknown ones are refused."""
+
+    dataset: Dataset = Field("simulated", description="which MIMIC-III folder the study runs on")
+    cohorts: list[str] = Field(["explicit"], min_length=1, description="cohort definitions")
+    vitals: list[str] = Field(
+        ["heart_rate", "mean_blood_pressure"], min_length=1, description="vital signs, each forecast alone"
+    )
+    models: list[str] = Field(
+        ["chronos-t5-nano", "moirai-nano", "lag-llama-nano"], description="foundation models, by variant name"
+    )
+    references: list[str] = Field(
+        ["persistence", "mean-of-context"], description="naive forecasts to compare with"
+    )
+    arms: list[str] = Field(
+        ["zero-shot", "full", "lora"],
+        description="adaptation methods; one with a rank gives one arm for each rank",
+    )
+    ranks: list[int] = Field([1, 2, 4, 8], description="ranks of the methods that have one")
+    seeds: list[int] = Field([0], min_length=1, description="seeds; each repeats every run")
+    weights: dict[str, str] = Field(
+        {}, description="where a published variant's weights come from: a local folder, or `hub`"
+    )
+    simulator: SimulatorParameters = Field(SimulatorParameters(), description="the simulated data set")
+    extraction: ExtractionParameters = Field(ExtractionParameters(), description="raw tables to events")
+    cohort: CohortParameters = Field(CohortParameters(), description="inclusion steps of every cohort")
+    windows: WindowParameters = Field(WindowParameters(), description="grid, windows and split")
+    pretraining: PretrainingParameters = Field(PretrainingParameters(), description="the nano models")
+    adaptation: AdaptationParameters = Field(AdaptationParameters(), description="adaptation methods")
+    training: TrainingParameters = Field(TrainingParameters(), description="the training budget of every arm")
+    forecast: ForecastParameters = Field(ForecastParameters(), description="how forecasts are drawn")
+    tracking: TrackingParameters = Field(TrackingParameters(), description="where MLflow keeps the runs")
+
+    @field_validator("cohorts")
+    @classmethod
+    def _known_cohorts(cls, names: list[str]) -> list[str]:
+        return _known(names, tuple(definition_names()), "cohort")
+
+    @field_validator("vitals")
+    @classmethod
+    def _known_vitals(cls, names: list[str]) -> list[str]:
+        return _known(names, tuple(vital_names()), "vital sign")
+
+    @field_validator("models")
+    @classmethod
+    def _known_models(cls, names: list[str]) -> list[str]:
+        return _known(names, tuple(VARIANTS), "model")
+
+    @field_validator("references")
+    @classmethod
+    def _known_references(cls, names: list[str]) -> list[str]:
+        return _known(names, tuple(NAIVE_MODELS), "reference")
+
+    @field_validator("arms")
+    @classmethod
+    def _known_arms(cls, names: list[str]) -> list[str]:
+        return _known(names, METHODS, "arm")
+
+    @field_validator("weights")
+    @classmethod
+    def _known_weights(cls, sources: dict[str, str]) -> dict[str, str]:
+        published = tuple(name for name, variant in VARIANTS.items() if variant.hub_id)
+        _known(list(sources), published, "published model")
+        return sources
+
+    @field_validator("ranks", "seeds")
+    @classmethod
+    def _whole_numbers_once(cls, numbers: list[int], info: Any) -> list[int]:
+        smallest = 1 if info.field_name == "ranks" else 0
+        if min(numbers, default=smallest) < smallest:
+            raise ValueError(f"each must be at least {smallest}")
+        if len(set(numbers)) < len(numbers):
+            raise ValueError("each may be named once")
+        return numbers
+
+    def arm_list(self) -> list[Arm]:
+        """Every arm of a foundation model."""
+        return expand_arms(self.arms, self.ranks)
+
+    def runs(self) -> list[Run]:
+        """Every job of the study, in the order of the tables."""
+        subjects = [(name, NAIVE_ARM) for name in self.references]
+        subjects += [(name, arm.name) for name in self.models for arm in self.arm_list()]
+        return [
+            Run(cohort, vital, model, arm, seed)
+            for cohort, vital, (model, arm), seed in itertools.product(
+                self.cohorts, self.vitals, subjects, self.seeds
+            )
+        ]
+
+
+def load_study(values: Mapping[str, Any], where: str = "params.yaml") -> Study:
+    """Check the settings; raise one UserError that lists every problem with its path and what is allowed."""
+    try:
+        return Study.model_validate(dict(values))
+    except ValidationError as error:
+        problems = [_describe(problem) for problem in error.errors()]
+        raise UserError(
+            where=where,
+            found=f"{len(problems)} problem{'s' if len(problems) > 1 else ''}\n" + "\n".join(problems),
+            expected="settings that docs/parameters.md lists, with possible values",
+            remedy=f"mend {where} (or the --config option); nothing was run",
+        ) from None
+
+
+def _describe(problem: Any) -> str:
+    """One line for one problem: path, what was found, what is allowed."""
+    path = ".".join(str(part) for part in problem["loc"]) or "(top level)"
+    if problem["type"] == "extra_forbidden":
+        allowed = _keys_beside(problem["loc"])
+        suggestion = _suggestion(str(problem["loc"][-1]), allowed)
+        return f"    {path}: unknown key{suggestion}; allowed: {', '.join(allowed)}"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"    {path}: found {problem['input']!r}: {message}"
+
+
+def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
+    """The allowed keys of the group in which a key stands."""
+    group: type[Parameters] = Study
+    for part in location[:-1]:
+        group = group.model_fields[str(part)].annotation  # type: ignore[assignment]
+    return list(group.model_fields)
+
+
+def write_step_settings(
+    study: Study, groups: list[str], code: list[str], path: Path, extra: Mapping[str, Any] | None = None
+) -> None:
+    """Write what a step's result depends on, only where it differs from what is there.
+
+    The file is an input of the step's jobs: a changed parameter or a changed line of code re-runs exactly
+    what depends on it, also on a clone that has no memory of earlier runs.
+    """
+    parameters = {group: study.model_dump(mode="json")[group] for group in groups}
+    wanted = {"code": code_hash(code), "parameters": parameters | dict(extra or {})}
+    if not (path.exists() and _same_json(path, wanted)):
+        write_json(path, wanted)
+
+
+def _same_json(path: Path, wanted: Any) -> bool:
+    import json
+
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) == wanted
+    except ValueError:
+        return False
+
+
+DATASETS: tuple[str, ...] = get_args(Dataset)
