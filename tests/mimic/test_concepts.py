@@ -2,7 +2,6 @@
 
 import csv
 import gzip
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,11 +14,8 @@ ITEMS = [item for concept in load_concepts().values() for item in concept.items]
 
 
 @pytest.mark.demo
-def test_labels_and_source_systems_are_those_of_the_real_d_items() -> None:
-    if "MIMIC_DEMO_DIR" not in os.environ:
-        pytest.skip("MIMIC_DEMO_DIR does not name the open MIMIC-III demo")
-    path = Path(os.environ["MIMIC_DEMO_DIR"]) / "D_ITEMS.csv.gz"
-    with gzip.open(path, "rt", encoding="utf-8", errors="replace") as stream:
+def test_labels_and_source_systems_are_those_of_the_real_d_items(demo: Path) -> None:
+    with gzip.open(demo / "D_ITEMS.csv.gz", "rt", encoding="utf-8", errors="replace") as stream:
         rows = {int(row["itemid"]): row for row in csv.DictReader(stream)}
     for item in ITEMS:
         row = rows[item.itemid]

@@ -2,20 +2,12 @@
 
 import csv
 import gzip
-import os
 from pathlib import Path
 
 import pytest
 
 from workflow_scripts.mimic.tables import TABLES, find_table, match_columns, require_tables
 from workflow_scripts.runtime.errors import UserError
-
-
-@pytest.fixture
-def demo() -> Path:
-    if "MIMIC_DEMO_DIR" not in os.environ:
-        pytest.skip("MIMIC_DEMO_DIR does not name the open MIMIC-III demo")
-    return Path(os.environ["MIMIC_DEMO_DIR"])
 
 
 @pytest.mark.demo

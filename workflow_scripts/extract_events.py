@@ -1,0 +1,36 @@
+"""Step: extract the events tables from a MIMIC-III folder."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from workflow_scripts.runtime.step import read_settings, run_step
+
+
+def main() -> None:
+    """Parse the command line, extract, and print how many chart events were read, kept and dropped."""
+    parser = argparse.ArgumentParser(
+        description="Read a MIMIC-III folder (CSV, plain or gzipped) and write the tables patients, "
+        "admissions, icustays, diagnoses_icd, procedures_icd and vitals as Parquet.",
+        epilog="example: python -m workflow_scripts.extract_events --raw data/raw/simulated "
+        "--settings data/simulated/settings/extract_events.json --events data/simulated/events",
+    )
+    parser.add_argument("--raw", type=Path, required=True, help="folder with the MIMIC-III v1.4 tables")
+    parser.add_argument(
+        "--settings", type=Path, required=True, help="JSON file with the parameter group `extraction`"
+    )
+    parser.add_argument("--events", type=Path, required=True, help="folder for the Parquet tables")
+    arguments = parser.parse_args()
+
+    from workflow_scripts.mimic.extraction import extract_events
+    from workflow_scripts.mimic.parameters import ExtractionParameters
+
+    parameters = ExtractionParameters(**read_settings(arguments.settings)["extraction"])
+    counts = extract_events(arguments.raw, arguments.events, parameters)
+    print("chart events:", file=sys.stderr)
+    for name, count in counts.items():
+        print(f"  {name.replace('_', ' '):<40} {count:>12,}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    run_step(main)
