@@ -1,0 +1,10 @@
+"""Lag-Llama (Rasul et al. 2023, arXiv 2310.08278): a decoder-only transformer over lagged values.
+
+An implementation of our own of what the upstream repository computes (time-series-foundation-models/lag-llama,
+commit 013ff0c). Equality with upstream is kept by the numeric fixtures in tests/models/lag_llama_fixtures.
+"""
+
+from workflow_scripts.models.lag_llama.configuration import NANO_SIZES, OFFICIAL_SIZES
+from workflow_scripts.models.lag_llama.model import LagLlama
+
+__all__ = ["NANO_SIZES", "OFFICIAL_SIZES", "LagLlama"]
