@@ -16,7 +16,9 @@ class WindowParameters(Parameters):
     train_stride: int = Field(
         12, ge=1, description="steps between starts of training windows; validation and test never overlap"
     )
-    minimum_context_observed: int = Field(12, ge=1, description="grid steps of a context with a charted value")
+    minimum_context_observed: int = Field(
+        12, ge=1, description="grid steps of a context with a charted value"
+    )
     minimum_horizon_observed: int = Field(6, ge=1, description="grid steps of a horizon with a charted value")
     fill: Literal["forward", "forward_backward", "none"] = Field(
         "forward",
@@ -24,7 +26,8 @@ class WindowParameters(Parameters):
         "the horizon is never filled and never used",
     )
     smoothing: Literal["none", "rolling_mean_3"] = Field(
-        "none", description="low-pass filter before windowing (the authors' code has one; makes the task easier)"
+        "none",
+        description="low-pass filter before windowing (the authors' code has one; makes the task easier)",
     )
     split: Literal["by_patient", "by_window_leaky"] = Field(
         "by_patient", description="by_window_leaky is the paper's: one stay can be in train and in test"

@@ -1,0 +1,66 @@
+"""Cut one vital sign of one cohort into windows of context and horizon, split into train, validation, test.
+
+Example: python -m workflow_scripts.make_windows --events data/simulated/events
+--cohort data/simulated/cohorts/explicit.parquet --vital heart_rate --settings settings.json
+--output data/simulated/windows/explicit/heart_rate.parquet
+"""
+
+import argparse
+from pathlib import Path
+
+from workflow_scripts.mimic.concepts import Concept, load_concepts
+from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.step import read_settings, run_step
+from workflow_scripts.windows.making import make_windows, write_windows
+from workflow_scripts.windows.parameters import WindowParameters
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument(
+        "--events",
+        type=Path,
+        required=True,
+        help="folder with vitals.parquet: icustay_id, charttime, vital, value (natural unit)",
+    )
+    parser.add_argument("--cohort", type=Path, required=True, help="cohort table (Parquet)")
+    parser.add_argument("--vital", required=True, help="vital sign, a name of the concept dictionary")
+    parser.add_argument(
+        "--settings", type=Path, required=True, help="JSON file of the step's settings: the group windows"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="windows file to write (Parquet)")
+    return parser
+
+
+def _concept(vital: str) -> Concept:
+    concepts = load_concepts()
+    if vital not in concepts:
+        raise UserError(
+            f"vital sign '{vital}'",
+            "not in the concept dictionary",
+            f"one of {', '.join(concepts)}",
+            "choose one of these, or add it to workflow_scripts/mimic/concepts.yaml",
+        )
+    return concepts[vital]
+
+
+def main() -> None:
+    """Parse the command line, make the windows, write them."""
+    arguments = _parser().parse_args()
+    concept = _concept(arguments.vital)
+    windows = make_windows(
+        arguments.events / "vitals.parquet",
+        arguments.cohort,
+        arguments.vital,
+        WindowParameters(**read_settings(arguments.settings)["windows"]),
+        concept.unit,
+        concept.scale_low,
+        concept.scale_high,
+    )
+    write_windows(arguments.output, windows)
+
+
+if __name__ == "__main__":
+    run_step(main)

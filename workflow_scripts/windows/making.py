@@ -1,0 +1,147 @@
+"""Makes the windows of one vital sign of one cohort."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.files import atomic_path
+from workflow_scripts.windows.grid import Grid, make_grid, smooth
+from workflow_scripts.windows.parameters import WindowParameters
+from workflow_scripts.windows.reading import METADATA_KEY, WINDOW_SCHEMA, WindowMetadata, Windows
+from workflow_scripts.windows.slicing import Slices, candidate_slices, cut, keep_observed
+from workflow_scripts.windows.source import Stays, read_measurements, read_stays
+from workflow_scripts.windows.splitting import SPLITS, split_by_patient, split_by_window
+
+
+def make_windows(
+    values_path: Path,
+    cohort_path: Path,
+    vital: str,
+    parameters: WindowParameters,
+    unit: str,
+    scale_low: float,
+    scale_high: float,
+) -> Windows:
+    """Return the windows of the included stays, numbered in the order of (subject_id, icustay_id, start).
+
+    `values_path` is a long table and `cohort_path` a cohort table after the contract of windows/source.py.
+    `unit`, `scale_low` and `scale_high` describe the vital sign and go into the metadata unchanged.
+    Raises UserError for a table that breaks the contract, where no window is long enough or observed enough,
+    and where a split ends up without windows.
+    """
+    where = f"windows of {vital} for {cohort_path}"
+    stays = read_stays(cohort_path)
+    grid = make_grid(stays, read_measurements(values_path, vital), parameters.interval_minutes)
+    if parameters.smoothing == "rolling_mean_3":
+        grid = smooth(grid)
+    slices, start, split = _slice_and_split(where, stays, grid, parameters)
+    context, target = cut(grid, slices, parameters)
+    return Windows(
+        context=context,
+        target=target,
+        start=start // 1_000_000,
+        split=split,
+        window_id=np.arange(len(slices)),
+        subject_id=stays.subject_id[slices.stay],
+        icustay_id=stays.icustay_id[slices.stay],
+        metadata=WindowMetadata(
+            vital=vital,
+            unit=unit,
+            scale_low=scale_low,
+            scale_high=scale_high,
+            interval_minutes=parameters.interval_minutes,
+            context=parameters.context,
+            horizon=parameters.horizon,
+            split_kind=parameters.split,
+        ),
+    )
+
+
+def write_windows(path: Path, windows: Windows) -> None:
+    """Write the windows file of the architecture document, atomically."""
+    table = pa.Table.from_arrays(
+        [
+            pa.array(windows.window_id),
+            pa.array(windows.subject_id),
+            pa.array(windows.icustay_id),
+            pa.array(windows.start).cast(pa.timestamp("s")).cast(pa.timestamp("us")),
+            pa.array(windows.split, pa.string()),
+            _lists(windows.context),
+            _lists(windows.target),
+        ],
+        schema=WINDOW_SCHEMA.with_metadata({METADATA_KEY: windows.metadata.to_json()}),
+    )
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary)
+
+
+def _slice_and_split(
+    where: str, stays: Stays, grid: Grid, parameters: WindowParameters
+) -> tuple[Slices, np.ndarray, np.ndarray]:
+    """Return the windows' places, their starts in microseconds, and their splits."""
+    stride = np.full(len(stays), parameters.context + parameters.horizon)
+    fractions = parameters.validation_fraction, parameters.test_fraction, parameters.split_seed
+    if parameters.split == "by_patient":
+        split_of_stay = split_by_patient(stays, *fractions)
+        stride[split_of_stay == "train"] = parameters.train_stride
+    candidates = candidate_slices(grid, stride, parameters)
+    slices = keep_observed(grid, candidates, parameters)
+    _refuse_no_windows(where, stays, grid, candidates, slices, parameters)
+    start = stays.intime[slices.stay] + slices.step * parameters.interval_minutes * 60_000_000
+    if parameters.split == "by_patient":
+        split = split_of_stay[slices.stay]
+    else:
+        split = split_by_window(stays.icustay_id[slices.stay], start, *fractions)
+    _refuse_empty_split(where, stays, slices, split)
+    return slices, start, split
+
+
+def _refuse_no_windows(
+    where: str, stays: Stays, grid: Grid, candidates: Slices, kept: Slices, parameters: WindowParameters
+) -> None:
+    if len(kept):
+        return
+    found = (
+        f"{_number_of(stays)}, longest series {grid.lengths.max()} steps of {parameters.interval_minutes} min"
+    )
+    if len(candidates):
+        raise UserError(
+            where,
+            f"{len(candidates)} windows long enough, none with enough charted steps ({found})",
+            f"at least {parameters.minimum_context_observed} of {parameters.context} context steps and "
+            f"{parameters.minimum_horizon_observed} of {parameters.horizon} horizon steps charted",
+            "lower minimum_context_observed or minimum_horizon_observed, or lengthen interval_minutes",
+        )
+    raise UserError(
+        where,
+        f"no stay long enough for one window ({found})",
+        f"a series of at least context + horizon = {parameters.context + parameters.horizon} steps",
+        "shorten context or horizon, shorten interval_minutes, or raise the cohort's minimum_stay_hours",
+    )
+
+
+def _refuse_empty_split(where: str, stays: Stays, slices: Slices, split: np.ndarray) -> None:
+    windows = {name: int((split == name).sum()) for name in SPLITS}
+    if all(windows.values()):
+        return
+    counts = ", ".join(f"{name} {count}" for name, count in windows.items())
+    with_windows = len(np.unique(stays.subject_id[slices.stay]))
+    raise UserError(
+        where,
+        f"a split without windows ({counts}; {_number_of(stays)}, {with_windows} patients with a window)",
+        "windows in train, validation and test",
+        "use more patients, raise validation_fraction or test_fraction, or ask for shorter windows",
+    )
+
+
+def _number_of(stays: Stays) -> str:
+    return f"{len(stays)} included stays of {len(np.unique(stays.subject_id))} patients"
+
+
+def _lists(values: np.ndarray) -> pa.ListArray:
+    """Return a float32 matrix as one list per row."""
+    rows, length = values.shape
+    return pa.ListArray.from_arrays(np.arange(0, (rows + 1) * length, length, dtype=np.int32), values.ravel())

@@ -1,0 +1,72 @@
+"""Cuts regular series into windows of context and horizon."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from workflow_scripts.windows.grid import Grid
+from workflow_scripts.windows.parameters import WindowParameters
+
+
+@dataclass(frozen=True)
+class Slices:
+    """Where N windows begin: stay (index into the grid's stays) and step within the stay, int64 [N] each."""
+
+    stay: np.ndarray
+    step: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.stay)
+
+
+def candidate_slices(grid: Grid, stride: np.ndarray, parameters: WindowParameters) -> Slices:
+    """Return all windows that fit into each stay, one every `stride` steps from the stay's start.
+
+    stride: int64 [S], steps, one for each stay. Ordered by stay and step. With a stride of context + horizon no two windows of a stay overlap.
+    """
+    room = grid.lengths - (parameters.context + parameters.horizon)
+    counts = np.where(room >= 0, room // stride + 1, 0)
+    stay = np.repeat(np.arange(len(counts)), counts)
+    number = np.arange(len(stay)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return Slices(stay, number * stride[stay])
+
+
+def keep_observed(grid: Grid, slices: Slices, parameters: WindowParameters) -> Slices:
+    """Return the windows with enough charted steps, counted in the context and in the horizon apart."""
+    charted = np.concatenate([[0], np.cumsum(np.isfinite(grid.values))])
+    begin = grid.offsets[slices.stay] + slices.step
+    middle = begin + parameters.context
+    end = middle + parameters.horizon
+    enough = (charted[middle] - charted[begin] >= parameters.minimum_context_observed) & (
+        charted[end] - charted[middle] >= parameters.minimum_horizon_observed
+    )
+    return Slices(slices.stay[enough], slices.step[enough])
+
+
+def cut(grid: Grid, slices: Slices, parameters: WindowParameters) -> tuple[np.ndarray, np.ndarray]:
+    """Return (context, target), float32 [N, context] and [N, horizon], natural units.
+
+    Gaps of a context are filled from the same context only; targets are left as charted, NaN where not.
+    """
+    length = parameters.context + parameters.horizon
+    if not len(slices):
+        return _empty(parameters.context), _empty(parameters.horizon)
+    begin = grid.offsets[slices.stay] + slices.step
+    series = np.lib.stride_tricks.sliding_window_view(grid.values, length)[begin]
+    context = series[:, : parameters.context]
+    if parameters.fill != "none":
+        context = _fill_forward(context)
+    if parameters.fill == "forward_backward":
+        context = _fill_forward(context[:, ::-1])[:, ::-1]
+    return np.ascontiguousarray(context), np.ascontiguousarray(series[:, parameters.context :])
+
+
+def _empty(length: int) -> np.ndarray:
+    return np.empty((0, length), dtype=np.float32)
+
+
+def _fill_forward(context: np.ndarray) -> np.ndarray:
+    """Return each row with a gap holding the last value before it; a gap at the start stays."""
+    columns = np.where(np.isfinite(context), np.arange(context.shape[1], dtype=np.int32), 0)
+    last = np.maximum.accumulate(columns, axis=1)
+    return np.take_along_axis(context, last, axis=1)
