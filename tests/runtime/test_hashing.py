@@ -1,0 +1,162 @@
+"""Hashes of files, folders and code. Expected SHA-256 values come from coreutils' sha256sum."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.hashing import PACKAGE, _closure, _Module, code_hash, file_hash, folder_hash
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """train_arm → training.loop → runtime.files (inside a function); report → nothing."""
+    folder = tmp_path / "workflow_scripts"
+    files = {
+        "__init__.py": '"""The package."""\n',
+        "train_arm.py": (
+            '"""Train."""\nfrom workflow_scripts.training import loop\n\n\ndef main() -> None:\n'
+            '    """Run."""\n    loop.run(1)\n'
+        ),
+        "report.py": "def draw() -> int:\n    return 1\n",
+        "training/__init__.py": "",
+        "training/loop.py": (
+            "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n"
+            "    from workflow_scripts.report import draw\n\n\n"
+            "def run(steps: int) -> int:\n    from ..runtime.files import write\n\n    # a comment\n"
+            "    return write(steps)\n"
+        ),
+        "runtime/__init__.py": "",
+        "runtime/files.py": "def write(value: int) -> int:\n    return value + 1\n",
+        "cohorts/angus.sql": "SELECT 1\n",
+    }
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def _edit(path: Path, before: str, after: str) -> None:
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after))
+
+
+def test_a_file_hash_equals_sha256sum(tmp_path: Path) -> None:
+    path = tmp_path / "weights.bin"
+    path.write_bytes(bytes(range(256)) * 5000)
+    expected = subprocess.run(["sha256sum", path], capture_output=True, text=True, check=True).stdout.split()[
+        0
+    ]
+    assert file_hash(path) == expected
+
+
+def test_a_folder_hash_depends_on_names_and_contents_only(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder, names in ((first, ("a.json", "b.json")), (second, ("b.json", "a.json"))):
+        folder.mkdir()
+        for name in names:
+            (folder / name).write_text(name)
+    assert folder_hash(first) == folder_hash(second)
+    (second / "notes.txt").write_text("")
+    assert folder_hash(first, ("*.json",)) == folder_hash(second, ("*.json",))
+    assert folder_hash(first) != folder_hash(second)
+    (second / "notes.txt").unlink()
+    (second / "a.json").rename(second / "c.json")
+    assert folder_hash(first) != folder_hash(second)
+
+
+def test_an_empty_or_missing_folder_has_no_hash(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such folder"):
+        folder_hash(tmp_path / "missing")
+    with pytest.raises(UserError, match="no file"):
+        folder_hash(tmp_path, ("*.safetensors",))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("# a comment", "# another, longer comment"),
+        ("    return write(steps)", "    return write(\n        steps,\n    )"),
+        ("def run(steps: int) -> int:\n", 'def run(steps: int) -> int:\n    """Say what it does."""\n'),
+        ("    from workflow_scripts.report import draw\n", "    from workflow_scripts.report import other\n"),
+    ],
+    ids=["comment", "formatting", "docstring", "type-checking import"],
+)
+def test_an_edit_without_meaning_keeps_the_hash(package: Path, before: str, after: str) -> None:
+    original = code_hash(["workflow_scripts.train_arm"], package)
+    _edit(package / "training" / "loop.py", before, after)
+    assert code_hash(["workflow_scripts.train_arm"], package) == original
+
+
+@pytest.mark.parametrize(
+    ("edited", "before", "after"),
+    [
+        ("train_arm.py", "loop.run(1)", "loop.run(2)"),
+        ("training/loop.py", "write(steps)", "write(steps + 1)"),
+        ("runtime/files.py", "value + 1", "value + 2"),
+        ("training/__init__.py", "", "SIDE_EFFECT = 1\n"),
+    ],
+)
+def test_an_edit_of_code_changes_the_hash_of_its_dependants_only(
+    package: Path, edited: str, before: str, after: str
+) -> None:
+    train, report = (code_hash([f"workflow_scripts.{name}"], package) for name in ("train_arm", "report"))
+    _edit(package / edited, before, after)
+    assert code_hash(["workflow_scripts.train_arm"], package) != train
+    assert code_hash(["workflow_scripts.report"], package) == report
+
+
+def test_a_module_under_type_checking_is_no_dependency(package: Path) -> None:
+    train = code_hash(["workflow_scripts.train_arm"], package)
+    _edit(package / "report.py", "return 1", "return 2")
+    assert code_hash(["workflow_scripts.train_arm"], package) == train
+
+
+def test_a_data_file_counts_byte_by_byte(package: Path) -> None:
+    roots = ["workflow_scripts.report", "workflow_scripts/cohorts/angus.sql"]
+    original = code_hash(roots, package)
+    assert code_hash([str(package / "cohorts" / "angus.sql"), roots[0]], package) == original
+    _edit(package / "cohorts" / "angus.sql", "SELECT 1", "SELECT 2")
+    assert code_hash(roots, package) != original
+
+
+@pytest.mark.parametrize("root", ["workflow_scripts.missing", "workflow_scripts/missing.sql", "json"])
+def test_an_unknown_root_is_refused(package: Path, root: str) -> None:
+    with pytest.raises(UserError, match="no such"):
+        code_hash([root], package)
+
+
+def test_an_import_of_a_missing_module_is_refused(package: Path) -> None:
+    _edit(package / "report.py", "def draw", "from workflow_scripts.gone import x\n\n\ndef draw")
+    with pytest.raises(UserError, match=r"workflow_scripts\.gone"):
+        code_hash(["workflow_scripts.report"], package)
+
+
+def test_static_imports_cover_what_python_really_loads() -> None:
+    """The expected set is what the interpreter has in sys.modules after importing the module."""
+    root = "workflow_scripts.training.parameters"
+    program = (
+        f"import sys, {root}; print(*(name for name in sys.modules if name.startswith('workflow_scripts')))"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout
+    assert set(loaded.split()) == set(_closure({root}, PACKAGE))
+
+
+def test_nothing_is_imported(package: Path) -> None:
+    _edit(package / "runtime" / "files.py", "def write", "raise RuntimeError\n\n\ndef write")
+    assert len(code_hash(["workflow_scripts.train_arm"], package)) == 64
+
+
+def test_the_whole_package_is_hashed_quickly() -> None:
+    sources = list(PACKAGE.rglob("*.py"))
+    start = time.process_time()
+    for source in sources:
+        _Module(source.read_bytes())
+    assert time.process_time() - start < 0.3
