@@ -1,0 +1,78 @@
+"""Checks of the printed table."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from study_records import failed_record, run_record, write_record
+
+from workflow_scripts.evaluation.aggregation import collect_rows
+from workflow_scripts.evaluation.summary import metrics_table
+
+
+@pytest.fixture
+def show(tmp_path):
+    """Write the records' summary table, run the step, and return what it prints."""
+
+    def run(records):
+        metrics = tmp_path / "metrics.csv"
+        paths = [write_record(tmp_path / "runs", record) for record in records]
+        metrics.write_text(metrics_table(collect_rows(paths)))
+        command = [sys.executable, "-X", "importtime", "-m", "workflow_scripts.show_summary"]
+        command += [
+            "--metrics",
+            str(metrics),
+            "--report",
+            "results/report.html",
+            "--tracking",
+            "sqlite:///m.db",
+        ]
+        return subprocess.run(command, capture_output=True, text=True, check=True)
+
+    return run
+
+
+def test_the_table_shows_every_arm_of_every_vital_sign_within_100_columns(show):
+    vitals = ("heart_rate", "mean_blood_pressure")
+    records = [
+        run_record(vital=vital, arm=arm) for vital in vitals for arm in ("zero-shot", "full", "lora-r64")
+    ]
+    records += [run_record(vital=vital, model="persistence", arm="fit") for vital in vitals]
+    text = show(records).stdout
+    assert max(map(len, text.splitlines())) <= 100
+    assert text.count("lora-r64") == text.count("zero-shot") == text.count("persistence") == 2
+    row = next(line for line in text.splitlines() if "lora-r64" in line)
+    assert re.split(r"\s{2,}", row.strip()) == ["lora-r64", "8.00*", "6.50", "14.00", "98,304", "19.0"]
+
+
+def test_the_smallest_error_is_marked_and_a_failure_shows_its_reason(show):
+    records = [
+        run_record(arm="full", mse=9e-4),
+        run_record(arm="lora-r1", mse=7e-4),
+        failed_record(arm="lora-r2"),
+    ]
+    lines = show(records).stdout.splitlines()
+    assert [line.split()[0] for line in lines if "*" in line and "smallest" not in line] == ["lora-r1"]
+    place = next(number for number, line in enumerate(lines) if "lora-r2" in line)
+    assert "failed: forecast not finite in 3 of 120 test windows" in lines[place + 1]
+    assert "3 runs, 1 failed" in lines[-5]
+
+
+def test_the_places_and_the_command_that_opens_the_runs_come_last(show):
+    text = show([run_record()]).stdout
+    assert text.rstrip().endswith("mlflow ui --backend-store-uri sqlite:///m.db --host 127.0.0.1")
+    assert "results/report.html" in text
+
+
+def test_seeds_are_averaged(show):
+    text = show([run_record(seed=seed, mse=mse) for seed, mse in enumerate((6e-4, 8e-4))]).stdout
+    assert "mean of 2 seeds" in text
+    assert "7.00*" in text
+
+
+def test_printing_imports_no_heavy_library(show):
+    imported = show([run_record()]).stderr
+    assert not re.search(
+        r"\| +(pandas|numpy|torch|pydantic|matplotlib|mlflow)$", imported, flags=re.MULTILINE
+    )

@@ -1,0 +1,139 @@
+"""The summary table: one row for each run, its columns, and the order of its rows. Standard library only."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, get_args
+
+from workflow_scripts.runtime.errors import UserError
+
+FIRST_ARMS = ("fit", "zero-shot", "full")
+"""Arms that stand before all others in every table; the others follow by method, then by rank."""
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One run. Its fields, in this order, are the columns of metrics.csv.
+
+    status is `ok`, or `failed` where a forecast was not finite; reason says what failed or is undefined.
+    mse, mape (%), mape_paper (%) and dtw are of the scaled series; mae and rmse are in the vital sign's unit.
+    Hashes are shortened.
+    """
+
+    dataset: str
+    cohort: str
+    vital: str
+    model: str
+    family: str
+    arm: str
+    rank: int | None
+    seed: int
+    status: str
+    reason: str
+    mse: float | None
+    mape: float | None
+    mape_paper: float | None
+    dtw: float | None
+    mae: float | None
+    rmse: float | None
+    wql: float | None
+    coverage_80: float | None
+    train_windows: int
+    validation_windows: int
+    test_windows: int
+    test_patients: int
+    non_finite_windows: int
+    total_parameters: int
+    trainable_parameters: int
+    start_up_seconds: float
+    training_seconds: float
+    forecast_seconds: float
+    total_seconds: float
+    peak_host_mib: float | None
+    peak_device_mib: float | None
+    training_steps: int | None
+    best_step: int | None
+    best_validation_loss: float | None
+    stopped_early: bool | None
+    code_hash: str
+    windows_hash: str
+    weights_hash: str
+    git_commit: str
+    finished_at: str
+
+
+def in_study_order(rows: Iterable[RunRow]) -> list[RunRow]:
+    """Sort rows: cohorts, vital signs and models as they first appear, then arms, then seeds."""
+    given = list(rows)
+    places = {
+        name: {value: place for place, value in enumerate(dict.fromkeys(getattr(row, name) for row in given))}
+        for name in ("cohort", "vital", "model")
+    }
+
+    def position(row: RunRow) -> tuple[Any, ...]:
+        subject = tuple(places[name][getattr(row, name)] for name in ("cohort", "vital", "model"))
+        return (*subject, arm_position(row.arm), row.seed)
+
+    return sorted(given, key=position)
+
+
+def arm_position(arm: str) -> tuple[int, str, int]:
+    """A sort key: FIRST_ARMS in their order, then methods by name, then ranks by size (r8 before r16)."""
+    if arm in FIRST_ARMS:
+        return FIRST_ARMS.index(arm), "", 0
+    method, _, rank = arm.rpartition("-r")
+    return (len(FIRST_ARMS), method, int(rank)) if rank.isdigit() and method else (len(FIRST_ARMS), arm, 0)
+
+
+def metrics_table(rows: Sequence[RunRow]) -> str:
+    """The text of metrics.csv: floats with six significant digits, nothing where there is no value."""
+    return table_text([field.name for field in fields(RunRow)], ([*vars(row).values()] for row in rows))
+
+
+def table_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """CSV text with a header, floats with six significant digits, nothing for None."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_cell(value) for value in row] for row in rows)
+    return text.getvalue()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def read_metrics(path: Path) -> list[RunRow]:
+    """Read metrics.csv. Raises UserError where it is missing or lacks columns."""
+    expected = "the summary table that aggregate_metrics writes"
+    remedy = "run the workflow (make run), which writes it"
+    if not path.exists():
+        raise UserError(str(path), "no such file", expected, remedy)
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        missing = [field.name for field in fields(RunRow) if field.name not in (reader.fieldnames or [])]
+        if missing:
+            raise UserError(str(path), f"no column {', '.join(missing)}", expected, remedy)
+        try:
+            return [_parse(row) for row in reader]
+        except ValueError:
+            found = f"an unreadable value in line {reader.line_num}"
+            raise UserError(str(path), found, expected, remedy) from None
+
+
+def _parse(row: dict[str, str]) -> RunRow:
+    return RunRow(**{field.name: _value(row[field.name], field.type) for field in fields(RunRow)})
+
+
+def _value(cell: str, kind: Any) -> Any:
+    """Read a cell as its field's type, `str`, or `float | None` and the like."""
+    base = (get_args(kind) or (kind,))[0]
+    if not cell and type(None) in get_args(kind):
+        return None
+    return cell == "true" if base is bool else base(cell)

@@ -1,0 +1,94 @@
+"""Print the study's results as a compact table, and where everything lies.
+
+Example:
+    python -m workflow_scripts.show_summary --metrics results/simulated/summary/metrics.csv \\
+        --report results/simulated/report.html --tracking sqlite:///mlflow.db
+"""
+
+import argparse
+from itertools import groupby
+from pathlib import Path
+
+from workflow_scripts.evaluation.aggregation import ArmSummary, summarise_arms
+from workflow_scripts.evaluation.summary import RunRow, read_metrics
+from workflow_scripts.runtime.step import run_step
+
+HEADER = ("model", "arm", "MSE e-4", "MAPE %", "DTW e-3", "trainable", "seconds")
+
+
+def main() -> None:
+    """Print the table of each cohort and vital sign, then the places."""
+    options = _parse_arguments()
+    rows = read_metrics(options.metrics)
+    for (cohort, vital), group in groupby(rows, key=lambda row: (row.cohort, row.vital)):
+        runs = list(group)
+        print(f"\n{_title(cohort, vital, runs)}")
+        print("\n".join(_table(summarise_arms(runs))))
+    print(_places(options, rows))
+
+
+def _title(cohort: str, vital: str, rows: list[RunRow]) -> str:
+    seeds = len({row.seed for row in rows})
+    data = f"{rows[0].test_windows} test windows of {rows[0].test_patients} patients"
+    over_seeds = f", mean of {seeds} seeds" if seeds > 1 else ""
+    return f"{vital} - cohort {cohort}, {rows[0].dataset}, {data}{over_seeds}"
+
+
+def _table(arms: list[ArmSummary]) -> list[str]:
+    """Aligned lines; the smallest MSE is marked, a failed arm has its reason below instead of errors."""
+    whole = [error for arm in arms if (error := arm.mean("mse")) is not None]
+    best = min(whole, default=None)
+    lines = [_line([*HEADER])]
+    previous = ""
+    for arm in arms:
+        run = arm.first
+        name = run.model if run.model != previous else ""
+        previous = run.model
+        errors = [
+            _number(arm.mean("mse"), 1e4) + ("*" if best is not None and arm.mean("mse") == best else " "),
+            _number(arm.mean("mape"), 1),
+            _number(arm.mean("dtw"), 1e3),
+        ]
+        cost = [f"{run.trainable_parameters:,}", _number(arm.mean("total_seconds"), 1, 1)]
+        lines.append(_line([name, run.arm, *errors, *cost]))
+        if arm.reason:
+            lines.append(f"    {'failed: ' if arm.failed else ''}{arm.reason}"[:100])
+    return lines
+
+
+def _number(value: float | None, factor: float, digits: int = 2) -> str:
+    return "-" if value is None else f"{value * factor:.{digits}f}"
+
+
+def _line(cells: list[str]) -> str:
+    model, arm, *numbers = cells
+    widths = (10, 8, 9, 14, 9)
+    aligned = "".join(f"{cell:>{width}}" for cell, width in zip(numbers, widths, strict=True))
+    return f"  {model:<28}{arm:<14}{aligned}".rstrip()
+
+
+def _places(options: argparse.Namespace, rows: list[RunRow]) -> str:
+    failed = sum(row.status != "ok" for row in rows)
+    lines = [
+        "",
+        f"{len(rows)} runs, {failed} failed. * smallest MSE; MSE, MAPE and DTW are of the scaled series.",
+        f"results: {options.metrics}",
+        f"report:  {options.report}",
+        f"runs:    {options.tracking}",
+        f"         mlflow ui --backend-store-uri {options.tracking} --host 127.0.0.1",
+    ]
+    return "\n".join(lines)
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--metrics", required=True, type=Path, help="summary table (CSV)")
+    parser.add_argument("--report", required=True, type=Path, help="place of the report, to print")
+    parser.add_argument("--tracking", required=True, help="MLflow tracking URI, to print")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    run_step(main)
