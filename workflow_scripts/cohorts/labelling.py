@@ -115,31 +115,33 @@ def _create_definition(connection: "duckdb.DuckDBPyConnection", path: Path, quer
     import duckdb
 
     remedy = "mend this SQL file; its contract stands in cohorts/definitions.py"
-    contract = "one SELECT that gives icustay_id (integer) and onset (timestamp)"
+    contract = "one SELECT that gives the columns icustay_id (integer) and onset (timestamp without zone)"
     try:
-        statements = connection.extract_statements(query)
-        if [statement.type.name for statement in statements] != ["SELECT"]:
-            raise UserError(str(path), f"{len(statements)} statements or another kind", contract, remedy)
-        connection.execute(f"CREATE TEMP TABLE defined AS FROM ({query.strip().rstrip(';')}\n)")
+        kinds = [statement.type.name for statement in connection.extract_statements(query)]
+        if kinds != ["SELECT"]:
+            raise UserError(str(path), f"statements: {', '.join(kinds) or 'none'}", contract, remedy)
+        result = connection.sql(query).to_arrow_table()
     except duckdb.Error as error:
         # The text of a conversion error can hold a value of a patient's row; a name error cannot.
         safe = isinstance(error, duckdb.BinderException | duckdb.CatalogException | duckdb.ParserException)
         found = str(error).splitlines()[0] if safe else type(error).__name__
         raise UserError(str(path), found, contract, remedy) from None
-    columns = connection.execute("SELECT column_name, column_type FROM (DESCRIBE defined)").fetchall()
-    if not _obeys_contract(columns):
-        found = "columns " + ", ".join(f"{name} {kind}" for name, kind in columns)
+    if not _obeys_contract(result.schema):
+        found = "columns " + ", ".join(f"{field.name} ({field.type})" for field in result.schema)
         raise UserError(str(path), found, contract, remedy)
+    connection.register("defined", result)
     _refuse_wrong_stays(connection, path, remedy)
 
 
-def _obeys_contract(columns: list[tuple[str, str]]) -> bool:
-    types = dict(columns)
+def _obeys_contract(schema: "pa.Schema") -> bool:
+    import pyarrow as pa
+
+    types = dict(zip(schema.names, schema.types, strict=True))
     return (
-        set(types) == {"icustay_id", "onset"}
-        and types["icustay_id"] in {"BIGINT", "INTEGER"}
-        and types["onset"].startswith("TIMESTAMP")
-        and "TIME ZONE" not in types["onset"]
+        sorted(schema.names) == ["icustay_id", "onset"]
+        and pa.types.is_integer(types["icustay_id"])
+        and pa.types.is_timestamp(types["onset"])
+        and types["onset"].tz is None
     )
 
 

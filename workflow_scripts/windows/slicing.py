@@ -22,7 +22,8 @@ class Slices:
 def candidate_slices(grid: Grid, stride: np.ndarray, parameters: WindowParameters) -> Slices:
     """Return all windows that fit into each stay, one every `stride` steps from the stay's start.
 
-    stride: int64 [S], steps, one for each stay. Ordered by stay and step. With a stride of context + horizon no two windows of a stay overlap.
+    stride: int64 [S], steps, one for each stay. Ordered by stay and step. With a
+    stride of context + horizon no two windows of a stay overlap.
     """
     room = grid.lengths - (parameters.context + parameters.horizon)
     counts = np.where(room >= 0, room // stride + 1, 0)
