@@ -9,14 +9,13 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, workflow.basedir)
 os.environ["PYTHONPATH"] = workflow.basedir
 
-from workflow_scripts.adaptation.arms import Arm
-from workflow_scripts.mimic.folders import FOLDER_VARIABLES, inventory, raw_folder
-from workflow_scripts.models.registry import VARIANTS, family_module
+from workflow_scripts.mimic.folders import inventory, raw_folder
+from workflow_scripts.models.registry import FAMILY_CLASSES, VARIANTS
 from workflow_scripts.runtime.device import threads_for, visible_devices
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.runtime.files import write_json
+from workflow_scripts.runtime.files import write_json_if_changed
 from workflow_scripts.runtime.restore import align_restored_times
-from workflow_scripts.settings import load_study, write_step_settings
+from workflow_scripts.settings import NAIVE_ARM, load_study, write_step_settings
 
 try:
     study = load_study(config)
@@ -37,6 +36,16 @@ def step_settings(folder, step, groups=(), code=(), name="", **extra):
     path = f"{folder}/settings/{step}{'.' if name else ''}{name}.json"
     write_step_settings(study, list(groups), [f"workflow_scripts.{step}", *map(str, code)], Path(path), extra)
     return path
+
+
+def family_of(model):
+    """The family of a model; the naive references are one of their own."""
+    return VARIANTS[model].family if model in VARIANTS else "naive"
+
+
+def family_code(model):
+    """The module that computes a model: chosen by name as the step runs, so imports alone do not show it."""
+    return [FAMILY_CLASSES[VARIANTS[model].family].partition(":")[0]] if model in VARIANTS else []
 
 
 def job_threads(wildcards):

@@ -14,7 +14,7 @@ def raw_tables():
     path = Path(f"{DATA}/settings/raw_tables.json")
     folder = raw_folder(study.dataset)
     if folder.is_dir() or not path.exists():
-        write_if_changed(path, inventory(folder))
+        write_json_if_changed(path, inventory(folder))
     return [str(path)]
 
 

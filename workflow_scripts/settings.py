@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
@@ -21,7 +21,7 @@ from workflow_scripts.models.naive import NAIVE_MODELS
 from workflow_scripts.models.parameters import PretrainingParameters
 from workflow_scripts.models.registry import VARIANTS
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.runtime.files import write_json
+from workflow_scripts.runtime.files import write_json_if_changed
 from workflow_scripts.runtime.hashing import code_hash
 from workflow_scripts.runtime.parameters import Parameters, TrackingParameters
 from workflow_scripts.training.parameters import ForecastParameters, TrainingParameters
@@ -191,18 +191,4 @@ def write_step_settings(
     what depends on it, also on a clone that has no memory of earlier runs.
     """
     parameters = {group: study.model_dump(mode="json")[group] for group in groups}
-    wanted = {"code": code_hash(code), "parameters": parameters | dict(extra or {})}
-    if not (path.exists() and _same_json(path, wanted)):
-        write_json(path, wanted)
-
-
-def _same_json(path: Path, wanted: Any) -> bool:
-    import json
-
-    try:
-        return json.loads(path.read_text(encoding="utf-8")) == wanted
-    except ValueError:
-        return False
-
-
-DATASETS: tuple[str, ...] = get_args(Dataset)
+    write_json_if_changed(path, {"code": code_hash(code), "parameters": parameters | dict(extra or {})})

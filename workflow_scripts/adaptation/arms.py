@@ -93,7 +93,7 @@ def count_parameters(model: "ForecastModel") -> dict[str, int]:
 
 
 def save_adapter(model: "ForecastModel", arm: Arm, folder: Path, base_name: str) -> None:
-    """Write what the arm learned: all weights for `full`, only the adapter for a parameter-efficient method."""
+    """Write what the arm learned: all weights for `full`, only the adapter for any other method."""
     if arm.method == "full":
         model.save(folder)
         return

@@ -52,6 +52,16 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def write_json_if_changed(path: Path, value: Any) -> None:
+    """Write JSON only where the file holds something else, so that its time tells of real changes."""
+    try:
+        same = read_json(path) == value
+    except (OSError, ValueError):
+        same = False
+    if not same:
+        write_json(path, value)
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from workflow_scripts.models.interface import ForecastModel
 from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.progress import progress
 from workflow_scripts.training.data import WindowArrays, WindowTensors
 from workflow_scripts.training.parameters import TrainingParameters
 
@@ -41,7 +42,9 @@ def fit(
     """
     torch.manual_seed(seed)
     trainable = [weight for weight in model.module.parameters() if weight.requires_grad]
-    optimiser = torch.optim.AdamW(trainable, lr=parameters.learning_rate, weight_decay=parameters.weight_decay)
+    optimiser = torch.optim.AdamW(
+        trainable, lr=parameters.learning_rate, weight_decay=parameters.weight_decay
+    )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate_factor(step, parameters))
     train_tensors, validation_tensors = train.on(device), validation.on(device)
     batches = _shuffled_batches(len(train), parameters.batch_size, seed, device)
@@ -50,7 +53,8 @@ def fit(
     best = _Best(trainable)
     _evaluate(model, validation_tensors, parameters, history, best)
     losses_since_evaluation: list[Tensor] = []
-    for step in range(1, parameters.steps + 1):
+    steps = progress(range(1, parameters.steps + 1), "training")
+    for step in steps:
         model.module.train()
         loss = model.loss(*train_tensors.batch(next(batches)))
         optimiser.zero_grad(set_to_none=True)
@@ -63,6 +67,7 @@ def fit(
         if step % parameters.evaluate_every == 0 or step == parameters.steps:
             _record_training_loss(losses_since_evaluation, history)
             _evaluate(model, validation_tensors, parameters, history, best)
+            steps.show_loss(history.validation_loss[-1][1])
             if best.evaluations_without_improvement >= parameters.patience:
                 history.stopped_early = step < parameters.steps
                 break

@@ -10,7 +10,9 @@ class TrainingParameters(Parameters):
 
     steps: int = Field(200, ge=1, description="most optimiser steps")
     batch_size: int = Field(32, ge=1, description="windows in one step")
-    learning_rate: float = Field(1e-3, gt=0, description="peak learning rate of AdamW, the same for every arm")
+    learning_rate: float = Field(
+        1e-3, gt=0, description="peak learning rate of AdamW, the same for every arm"
+    )
     weight_decay: float = Field(0.0, ge=0, description="weight decay of AdamW")
     warmup_fraction: float = Field(0.1, ge=0, le=1, description="share of the steps with a rising rate")
     gradient_clip: float = Field(1.0, gt=0, description="largest norm of the gradient")

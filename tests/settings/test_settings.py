@@ -1,0 +1,90 @@
+"""params.yaml and its model: every problem at once, each with its path and what is allowed."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from workflow_scripts.document_parameters import parameters_page, parameters_schema
+from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.settings import Run, Study, load_study, write_step_settings
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_default_params_file_holds_the_model_s_defaults():
+    assert load_study(yaml.safe_load((ROOT / "params.yaml").read_text())) == Study()
+
+
+def test_all_problems_are_reported_at_once_with_path_and_remedy():
+    with pytest.raises(UserError) as caught:
+        load_study(
+            {
+                "dataset": "eicu",
+                "vitals": ["heart_rat"],
+                "models": ["chronos-t5-nona"],
+                "arms": ["lora", "qlora"],
+                "ranks": [0],
+                "training": {"stepz": 3, "learning_rate": -1},
+                "windows": {"context": 4},
+                "ranc": [1],
+            }
+        )
+    message = str(caught.value)
+    assert "9 problems" in message
+    for expected in (
+        "dataset: found 'eicu'",
+        "'heart_rat' is no vital sign (did you mean 'heart_rate'?)",
+        "'chronos-t5-nona' is no model (did you mean 'chronos-t5-nano'?)",
+        "'qlora' is no arm",
+        "ranks: found [0]: each must be at least 1",
+        "training.stepz: unknown key (did you mean 'steps'?); allowed: steps, batch_size",
+        "training.learning_rate: found -1",
+        "minimum_context_observed must not exceed context (4)",
+        "ranc: unknown key (did you mean 'ranks'?)",
+    ):
+        assert expected in message
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"cohorts": []}, "at least 1"),
+        ({"seeds": [1, 1]}, "named once"),
+        ({"vitals": ["spo2", "spo2"]}, "named twice"),
+        ({"weights": {"chronos-t5-nano": "here"}}, "is no published model"),
+        ({"forecast": {"quantiles": [0.5, 0.1, 0.9]}}, "rising"),
+        ({"forecast": {"quantiles": [0.1, 0.5]}}, "must contain 0.1, 0.5 and 0.9"),
+        ({"windows": {"validation_fraction": 0.6, "test_fraction": 0.5}}, "something to train on"),
+        ({"training": {"learning_rate": float("nan")}}, "finite"),
+    ],
+)
+def test_an_impossible_value_is_refused(values, reason):
+    with pytest.raises(UserError, match=reason):
+        load_study(values)
+
+
+def test_the_runs_are_every_combination_and_references_run_once_for_each_seed():
+    study = Study(cohorts=["explicit"], vitals=["spo2"], models=["moirai-nano"], ranks=[2], seeds=[0, 1])
+    runs = study.runs()
+    assert Run("explicit", "spo2", "persistence", "fit", 1) in runs
+    assert Run("explicit", "spo2", "moirai-nano", "lora-r2", 0) in runs
+    assert len(runs) == len(set(runs)) == (2 + 3) * 2
+
+
+def test_step_settings_are_rewritten_only_when_they_differ(tmp_path):
+    path = tmp_path / "settings" / "step.json"
+    write_step_settings(Study(), ["windows"], ["workflow_scripts.runtime.files"], path)
+    first = path.stat().st_mtime_ns
+    write_step_settings(Study(ranks=[1, 16]), ["windows"], ["workflow_scripts.runtime.files"], path)
+    assert path.stat().st_mtime_ns == first
+    other = load_study({"windows": {"context": 30}})
+    write_step_settings(other, ["windows"], ["workflow_scripts.runtime.files"], path)
+    assert '"context": 30' in path.read_text()
+
+
+def test_the_documentation_of_parameters_is_current():
+    assert (ROOT / "docs/parameters.md").read_text() == parameters_page(), (
+        "run python -m workflow_scripts.document_parameters"
+    )
+    assert (ROOT / "docs/params.schema.json").read_text() == parameters_schema()

@@ -1,0 +1,135 @@
+"""The whole study on simulated data, in a tiny size: real Snakemake, DVC and MLflow."""
+
+import csv
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from projects import TINY_STUDY, commit_all, run_in
+
+pytestmark = pytest.mark.workflow
+
+ARMS = {"zero-shot", "full", "lora-r1", "lora-r2"}
+MODELS = {"chronos-t5-nano", "moirai-nano", "lag-llama-nano"}
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    with (folder / "results/simulated/summary/metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def planned_jobs(folder: Path, *options: str) -> dict[str, int]:
+    """How many jobs of each rule a dry run would run."""
+    text = run_in(folder, "snakemake", "-n", "--cores", "2", *options).stdout
+    table = text.partition("Job stats:")[2].partition("\n\n")[0]
+    jobs = dict(re.findall(r"^(\w+) +(\d+)$", table, flags=re.MULTILINE))
+    return {rule: int(count) for rule, count in jobs.items() if rule not in ("all", "total")}
+
+
+def test_every_model_has_every_arm_and_every_reference_a_row(project):
+    rows = rows_of(project)
+    assert {(row["model"], row["arm"]) for row in rows} == {
+        *((model, arm) for model in MODELS for arm in ARMS),
+        ("persistence", "fit"),
+        ("mean-of-context", "fit"),
+    }
+    assert all(float(row["mse"]) > 0 and int(row["test_windows"]) > 0 for row in rows)
+
+
+def test_the_models_forecast_the_very_windows_that_the_references_do(project):
+    assert len({(row["test_windows"], row["test_patients"]) for row in rows_of(project)}) == 1
+
+
+def test_lora_saves_only_an_adapter_that_names_its_base(project):
+    for model in MODELS:
+        adapter = project / f"results/simulated/runs/explicit/heart_rate/{model}/lora-r2/seed0/adapter"
+        assert {path.name for path in adapter.iterdir()} >= {
+            "adapter_config.json",
+            "adapter_model.safetensors",
+        }
+        assert json.loads((adapter / "adapter_config.json").read_text())["base_model_name_or_path"] == model
+
+
+def test_every_run_stands_in_mlflow_once_and_finished(project):
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{project}/mlflow.db")
+    experiments = [found.experiment_id for found in client.search_experiments()]
+    runs = client.search_runs(experiments, max_results=1000)
+    assert len(runs) == len(rows_of(project))
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert all("mse" in run.data.metrics for run in runs)
+
+
+def test_a_finished_study_has_nothing_to_do(project):
+    assert "Nothing to be done" in run_in(project, "snakemake", "-n", "--cores", "2").stderr
+    assert "up to date" in run_in(project, "dvc", "status").stdout
+
+
+def test_a_new_rank_runs_only_the_new_runs(changed_project):
+    study = TINY_STUDY | {"ranks": [1, 2, 4]}
+    (changed_project / "params.yaml").write_text(yaml.safe_dump(study))
+    assert planned_jobs(changed_project) == {
+        "adapt_and_forecast": 3,
+        "aggregate_metrics": 1,
+        "make_report": 1,
+    }
+
+
+def test_a_new_budget_runs_the_runs_again_but_not_the_data(changed_project):
+    study = TINY_STUDY | {"training": {"steps": 5}}
+    (changed_project / "params.yaml").write_text(yaml.safe_dump(study))
+    jobs = planned_jobs(changed_project)
+    assert jobs["adapt_and_forecast"] == 9
+    assert not {"simulate_mimic", "extract_events", "label_cohort", "make_windows", "pretrain_model"} & set(
+        jobs
+    )
+
+
+def test_editing_one_family_runs_that_family_again_and_no_other(changed_project):
+    source = changed_project / "workflow_scripts/models/lag_llama/model.py"
+    source.write_text(source.read_text() + "\nEDITED = 1\n")
+    jobs = planned_jobs(changed_project)
+    assert jobs["pretrain_model"] == 1
+    assert jobs["adapt_and_forecast"] == 3
+    assert "extract_events" not in jobs
+
+
+def test_editing_a_comment_runs_nothing(changed_project):
+    source = changed_project / "workflow_scripts/training/loop.py"
+    source.write_text(source.read_text() + "\n# A comment.\n")
+    assert planned_jobs(changed_project) == {}
+
+
+def test_without_the_workflow_s_memory_a_changed_parameter_is_still_noticed(changed_project):
+    shutil.rmtree(changed_project / ".snakemake")
+    assert planned_jobs(changed_project) == {}
+    (changed_project / "params.yaml").write_text(yaml.safe_dump(TINY_STUDY | {"training": {"steps": 5}}))
+    assert planned_jobs(changed_project)["adapt_and_forecast"] == 9
+
+
+def test_push_clone_pull_then_nothing_is_to_be_done(changed_project, tmp_path):
+    run_in(changed_project, "dvc", "remote", "add", "--default", "store", str(tmp_path / "store"))
+    commit_all(changed_project, "a remote")
+    run_in(changed_project, "dvc", "push")
+    clone = tmp_path / "clone"
+    run_in(tmp_path, "git", "clone", "--quiet", str(changed_project), str(clone))
+    run_in(clone, "dvc", "pull")
+    assert "up to date" in run_in(clone, "dvc", "status").stdout
+    assert "Nothing to be done" in run_in(clone, "snakemake", "-n", "--cores", "2").stderr
+    assert "up to date" in run_in(clone, "dvc", "status").stdout
+
+
+def test_metrics_and_plots_of_dvc_show_and_compare(changed_project):
+    shown = run_in(changed_project, "dvc", "metrics", "show").stdout
+    assert "chronos-t5-nano" in shown
+    assert "mse" in shown
+    study = TINY_STUDY | {"ranks": [1]}
+    (changed_project / "params.yaml").write_text(yaml.safe_dump(study))
+    run_in(changed_project, "dvc", "repro")
+    assert "lora-r2" in run_in(changed_project, "dvc", "metrics", "diff").stdout
+    run_in(changed_project, "dvc", "plots", "show", "--out", "plots")
+    assert (changed_project / "plots/index.html").stat().st_size > 1000
