@@ -1,8 +1,8 @@
 """Time every phase of the default run, and its peak memory.
 
-Runs the study of params.yaml from nothing in a temporary folder (the environment exists already), then prints for each
-rule: jobs, summed wall and CPU seconds of its jobs, largest memory of one job; and for the whole run: wall seconds and
-the largest memory of all its processes together. `--json FILE` keeps the figures.
+Runs the study of params.yaml from nothing in a temporary folder (the environment exists already), then prints
+for each rule: jobs, summed wall and CPU seconds, largest memory of one job; and for the whole run: wall seconds
+and the largest memory of all its processes together. `--json FILE` keeps the figures.
 
     python benchmarks/time_run.py --cores 2
 """

@@ -18,8 +18,8 @@ from workflow_scripts.settings import Study
 
 HEADING = """# Parameters
 
-`params.yaml` is the only configuration. Every setting may be left out; unknown keys and impossible values are refused,
-all at once, before anything runs. This page and `params.schema.json` (for completion in editors) are made by
+`params.yaml` is the only configuration. Every setting may be left out; unknown keys and impossible values are
+refused, all at once, before anything runs. This page and `params.schema.json` (for completion in editors) are made by
 `python -m workflow_scripts.document_parameters`; a test fails when they drift from the code.
 """
 

@@ -12,6 +12,7 @@ import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -23,12 +24,13 @@ from workflow_scripts.evaluation.forecasts import write_forecasts
 from workflow_scripts.evaluation.metrics import score
 from workflow_scripts.models.naive import NAIVE_MODELS, forecast_naive
 from workflow_scripts.models.registry import VARIANTS, family_class
+from workflow_scripts.reporting.run_figures import draw_run_figures
 from workflow_scripts.runtime.device import lease_device
 from workflow_scripts.runtime.files import atomic_folder, read_json, write_json
 from workflow_scripts.runtime.hashing import file_hash
 from workflow_scripts.runtime.machine import git_commit, machine, peak_host_mib, versions
 from workflow_scripts.runtime.step import read_settings, run_step
-from workflow_scripts.runtime.tracking import track_run
+from workflow_scripts.runtime.tracking import TrackedRun, track_run
 from workflow_scripts.training.data import WindowArrays
 from workflow_scripts.training.parameters import ForecastParameters, TrainingParameters
 from workflow_scripts.windows.reading import Windows, read_windows
@@ -54,11 +56,13 @@ def main() -> None:
     options = _parse_arguments()
     settings = read_settings(options.settings)
     windows = read_windows(options.windows)
-    with track_run(options.tracking, _key(options), _tags(options)) as tracked, lease_device():
+    provenance = _provenance(options)
+    tags = {"rank": _rank(options), "git_commit": provenance["git_commit"], **provenance["hashes"]}
+    with track_run(options.tracking, _key(options), tags, settings) as tracked, lease_device():
         outcome = _forecast_naive(options, settings, windows) or _run_model(options, settings, windows)
-        record = _record(options, settings, windows, outcome)
-        tracked.finish(record, options.output)
-    write_json(options.output / "run.json", record)
+        record = _record(options, settings, windows, outcome) | provenance
+        write_json(options.output / "run.json", record)
+        _track(tracked, record, windows, outcome, options.output)
 
 
 def _parse_arguments() -> argparse.Namespace:
@@ -163,11 +167,10 @@ def _record(
     write_forecasts(
         options.output / "forecasts.parquet", test.window_id, outcome.quantiles, forecasting.quantiles
     )
-    variant = VARIANTS.get(options.model)
     return {
         "key": _key(options),
-        "family": variant.family if variant else "naive",
-        "rank": Arm.parse(options.arm).rank if variant else None,
+        "family": VARIANTS[options.model].family if options.model in VARIANTS else "naive",
+        "rank": _rank(options),
         "parameters": outcome.parameters,
         "counts": {
             "train_windows": int((windows.split == "train").sum()),
@@ -189,6 +192,13 @@ def _record(
             "peak_device_mib": outcome.peak_device_mib,
         },
         "settings": settings,
+        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _provenance(options: argparse.Namespace) -> dict[str, Any]:
+    """What the run was made of and with."""
+    return {
         "hashes": {
             "code": read_json(options.settings)["code"],
             "windows": file_hash(options.windows),
@@ -197,8 +207,46 @@ def _record(
         "versions": versions(),
         "machine": machine(),
         "git_commit": git_commit(Path(__file__).parent),
-        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _track(
+    tracked: TrackedRun, record: dict[str, Any], windows: Windows, outcome: Outcome, output: Path
+) -> None:
+    """Mirror the finished record in MLflow."""
+    training = record["training"] or {}
+    test = windows.select("test")
+    median = outcome.quantiles[:, record["settings"]["forecast"]["quantiles"].index(0.5)]
+    with TemporaryDirectory() as figures:
+        draw_run_figures(Path(figures), record["training"], test.target, median, windows.metadata.unit)
+        tracked.finish(
+            metrics=_flat_metrics(record),
+            curves={name: training.get(name, []) for name in ("train_loss", "validation_loss")},
+            artifacts={
+                "record": output / "run.json",
+                "adapter": output / "adapter",
+                "figures": Path(figures),
+            },
+        )
+
+
+def _flat_metrics(record: dict[str, Any]) -> dict[str, float | None]:
+    """The record's numbers under stable names: mse, trainable_parameters, training_seconds, …"""
+    flat = dict(record["metrics"])
+    for group, pattern in (
+        ("counts", "{}"),
+        ("parameters", "{}_parameters"),
+        ("seconds", "{}_seconds"),
+        ("memory", "{}"),
+    ):
+        flat |= {pattern.format(name): value for name, value in record[group].items()}
+    if record["training"]:
+        flat |= {name: record["training"][name] for name in ("steps", "best_step", "best_validation_loss")}
+    return flat
+
+
+def _rank(options: argparse.Namespace) -> int | None:
+    return Arm.parse(options.arm).rank if options.model in VARIANTS else None
 
 
 def _key(options: argparse.Namespace) -> dict[str, Any]:
