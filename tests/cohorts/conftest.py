@@ -136,6 +136,11 @@ def hospital() -> Hospital:
     return Hospital()
 
 
+@pytest.fixture(scope="session")
+def make_hospital() -> Callable[[], Hospital]:
+    return Hospital
+
+
 @pytest.fixture
 def user_error() -> Callable[[Callable[[], Any]], UserError]:
     """Give a function that runs an action and returns the UserError that it must raise."""
