@@ -1,0 +1,336 @@
+"""Windows of handmade series, their properties, and the open demo computed a second time by pandas."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from workflow_scripts.windows.making import make_windows
+from workflow_scripts.windows.parameters import WindowParameters
+from workflow_scripts.windows.reading import Windows
+
+NAN = np.nan
+SMALL = {
+    "context": 4,
+    "horizon": 2,
+    "train_stride": 3,
+    "minimum_context_observed": 1,
+    "minimum_horizon_observed": 1,
+    "validation_fraction": 0.3,
+    "test_fraction": 0.3,
+}
+
+
+def steps_of(windows: Windows, stay: int) -> list[int]:
+    """Return the starts of a stay's windows in hours after the ward's admission time."""
+    admitted = int(pd.Timestamp("2130-05-17 22:47:00").timestamp())
+    return [(start - admitted) // 3600 for start in windows.start[windows.icustay_id == stay].tolist()]
+
+
+def of_stay(windows: Windows, stay: int) -> tuple[np.ndarray, np.ndarray]:
+    return windows.context[windows.icustay_id == stay], windows.target[windows.icustay_id == stay]
+
+
+def fill_ward(ward, count: int = 10, length: int = 18) -> None:
+    """Add complete stays 101, 102, … so that every split has windows; stay s counts up from 10 s."""
+    for stay in range(101, 101 + count):
+        ward.add(stay, [float(10 * stay + step) for step in range(length)])
+
+
+def test_training_windows_step_by_the_stride_and_the_others_never_overlap(ward) -> None:
+    fill_ward(ward)
+    windows = ward.windows(**SMALL)
+    by_split = {str(split): int(stay) for split, stay in zip(windows.split, windows.icustay_id, strict=True)}
+    assert steps_of(windows, by_split["train"]) == [0, 3, 6, 9, 12]
+    assert steps_of(windows, by_split["validation"]) == [0, 6, 12]
+    assert steps_of(windows, by_split["test"]) == [0, 6, 12]
+
+
+def test_context_and_target_are_neighbouring_pieces_of_the_series(ward) -> None:
+    fill_ward(ward)
+    windows = ward.windows(**SMALL)
+    for stay in windows.icustay_id:
+        context, target = of_stay(windows, stay)
+        first = 10 * stay + np.array(steps_of(windows, stay))
+        np.testing.assert_array_equal(context, first[:, None] + np.arange(4))
+        np.testing.assert_array_equal(target, first[:, None] + np.arange(4, 6))
+
+
+# fill, and what becomes of the context [missing, 71, missing, 73].
+FILLS = [
+    ("forward", [NAN, 71, 71, 73]),
+    ("forward_backward", [71, 71, 71, 73]),
+    ("none", [NAN, 71, NAN, 73]),
+]
+
+
+@pytest.mark.parametrize(("fill", "expected"), FILLS)
+def test_gaps_are_filled_within_the_context_only_and_targets_never(fill, expected, ward) -> None:
+    fill_ward(ward)
+    ward.add(1, [NAN, 71, NAN, 73, NAN, 75, NAN, NAN, 77, NAN, 80, NAN])
+    context, target = of_stay(ward.windows(**{**SMALL, "train_stride": 6}, fill=fill), 1)
+    np.testing.assert_array_equal(context[0], np.float32(expected))
+    np.testing.assert_array_equal(target, np.float32([[NAN, 75], [80, NAN]]))
+    # The second context starts with a gap after a charted horizon value: nothing comes across.
+    second = {"forward": [NAN, NAN, 77, 77], "forward_backward": [77] * 4, "none": [NAN, NAN, 77, NAN]}
+    np.testing.assert_array_equal(context[1], np.float32(second[fill]))
+
+
+def test_windows_with_too_few_charted_steps_are_left_out(ward) -> None:
+    fill_ward(ward)
+    ward.add(1, [1, NAN, NAN, 1, 1, 1, 1, NAN, NAN, NAN, 1, 1, 1, 1, NAN, NAN, 1, NAN, 1, 1, 1, 1, 1, 1])
+    parameters = {
+        **SMALL, "train_stride": 6, "minimum_context_observed": 2, "minimum_horizon_observed": 2,
+    }  # fmt: skip
+    assert steps_of(ward.windows(**parameters), 1) == [0, 18]
+
+
+def test_only_included_stays_and_the_asked_vital_sign_make_windows(ward) -> None:
+    fill_ward(ward)
+    ward.add(1, [80.0] * 12, included=False)
+    ward.add(2, [NAN] * 12)
+    for hour in range(12):
+        ward.chart(2, hour * 60, 55, vital="respiratory_rate")
+    windows = ward.windows(**SMALL)
+    assert set(windows.icustay_id) == set(range(101, 111))
+
+
+def test_windows_are_numbered_in_the_order_of_patient_stay_and_start(ward) -> None:
+    for stay, patient in ((9, 2), (5, 1), (7, 1), (3, 8), (4, 7), (6, 3), (2, 4), (8, 5)):
+        ward.add(stay, [80.0] * 12, patient=patient)
+    windows = ward.windows(**SMALL)
+    keys = list(zip(windows.subject_id, windows.icustay_id, windows.start, strict=True))
+    assert keys == sorted(keys)
+    np.testing.assert_array_equal(windows.window_id, np.arange(len(keys)))
+
+
+def test_the_split_of_a_patient_is_the_same_for_every_vital_sign(ward) -> None:
+    fill_ward(ward, count=20)
+    hours = range(18)
+    for stay in range(105, 121):
+        for hour in hours:
+            ward.chart(stay, hour * 60, 20, vital="respiratory_rate")
+    heart = ward.windows(**SMALL)
+    values, cohort = ward.write()
+    breath = make_windows(values, cohort, "respiratory_rate", WindowParameters(**SMALL), "/min", 0, 100)
+    of_patient = dict(zip(heart.subject_id, heart.split, strict=True))
+    assert len(set(breath.subject_id)) == 16
+    assert all(of_patient[p] == split for p, split in zip(breath.subject_id, breath.split, strict=True))
+
+
+def test_the_leaky_split_has_non_overlapping_windows_and_stays_in_two_splits(ward) -> None:
+    fill_ward(ward, count=10, length=60)
+    windows = ward.windows(**{**SMALL, "split": "by_window_leaky"})
+    assert windows.metadata.split_kind == "by_window_leaky"
+    assert steps_of(windows, 101) == list(range(0, 60, 6))
+    counts = {split: int((windows.split == split).sum()) for split in ("train", "validation", "test")}
+    assert counts == {"train": 40, "validation": 30, "test": 30}
+    shared = set(windows.select("train").icustay_id) & set(windows.select("test").icustay_id)
+    assert len(shared) >= 5
+
+
+def test_smoothing_is_done_before_windowing_and_lets_one_step_through(ward) -> None:
+    fill_ward(ward)
+    ward.add(1, [60, 60, 60, 60, 90, 90])
+    plain, _ = of_stay(ward.windows(**SMALL), 1)
+    smooth, _ = of_stay(ward.windows(**SMALL, smoothing="rolling_mean_3"), 1)
+    np.testing.assert_array_equal(plain[0], [60, 60, 60, 60])
+    np.testing.assert_array_equal(smooth[0], [60, 60, 60, 70])
+
+
+def test_a_grid_of_five_minutes_carries_the_paper_s_geometry(ward) -> None:
+    for stay in range(1, 11):
+        ward.add(stay, [float(step) for step in range(216)], minutes=5)
+    windows = ward.windows(interval_minutes=5, context=72, horizon=36, train_stride=108)
+    assert windows.context.shape == (20, 72)
+    assert windows.target.shape == (20, 36)
+    np.testing.assert_array_equal(windows.target[1], np.arange(180, 216))
+    assert set(np.diff(windows.start[windows.icustay_id == 4])) == {108 * 5 * 60}
+
+
+# Properties over made-up series.
+
+SERIES = st.lists(st.one_of(st.just(NAN), st.integers(40, 160).map(float)), min_size=6, max_size=20)
+
+
+def make(new_ward: Callable, series: list[list[float]], shuffle: int | None = None, **parameters) -> Windows:
+    ward = new_ward()
+    for stay, values in enumerate(series, 1):
+        ward.add(stay, values, patient=(stay + 1) // 2)
+    fill_ward(ward)
+    return ward.windows(shuffle, **{**SMALL, **parameters})
+
+
+@settings(max_examples=10, deadline=None)
+@given(series=st.lists(SERIES, min_size=6, max_size=10), seed=st.integers(0, 9))
+def test_no_patient_is_in_two_splits_and_row_order_changes_nothing(series, seed, new_ward) -> None:
+    windows = make(new_ward, series)
+    for patient in set(windows.subject_id):
+        assert len(set(windows.split[windows.subject_id == patient])) == 1
+    shuffled = make(new_ward, series, shuffle=seed)
+    for name in ("context", "target", "start", "split", "window_id", "subject_id", "icustay_id"):
+        np.testing.assert_array_equal(getattr(shuffled, name), getattr(windows, name))
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    series=SERIES,
+    step=st.integers(0, 19),
+    fill=st.sampled_from(["forward", "forward_backward", "none"]),
+    split=st.sampled_from(["by_patient", "by_window_leaky"]),
+)
+def test_a_changed_value_changes_only_contexts_that_hold_it(series, step, fill, split, new_ward) -> None:
+    step %= len(series)
+    if np.isnan(series[step]):
+        series = [*series[:step], 100.0, *series[step + 1 :]]
+    before = make(new_ward, [series], fill=fill, split=split)
+    after = make(new_ward, [[*series[:step], 999.0, *series[step + 1 :]]], fill=fill, split=split)
+    np.testing.assert_array_equal(after.start, before.start)
+    for place, start in enumerate(steps_of(before, 1)):
+        row = int(np.flatnonzero(before.icustay_id == 1)[place])
+        in_context = start <= step < start + SMALL["context"]
+        assert np.array_equal(after.context[row], before.context[row], equal_nan=True) is not in_context
+        in_target = start + 4 <= step < start + 6
+        assert np.array_equal(after.target[row], before.target[row], equal_nan=True) is not in_target
+
+
+# Bad input.
+
+
+def test_no_stay_long_enough_is_refused_with_counts(ward, user_error: Callable) -> None:
+    ward.add(990099, [80.0] * 5).add(990098, [80.0] * 4, patient=990099)
+    error = user_error(lambda: ward.windows(**SMALL))
+    assert "2 included stays of 1 patients, longest series 5 steps" in error.found
+    assert "= 6 steps" in error.expected
+    assert "9900" not in str(error)
+
+
+def test_stays_charted_too_thinly_are_refused_with_counts(ward, user_error: Callable) -> None:
+    for stay in range(10):
+        ward.add(stay, [80.0, NAN, NAN, NAN, 81.0, 82.0])
+    error = user_error(lambda: ward.windows(**{**SMALL, "minimum_context_observed": 2}))
+    assert "10 windows long enough, none with enough charted steps" in error.found
+
+
+def test_a_split_without_windows_is_refused_with_counts(ward, user_error: Callable) -> None:
+    fill_ward(ward, count=2)
+    error = user_error(lambda: ward.windows(**SMALL))
+    assert "validation 0" in error.found
+    assert "2 patients with a window" in error.found
+
+
+def test_an_absent_vital_sign_is_refused_with_those_at_hand(ward, user_error: Callable) -> None:
+    ward.add(1, [80.0] * 6).chart(1, 0, 20, vital="respiratory_rate")
+    values, cohort = ward.write()
+    error = user_error(
+        lambda: make_windows(values, cohort, "temperature", WindowParameters(**SMALL), "°C", 30, 45)
+    )
+    assert error.expected == "one of: heart_rate, respiratory_rate"
+
+
+def test_missing_and_ill_typed_columns_are_named_in_one_message(ward, user_error: Callable) -> None:
+    values, cohort = ward.add(1, [80.0] * 6).write()
+    table = pd.read_parquet(values).drop(columns="vital").assign(charttime="noon", value="high")
+    table.to_parquet(values)
+    error = user_error(
+        lambda: make_windows(values, cohort, "heart_rate", WindowParameters(**SMALL), "bpm", 0, 300)
+    )
+    for word in ("missing columns: vital", "charttime (", "value ("):
+        assert word in error.found
+    assert "icustay_id (integer)" in error.expected
+
+
+# How the cohort table is broken, and what the message says.
+BROKEN = [
+    (lambda stays: stays.assign(included=False), "no included stay"),
+    (
+        lambda stays: stays.assign(intime=pd.Series([pd.NaT] * len(stays), dtype="datetime64[us]")),
+        "in intime",
+    ),
+    (lambda stays: stays.assign(outtime=stays["intime"]), "3 with outtime not after intime"),
+    (lambda stays: stays.assign(icustay_id=1), "2 repeated included stays"),
+    (lambda stays: stays.assign(intime=stays["intime"].dt.tz_localize("UTC")), "intime (timestamp["),
+    (lambda stays: stays.drop(columns="died_in_hospital"), "missing columns: died_in_hospital"),
+]
+
+
+@pytest.mark.parametrize(("damage", "message"), BROKEN)
+def test_a_broken_cohort_table_is_refused(damage, message, ward, user_error: Callable) -> None:
+    fill_ward(ward, count=3)
+    values, cohort = ward.write()
+    damage(pd.read_parquet(cohort)).to_parquet(cohort)
+    error = user_error(
+        lambda: make_windows(values, cohort, "heart_rate", WindowParameters(**SMALL), "bpm", 0, 300)
+    )
+    assert error.where == str(cohort)
+    assert message in error.found
+
+
+# The open demo, computed a second time by pandas, stay by stay and window by window.
+
+HEART_RATE = [211, 220045]
+
+
+def demo_ward(folder: Path, demo: Path) -> tuple[Path, Path, pd.DataFrame, pd.DataFrame]:
+    """Write the demo's heart rates and a cohort of its stays of at least 36 hours."""
+    folder.mkdir(parents=True, exist_ok=True)
+    admissions = pd.read_csv(demo / "ADMISSIONS.csv.gz", usecols=["hadm_id", "hospital_expire_flag"])
+    stays = pd.read_csv(demo / "ICUSTAYS.csv.gz").merge(admissions, on="hadm_id")
+    for column in ("intime", "outtime"):
+        stays[column] = stays[column].astype("datetime64[us]")
+    stays["died_in_hospital"] = stays["hospital_expire_flag"] == 1
+    stays["included"] = stays["outtime"] - stays["intime"] >= pd.Timedelta(hours=36)
+    columns = ["icustay_id", "itemid", "charttime", "valuenum"]
+    charted = pd.read_csv(demo / "CHARTEVENTS.csv.gz", usecols=columns)
+    charted = charted[charted["itemid"].isin(HEART_RATE)].dropna()
+    charted = charted.assign(
+        vital="heart_rate",
+        value=charted["valuenum"].astype("float32"),
+        charttime=charted["charttime"].astype("datetime64[us]"),
+        icustay_id=charted["icustay_id"].astype("int64"),
+    )
+    stays.to_parquet(folder / "cohort.parquet", coerce_timestamps="us")
+    charted.to_parquet(folder / "vitals.parquet", coerce_timestamps="us")
+    return folder / "vitals.parquet", folder / "cohort.parquet", stays[stays["included"]], charted
+
+
+def windows_in_pandas(stays: pd.DataFrame, charted: pd.DataFrame, split: dict[int, str]) -> pd.DataFrame:
+    """The default windows (24 + 12 hours), with pandas' resample, rolling slices and ffill."""
+    rows = []
+    for stay in stays.sort_values(["subject_id", "icustay_id"]).itertuples():
+        own = charted[charted["icustay_id"] == stay.icustay_id]
+        own = own[(own["charttime"] >= stay.intime) & (own["charttime"] < stay.outtime)]
+        hours = pd.date_range(stay.intime, stay.outtime, freq="h", inclusive="left")
+        series = own.set_index("charttime")["value"].astype(float)
+        series = series.resample("h", origin=stay.intime).median().reindex(hours).astype("float32")
+        stride = 12 if split[stay.subject_id] == "train" else 36
+        for start in range(0, len(series) - 35, stride):
+            context, target = series.iloc[start : start + 24], series.iloc[start + 24 : start + 36]
+            if context.notna().sum() >= 12 and target.notna().sum() >= 6:
+                context = context.ffill()
+                rows.append((stay.subject_id, stay.icustay_id, hours[start], context.values, target.values))
+    return pd.DataFrame(rows, columns=["subject_id", "icustay_id", "start", "context", "target"])
+
+
+@pytest.mark.demo
+@pytest.mark.skipif("MIMIC_DEMO_DIR" not in os.environ, reason="MIMIC_DEMO_DIR is not set")
+def test_the_demo_s_windows_equal_a_computation_in_pandas(tmp_path: Path) -> None:
+    values, cohort, stays, charted = demo_ward(tmp_path, Path(os.environ["MIMIC_DEMO_DIR"]))
+    windows = make_windows(values, cohort, "heart_rate", WindowParameters(), "bpm", 0, 300)
+    split = dict(zip(windows.subject_id.tolist(), windows.split.tolist(), strict=True))
+    # A patient without any window has no known split; neither stride gives such a patient one.
+    split = {patient: split.get(patient, "train") for patient in stays["subject_id"]}
+    expected = windows_in_pandas(stays, charted, split)
+    assert len(expected) > 500
+    np.testing.assert_array_equal(windows.subject_id, expected["subject_id"])
+    np.testing.assert_array_equal(windows.icustay_id, expected["icustay_id"])
+    np.testing.assert_array_equal(windows.start, expected["start"].astype("datetime64[s]").astype("int64"))
+    np.testing.assert_array_equal(windows.context, np.stack(expected["context"]))
+    np.testing.assert_array_equal(windows.target, np.stack(expected["target"]))
+    # Of the stays' own NaNs some must be left: heart rate is not charted in every hour.
+    assert np.isnan(windows.target).any()

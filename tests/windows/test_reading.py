@@ -1,0 +1,163 @@
+"""The windows file, written and read back, and the window step as a process."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from workflow_scripts.windows.making import write_windows
+from workflow_scripts.windows.reading import WINDOW_SCHEMA, WindowMetadata, Windows, read_windows
+
+
+@pytest.fixture
+def windows() -> Windows:
+    """Five windows with a gap in context and target."""
+    context = np.arange(15, dtype=np.float32).reshape(5, 3) * 10
+    target = np.arange(10, dtype=np.float32).reshape(5, 2) + 0.5
+    context[1, 0] = target[2, 1] = np.nan
+    return Windows(
+        context=context,
+        target=target,
+        start=np.arange(5) * 3600 + 4_000_000_000,
+        split=np.array(["train", "test", "validation", "train", "test"]),
+        window_id=np.arange(5),
+        subject_id=np.array([1, 2, 3, 1, 2]),
+        icustay_id=np.array([11, 12, 13, 11, 12]),
+        metadata=WindowMetadata("mean_blood_pressure", "mmHg", 0, 190, 60, 3, 2, "by_patient"),
+    )
+
+
+def test_windows_come_back_as_they_were_written(windows: Windows, tmp_path: Path) -> None:
+    write_windows(tmp_path / "windows.parquet", windows)
+    back = read_windows(tmp_path / "windows.parquet")
+    assert back.metadata == windows.metadata
+    assert (back.context.dtype, back.target.dtype, back.start.dtype) == (np.float32, np.float32, np.int64)
+    for field in fields(Windows)[:-1]:
+        np.testing.assert_array_equal(getattr(back, field.name), getattr(windows, field.name))
+
+
+def test_the_file_has_the_schema_and_metadata_of_the_architecture_document(windows, tmp_path: Path) -> None:
+    write_windows(tmp_path / "windows.parquet", windows)
+    schema = pq.read_schema(tmp_path / "windows.parquet")
+    assert schema.names == ["window_id", "subject_id", "icustay_id", "start", "split", "context", "target"]
+    assert schema.field("start").type == pa.timestamp("us")
+    assert schema.field("context").type.value_type == pa.float32()
+    assert json.loads(schema.metadata[b"vitalora"]) == {
+        "vital": "mean_blood_pressure",
+        "unit": "mmHg",
+        "scale_low": 0,
+        "scale_high": 190,
+        "interval_minutes": 60,
+        "context": 3,
+        "horizon": 2,
+        "split_kind": "by_patient",
+    }
+
+
+def test_scaling_maps_the_clinical_range_to_zero_and_one_and_keeps_gaps(windows: Windows) -> None:
+    scaled = windows.scaled()
+    np.testing.assert_allclose(scaled.context[4], np.array([120, 130, 140]) / 190, rtol=1e-6)
+    np.testing.assert_array_equal(np.isnan(scaled.target), np.isnan(windows.target))
+    assert scaled.target.dtype == np.float32
+
+
+def test_a_split_is_selected_in_order(windows: Windows) -> None:
+    chosen = windows.select("test")
+    assert chosen.window_id.tolist() == [1, 4]
+    np.testing.assert_array_equal(chosen.context, windows.context[[1, 4]])
+    assert len(windows.select("nothing")) == 0
+    assert len(windows) == 5
+
+
+def damaged(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
+    pq.write_table(change(pq.read_table(path)), path)
+
+
+# What is done to the file, and what the message says.
+DAMAGES = [
+    (lambda table: table.drop_columns("split"), "split"),
+    (lambda table: table.set_column(0, "window_id", pa.array(["x"] * 5)), "window_id"),
+    (lambda table: table.replace_schema_metadata({}), "no metadata"),
+    (lambda table: table.replace_schema_metadata({b"vitalora": b"{}"}), "metadata of another form"),
+    (
+        lambda table: table.set_column(
+            6, "target", pa.array([[1.0]] * 5, WINDOW_SCHEMA.field("target").type)
+        ),
+        "target with 1 to 1 steps",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), DAMAGES)
+def test_a_file_of_another_form_is_refused(change, message, windows, tmp_path: Path, user_error) -> None:
+    path = tmp_path / "windows.parquet"
+    write_windows(path, windows)
+    damaged(path, change)
+    error = user_error(lambda: read_windows(path))
+    assert message in error.found
+    assert error.where == str(path)
+
+
+def test_a_cut_file_is_refused(windows, tmp_path: Path, user_error) -> None:
+    path = tmp_path / "windows.parquet"
+    write_windows(path, windows)
+    path.write_bytes(path.read_bytes()[:-20])
+    assert user_error(lambda: read_windows(path)).where == str(path)
+    path.unlink()
+    assert user_error(lambda: read_windows(path)).where == str(path)
+
+
+def test_reading_windows_imports_neither_pandas_nor_torch() -> None:
+    code = (
+        "import sys, workflow_scripts.windows.reading\n"
+        "print([name for name in ('pandas', 'torch', 'duckdb', 'polars', 'pydantic') if name in sys.modules])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[]"
+
+
+def run_step(ward, vital: str) -> subprocess.CompletedProcess[str]:
+    _, cohort = ward.write()
+    settings = ward.folder / "settings.json"
+    settings.write_text(json.dumps({"code": "0", "parameters": {"windows": {"context": 4, "horizon": 2,
+        "minimum_context_observed": 1, "minimum_horizon_observed": 1}}}))  # fmt: skip
+    return subprocess.run(
+        [
+            *[sys.executable, "-m", "workflow_scripts.make_windows", "--events", ward.folder],
+            *["--cohort", cohort, "--vital", vital, "--settings", settings],
+            *["--output", ward.folder / "out" / "windows.parquet"],
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_step_writes_windows_with_the_concept_dictionary_s_unit_and_scale(ward) -> None:
+    for stay in range(1, 11):
+        ward.add(stay, [80.0 + stay] * 18)
+    ended = run_step(ward, "heart_rate")
+    assert ended.returncode == 0, ended.stderr
+    windows = read_windows(ward.folder / "out" / "windows.parquet")
+    # The study's scaling of heart rate: 0 to 300 bpm.
+    assert (windows.metadata.scale_low, windows.metadata.scale_high) == (0, 300)
+    assert set(windows.split) == {"train", "validation", "test"}
+
+
+@pytest.mark.parametrize("vital", ["temperature", "shoe_size"])
+def test_the_step_ends_with_one_message_and_leaves_nothing_behind(vital: str, ward) -> None:
+    ward.add(770077, [80.0] * 18)
+    ended = run_step(ward, vital)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: ")
+    assert vital in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "770077" not in ended.stderr
+    assert not (ward.folder / "out").exists()
