@@ -1,0 +1,357 @@
+"""MLflow runs, in a real SQLite store, read back with MLflow's own client."""
+
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.tracking import (
+    KEY,
+    REASON,
+    SUPERSEDED_BY,
+    TrackedRun,
+    close_lost_runs,
+    initialise,
+    track_run,
+)
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+IDENTITY = {"dataset": "simulated", "cohort": "explicit", "vital": "heart_rate", "model": "nano"}
+EXPERIMENT = "simulated"
+
+JOB = """
+import sys, time
+from workflow_scripts.runtime.tracking import track_run
+uri, seed, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+key = {"dataset": "simulated", "cohort": "explicit", "vital": "heart_rate", "model": "nano", "arm": "full",
+       "seed": seed}
+with track_run(uri, key, parameters={"training": {"steps": 200}}) as run:
+    print("started", run.run_id, flush=True)
+    time.sleep(seconds)
+    run.finish({"mse": 0.5}, {"train_loss": [[step, 1 / (step + 1)] for step in range(50)]})
+assert not run.problems, run.problems
+"""
+
+
+def _key(arm: str = "full", seed: int = 0) -> dict[str, Any]:
+    return {**IDENTITY, "arm": arm, "seed": seed}
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Creating the schema takes seconds, so it is done once and copied."""
+    folder = tmp_path_factory.mktemp("store")
+    initialise(f"sqlite:///{folder}/mlflow.db", EXPERIMENT, "About **these** runs")
+    return folder
+
+
+@pytest.fixture
+def uri(empty_store: Path, tmp_path: Path) -> str:
+    shutil.copytree(empty_store, tmp_path, dirs_exist_ok=True)
+    address = f"sqlite:///{tmp_path}/mlflow.db"
+    initialise(address, EXPERIMENT, "About **these** runs")
+    return address
+
+
+def _client(uri: str) -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient(uri, registry_uri=uri)
+
+
+def _runs(uri: str, view: str = "ACTIVE_ONLY") -> list[Any]:
+    from mlflow.entities import ViewType
+
+    client = _client(uri)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    return list(client.search_runs([experiment.experiment_id], run_view_type=getattr(ViewType, view)))
+
+
+def _start(uri: str, seed: int, seconds: float) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", JOB, uri, str(seed), str(seconds)],
+        cwd=REPOSITORY,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_run_is_read_back_whole(uri: str, tmp_path: Path) -> None:
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_model.safetensors").write_bytes(b"weights")
+    figure = tmp_path / "example.png"
+    figure.write_bytes(b"picture")
+    tags = {"rank": 2, "git_commit": None, "hashes": {"code": "abc"}}
+    with track_run(uri, _key("lora-r2"), tags, {"training": {"steps": 200, "levels": [0.1, 0.5]}}) as tracked:
+        assert _runs(uri)[0].info.status == "RUNNING"
+        tracked.finish(
+            {"mse": 0.25, "mape": None},
+            {"validation_loss": [[20, 1.5], [40, 0.75]]},
+            {"adapter": adapter, "figures": figure, "absent": tmp_path / "absent"},
+            tags={"family": "chronos"},
+            parameters={"trainable": 24},
+        )
+    assert tracked.problems == []
+    (run,) = _runs(uri)
+    assert run.info.run_id == tracked.run_id
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == "explicit/heart_rate/nano/lora-r2/seed0"
+    expected = {"cohort": "explicit", "arm": "lora-r2", "seed": "0", "rank": "2", "hashes.code": "abc"}
+    assert run.data.tags.items() >= {**expected, "family": "chronos"}.items()
+    assert "git_commit" not in run.data.tags
+    assert (
+        run.data.tags[KEY]
+        == "arm=lora-r2/cohort=explicit/dataset=simulated/model=nano/seed=0/vital=heart_rate"
+    )
+    assert run.data.params == {"training.steps": "200", "training.levels": "[0.1, 0.5]", "trainable": "24"}
+    assert run.data.metrics == {"mse": 0.25, "validation_loss": 0.75}
+    client = _client(uri)
+    history = client.get_metric_history(run.info.run_id, "validation_loss")
+    assert [(point.step, point.value) for point in history] == [(20, 1.5), (40, 0.75)]
+    stored = Path(client.download_artifacts(run.info.run_id, "adapter/adapter_model.safetensors"))
+    assert stored.read_bytes() == b"weights"
+    assert [item.path for item in client.list_artifacts(run.info.run_id, "figures")] == [
+        "figures/example.png"
+    ]
+    assert run.info.artifact_uri == f"{tmp_path}/mlartifacts/{EXPERIMENT}/{run.info.run_id}/artifacts"
+
+
+def test_no_host_or_user_is_recorded(uri: str) -> None:
+    import getpass
+    import socket
+
+    with track_run(uri, _key()):
+        pass
+    (run,) = _runs(uri)
+    texts = " ".join([*run.data.tags.values(), *run.data.params.values()])
+    assert socket.gethostname() not in texts
+    assert run.info.user_id != getpass.getuser()
+
+
+def test_initialising_again_changes_nothing(uri: str) -> None:
+    with track_run(uri, _key()):
+        pass
+    first = _client(uri).get_experiment_by_name(EXPERIMENT)
+    assert initialise(uri, EXPERIMENT, "About **these** runs") == first.experiment_id
+    assert len(_runs(uri)) == 1
+    assert first.tags["mlflow.note.content"] == "About **these** runs"
+
+
+def test_a_deleted_experiment_comes_back(uri: str) -> None:
+    client = _client(uri)
+    identifier = client.get_experiment_by_name(EXPERIMENT).experiment_id
+    client.delete_experiment(identifier)
+    assert initialise(uri, EXPERIMENT, "") == identifier
+    assert client.get_experiment(identifier).lifecycle_stage == "active"
+
+
+def test_a_second_run_of_a_key_supersedes_the_first(uri: str) -> None:
+    with track_run(uri, _key()) as first, track_run(uri, _key(seed=1)):
+        pass
+    with track_run(uri, _key()) as second:
+        second.finish({"mse": 1.0})
+    shown = {run.data.tags["seed"]: run.info.run_id for run in _runs(uri)}
+    assert shown["0"] == second.run_id
+    assert len(shown) == len(_runs(uri)) == 2
+    (deleted,) = _runs(uri, "DELETED_ONLY")
+    assert deleted.info.run_id == first.run_id
+    assert deleted.data.tags[SUPERSEDED_BY] == second.run_id
+
+
+def test_a_failure_is_recorded_without_its_text(uri: str) -> None:
+    with pytest.raises(ValueError, match="12345"), track_run(uri, _key()):
+        raise ValueError("bad value for subject 12345")
+    (run,) = _runs(uri)
+    assert run.info.status == "FAILED"
+    assert run.data.tags[REASON].startswith("ValueError in test_tracking.py, line ")
+    assert "12345" not in str(run.data.tags)
+
+
+def test_a_user_error_is_recorded_with_what_was_found(uri: str) -> None:
+    with pytest.raises(UserError), track_run(uri, _key()):
+        raise UserError("weights/nano", "no such folder", "a folder", "run pretrain")
+    (run,) = _runs(uri)
+    assert (run.info.status, run.data.tags[REASON]) == ("FAILED", "weights/nano: no such folder")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_job_that_is_asked_to_end_is_recorded_as_killed(uri: str, number: signal.Signals) -> None:
+    job = _start(uri, 0, 60)
+    assert job.stdout is not None
+    assert job.stdout.readline().startswith("started")
+    job.send_signal(number)
+    job.communicate(timeout=30)
+    assert job.returncode == (143 if number == signal.SIGTERM else -signal.SIGINT)
+    (run,) = _runs(uri)
+    assert run.info.status == "KILLED"
+
+
+def test_a_job_killed_at_once_does_not_stay_running(uri: str) -> None:
+    job = _start(uri, 0, 60)
+    assert job.stdout is not None
+    assert job.stdout.readline().startswith("started")
+    assert close_lost_runs(uri, EXPERIMENT) == 0
+    job.kill()
+    job.communicate(timeout=30)
+    assert [run.info.status for run in _runs(uri)] == ["RUNNING"]
+    assert close_lost_runs(uri, EXPERIMENT) == 1
+    (run,) = _runs(uri)
+    assert (run.info.status, run.data.tags[REASON]) == ("KILLED", "the process ended without a word")
+    assert close_lost_runs(uri, EXPERIMENT) == 0
+
+
+def test_a_rerun_replaces_a_lost_run(uri: str) -> None:
+    job = _start(uri, 0, 60)
+    assert job.stdout is not None
+    job.stdout.readline()
+    job.kill()
+    job.communicate(timeout=30)
+    with track_run(uri, _key()):
+        pass
+    assert [run.info.status for run in _runs(uri)] == ["FINISHED"]
+    assert [run.info.status for run in _runs(uri, "DELETED_ONLY")] == ["KILLED"]
+
+
+def test_eight_jobs_start_at_once_on_a_fresh_store(uri: str) -> None:
+    jobs = [_start(uri, seed, 0) for seed in range(8)]
+    for job in jobs:
+        _, errors = job.communicate(timeout=120)
+        assert job.returncode == 0, errors
+    runs = _runs(uri)
+    assert sorted(run.data.tags["seed"] for run in runs) == [str(seed) for seed in range(8)]
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    client = _client(uri)
+    for run in runs:
+        assert len(client.get_metric_history(run.info.run_id, "train_loss")) == 50
+
+
+def test_two_thousand_points_are_logged_quickly(uri: str) -> None:
+    curve = [[step, 1 / (step + 1)] for step in range(2000)]
+    with track_run(uri, _key()) as run:
+        begun = time.process_time()
+        run.finish({}, {"train_loss": curve})
+        assert time.process_time() - begun < 2
+    history = _client(uri).get_metric_history(run.run_id, "train_loss")
+    assert [[point.step, point.value] for point in history] == curve
+
+
+def test_tables_are_refused_as_artifacts(uri: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "forecasts.parquet").write_bytes(b"rows")
+    with track_run(uri, _key()) as run:
+        run.finish({"mse": 1.0}, artifacts={"results": tmp_path / "run"})
+    assert _client(uri).list_artifacts(run.run_id) == []
+    assert "never stored in MLflow" in caplog.text
+    assert _runs(uri)[0].info.status == "FINISHED"
+
+
+def test_a_store_that_breaks_in_the_middle_does_not_stop_the_work(
+    uri: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    done = False
+    with track_run(uri, _key()) as run:
+        (tmp_path / "mlflow.db").rename(tmp_path / "away.db")
+        (tmp_path / "mlflow.db").write_bytes(b"this is no database")
+        run._client._tracking_client.store.engine.dispose()
+        run.finish({"mse": 1.0})
+        done = True
+    assert done
+    assert len(run.problems) == 2
+    assert [record.levelno for record in caplog.records if "run.json" in record.message] == [
+        logging.WARNING
+    ] * 2
+
+
+@pytest.mark.parametrize("address", ["sqlite:////proc/no/mlflow.db", "http://127.0.0.1:9"])
+def test_a_store_that_is_not_there_does_not_stop_the_work(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with track_run(address, _key()) as run:
+        run.finish({"mse": 1.0})
+    assert run.run_id is None
+    assert len(run.problems) == 1
+    with pytest.raises(UserError, match="tracking store"):
+        initialise(address, EXPERIMENT, "")
+
+
+def test_a_password_in_the_address_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(UserError) as failure:
+        initialise("http://me:secret@127.0.0.1:9", EXPERIMENT, "")
+    assert "secret" not in str(failure.value)
+
+
+def test_without_an_address_nothing_is_tracked_and_mlflow_is_not_imported() -> None:
+    program = (
+        "import sys\n"
+        "from workflow_scripts.runtime.tracking import track_run\n"
+        "with track_run('', {'dataset': 'simulated'}) as run:\n"
+        "    run.finish({'mse': 1.0})\n"
+        "assert run.run_id is None and run.problems == []\n"
+        "assert 'mlflow' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=REPOSITORY)
+
+
+def test_libraries_that_mlflow_went_without_work_afterwards(uri: str) -> None:
+    program = (
+        "import sys\n"
+        "from workflow_scripts.runtime.tracking import track_run\n"
+        "with track_run(sys.argv[1], {'dataset': 'simulated', 'seed': 0}) as run:\n"
+        "    run.finish({'mse': 1.0})\n"
+        "assert not run.problems and 'pandas' not in sys.modules\n"
+        "import pandas, pyarrow\n"
+        "assert pyarrow.table({'a': [1, 2]}).to_pandas().a.sum() == 3\n"
+    )
+    subprocess.run([sys.executable, "-c", program, uri], check=True, cwd=REPOSITORY)
+
+
+def test_artifacts_follow_a_project_that_was_moved(uri: str, tmp_path: Path) -> None:
+    note = tmp_path / "note.txt"
+    note.write_text("kept")
+    with track_run(uri, _key()) as run:
+        run.finish(artifacts={"notes": note})
+    moved = tmp_path.with_name(f"{tmp_path.name}-moved")
+    tmp_path.rename(moved)
+    address = f"sqlite:///{moved}/mlflow.db"
+    initialise(address, EXPERIMENT, "")
+    assert Path(_client(address).download_artifacts(run.run_id, "notes/note.txt")).read_text() == "kept"
+    with track_run(address, _key(seed=1)) as later:
+        later.finish(artifacts={"notes": moved / "note.txt"})
+    assert later.problems == []
+    assert not tmp_path.exists()
+
+
+def test_the_step_writes_what_it_made_ready(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "workflow_scripts.init_tracking", "--dataset", "simulated"]
+    address = f"sqlite:///{tmp_path}/mlflow.db"
+    marker = tmp_path / "tracking.json"
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    subprocess.run(
+        [*command, "--uri", address, "--output", marker], check=True, cwd=tmp_path, env=environment
+    )
+    identifier = _client(address).get_experiment_by_name("simulated").experiment_id
+    assert f'"experiment_id": "{identifier}"' in marker.read_text()
+    failed = subprocess.run(
+        [*command, "--uri", "nonsense://store"], capture_output=True, text=True, cwd=tmp_path, env=environment
+    )
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("error: tracking store nonsense://store")
+
+
+def test_a_tracked_run_without_a_store_ignores_results() -> None:
+    run = TrackedRun("")
+    run.finish({"mse": 1.0})
+    assert (run.run_id, run.problems) == (None, [])

@@ -1,0 +1,41 @@
+"""Make the MLflow store ready: schema, experiment of a data set, runs that were lost.
+
+Has to run once before jobs track their runs in parallel; running it again changes nothing.
+
+Example:
+    python -m workflow_scripts.init_tracking --uri sqlite:///mlflow.db --dataset simulated --output ready.json
+"""
+
+import argparse
+from pathlib import Path
+
+from workflow_scripts.runtime.files import write_json
+from workflow_scripts.runtime.step import run_step
+from workflow_scripts.runtime.tracking import initialise
+
+DESCRIPTION = (
+    "Forecasts of vital signs on **{dataset}**: one run for each cohort, vital sign, model, arm and seed. "
+    "`run.json` in the results folder is each run's full record."
+)
+
+
+def main() -> None:
+    """Parse the arguments, initialise the store, write the marker."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--uri", required=True, help="MLflow tracking URI; empty: no tracking")
+    parser.add_argument("--dataset", required=True, help="name of the data set: the experiment's name")
+    parser.add_argument(
+        "--output", type=Path, help="JSON file that says what is ready, an input of every run"
+    )
+    options = parser.parse_args()
+    experiment = None
+    if options.uri:
+        experiment = initialise(options.uri, options.dataset, DESCRIPTION.format(dataset=options.dataset))
+    if options.output:
+        write_json(options.output, {"uri": options.uri, "experiment_id": experiment})
+
+
+if __name__ == "__main__":
+    run_step(main)

@@ -1,0 +1,89 @@
+"""Processes: who this one is, whether another still lives, and how this one is asked to end."""
+
+import hashlib
+import os
+import platform
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+
+class Terminated(SystemExit):
+    """The process was asked to end (SIGTERM)."""
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Turn SIGTERM into `Terminated` within the block, so that files and records are closed as on an error.
+
+    Outside the main thread, where Python allows no signal handlers, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(number: int, _frame: FrameType | None) -> None:
+    raise Terminated(128 + number)
+
+
+def process_identity() -> dict[str, str]:
+    """Return what tells this process from all others, also after a restart of the machine; names no host."""
+    return {"host": _host(), "boot": _boot(), "pid": str(os.getpid()), "started": _started(os.getpid()) or ""}
+
+
+def process_is_gone(identity: dict[str, str]) -> bool:
+    """Say whether a process of this machine has ended; False where that cannot be known from here."""
+    if identity.get("host") != _host() or not identity.get("pid", "").isdigit():
+        return False
+    pid = int(identity["pid"])
+    # A new boot, or a process number given out again, means that the process has ended.
+    return (
+        identity.get("boot") != _boot() or not _exists(pid) or _started(pid) != (identity["started"] or None)
+    )
+
+
+def _host() -> str:
+    """A hash of the host and of its process namespace: containers of one host number processes apart."""
+    try:
+        namespace = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        namespace = ""
+    return hashlib.sha256(f"{platform.node()} {namespace}".encode()).hexdigest()[:16]
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _started(pid: int) -> str | None:
+    """The start of a process in clock ticks since boot (field 22 of /proc/<pid>/stat); None where unknown."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    # The second field is the program's name in parentheses, and may itself hold spaces and parentheses.
+    fields = stat.rpartition(")")[2].split()
+    # A zombie has ended; it only waits for its parent to read its status.
+    return None if fields[0] in "ZX" else fields[19]
