@@ -1,0 +1,36 @@
+"""Step: write a simulated MIMIC-III folder."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from workflow_scripts.runtime.step import read_settings, run_step
+
+
+def main() -> None:
+    """Parse the command line, simulate, and print the number of rows of each table."""
+    parser = argparse.ArgumentParser(
+        description="Write a simulated MIMIC-III v1.4 folder of TABLE.csv.gz files. "
+        "The same settings give the same bytes.",
+        epilog="example: python -m workflow_scripts.simulate_mimic "
+        "--settings data/raw/settings/simulate_mimic.json --output data/raw/simulated",
+    )
+    parser.add_argument(
+        "--settings", type=Path, required=True, help="JSON file with the parameter group `simulator`"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="folder to write; replaced if it exists")
+    arguments = parser.parse_args()
+
+    from workflow_scripts.mimic.parameters import SimulatorParameters
+    from workflow_scripts.mimic.simulator import simulate_mimic
+    from workflow_scripts.runtime.files import atomic_folder
+
+    parameters = SimulatorParameters(**read_settings(arguments.settings)["simulator"])
+    with atomic_folder(arguments.output) as folder:
+        rows = simulate_mimic(parameters, folder)
+    for table, count in rows.items():
+        print(f"{table.upper():<20} {count:>12,} rows", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    run_step(main)
