@@ -112,9 +112,15 @@ def _row(record: "RunRecord") -> RunRow:
         code_hash=record.hashes.code[:SHORT_HASH],
         windows_hash=record.hashes.windows[:SHORT_HASH],
         weights_hash=(record.hashes.weights or "")[:SHORT_HASH],
-        git_commit=(record.git_commit or "")[:SHORT_HASH],
+        git_commit=_short_commit(record.git_commit or ""),
         finished_at=record.finished_at,
     )
+
+
+def _short_commit(commit: str) -> str:
+    """A short hash that still says whether the working tree differed from the commit."""
+    name, _, state = commit.partition("-")
+    return name[:SHORT_HASH] + (f"-{state}" if state else "")
 
 
 def _status(record: "RunRecord") -> tuple[str, str]:

@@ -1,0 +1,152 @@
+"""Fabricates a small study on disk: windows, forecasts, run records, attrition, summary, settings."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from study_records import failed_record, run_record, write_record
+
+from workflow_scripts.evaluation.aggregation import collect_rows
+from workflow_scripts.evaluation.forecasts import write_forecasts
+from workflow_scripts.evaluation.metrics import score
+from workflow_scripts.evaluation.summary import metrics_table
+from workflow_scripts.models.naive import forecast_naive
+from workflow_scripts.windows.reading import METADATA_KEY, WINDOW_SCHEMA, WindowMetadata
+
+LEVELS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
+NORMAL_QUANTILES = np.array([-1.2816, -0.8416, -0.5244, -0.2533, 0.0, 0.2533, 0.5244, 0.8416, 1.2816])
+VITALS = {"heart_rate": ("/min", 300.0, 85.0), "mean_blood_pressure": ("mmHg", 190.0, 78.0)}
+MODELS = ("chronos-t5-nano", "moirai-nano", "lag-llama-nano")
+ARMS = ("zero-shot", "full", "lora-r1", "lora-r2", "lora-r4", "lora-r8")
+SUBJECT_ID, STAY_ID, START = 987654321, 876543219, "2177-03-04T05:06:07"
+"""Marks of a patient that must not be found in any output."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """Where the fabricated parts lie."""
+
+    folder: Path
+
+    @property
+    def runs(self):
+        return self.folder / "runs"
+
+    @property
+    def windows(self):
+        return self.folder / "windows"
+
+    @property
+    def metrics(self):
+        return self.folder / "metrics.csv"
+
+    @property
+    def settings(self):
+        return self.folder / "settings.json"
+
+    @property
+    def attrition(self):
+        return sorted((self.folder / "cohorts").glob("*.attrition.csv"))
+
+
+def fabricate_study(
+    folder,
+    models=MODELS,
+    arms=ARMS,
+    seeds=(0,),
+    vitals=tuple(VITALS),
+    failed=(),
+    dataset="simulated",
+    naive=True,
+):
+    """Write a study; `failed` names (model, arm) pairs whose forecasts are not finite."""
+    study = Study(folder)
+    paths = []
+    for vital in vitals:
+        context, target = _write_windows(study, vital)
+        jobs = [(name, "fit", 0) for name in ("persistence", "mean-of-context") if naive]
+        jobs += [(model, arm, seed) for model in models for arm in arms for seed in seeds]
+        for model, arm, seed in jobs:
+            quantiles = _forecast(model, arm, seed, context, target)
+            record = run_record(vital=vital, model=model, arm=arm, seed=seed)
+            if (model, arm) in failed:
+                record = failed_record(vital=vital, model=model, arm=arm, seed=seed)
+            else:
+                record["metrics"] = score(target, quantiles, LEVELS, 0.0, VITALS[vital][1]).metrics
+            record["key"]["dataset"] = dataset
+            path = write_record(study.runs, record)
+            write_forecasts(
+                path.parent / "forecasts.parquet", np.arange(30, 30 + len(target)), quantiles, LEVELS
+            )
+            paths.append(path)
+    study.metrics.write_text(metrics_table(collect_rows(paths)))
+    study.settings.write_text(
+        json.dumps(
+            {
+                "code": "x",
+                "parameters": {"dataset": dataset, "windows": {"context": 24, "split": "by_patient"}},
+            }
+        )
+    )
+    _write_attrition(study)
+    return study
+
+
+def _write_windows(study, vital, test_windows=60):
+    """Random walks around the vital sign's mean; 30 training windows come first."""
+    unit, high, mean = VITALS[vital]
+    generator = np.random.default_rng(len(vital))
+    count = 30 + test_windows
+    series = mean + generator.normal(scale=3, size=(count, 36)).cumsum(axis=1) * 0.7
+    context, target = series[:, :24].astype(np.float32), series[:, 24:].astype(np.float32)
+    target[generator.random(target.shape) < 0.15] = np.nan
+    target[:, 0] = series[:, 24]
+    metadata = WindowMetadata(vital, unit, 0.0, high, 60, 24, 12, "by_patient")
+    columns = {
+        "window_id": np.arange(count),
+        "subject_id": np.full(count, SUBJECT_ID),
+        "icustay_id": np.full(count, STAY_ID),
+        "start": np.full(count, np.datetime64(START)),
+        "split": ["train"] * 30 + ["test"] * test_windows,
+        "context": list(context),
+        "target": list(target),
+    }
+    schema = WINDOW_SCHEMA.with_metadata({METADATA_KEY: metadata.to_json()})
+    path = study.windows / "explicit" / f"{vital}.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(
+        pa.table({name: pa.array(columns[name], schema.field(name).type) for name in schema.names}, schema),
+        path,
+    )
+    return context[30:], target[30:]
+
+
+def _forecast(model, arm, seed, context, target):
+    """Naive forecasts for references; for models the truth with noise that differs by model and arm."""
+    if arm == "fit":
+        return forecast_naive(model, context, 12, LEVELS)
+    generator = np.random.default_rng([len(model), ARMS.index(arm) if arm in ARMS else 9, seed])
+    skill = {"zero-shot": 6.0, "full": 4.4}.get(
+        arm, 5.6 / (1 + 0.05 * len(arm) + 0.03 * int(arm[-1:] if arm[-1:].isdigit() else 0))
+    )
+    noise = generator.normal(scale=skill + 0.4 * len(model) / 10, size=target.shape).cumsum(axis=1) * 0.4
+    median = np.where(np.isnan(target), np.nanmean(target), target) + noise
+    width = 4.0 + 0.3 * np.arange(target.shape[1])
+    return (median[:, None] + width * NORMAL_QUANTILES[:, None]).astype(np.float32)
+
+
+def _write_attrition(study):
+    path = study.folder / "cohorts" / "explicit.attrition.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    steps = [
+        ("all_stays", 618, 590, 400),
+        ("adult", 610, 583, 396),
+        ("stay_length", 402, 388, 301),
+        ("definition", 196, 190, 141),
+        ("charted_values", 188, 183, 138),
+    ]
+    rows = "".join(f"{','.join(map(str, step))}\n" for step in steps)
+    path.write_text(f"step,stays,admissions,patients\n{rows}")

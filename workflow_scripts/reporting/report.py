@@ -1,0 +1,370 @@
+"""Puts the report together: what the run is not, tables, figures, examples, attrition, provenance."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.evaluation.aggregation import ArmSummary, summarise_arms
+from workflow_scripts.evaluation.run_records import RunRecord, read_run_record
+from workflow_scripts.evaluation.summary import RunRow
+from workflow_scripts.reporting import figures
+from workflow_scripts.reporting.attrition import AttritionStep, read_attrition
+from workflow_scripts.reporting.examples import OPEN_DATASETS, choose_examples
+from workflow_scripts.reporting.published import PUBLISHED
+from workflow_scripts.reporting.svg import SERIES, SIGNS, Drawing
+from workflow_scripts.windows.reading import WindowMetadata, read_windows
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+DATASET_NAMES = {
+    "simulated": "simulated patients in MIMIC-III's schema",
+    "mimic-iii-demo": "the open MIMIC-III demo",
+    "mimic-iii": "MIMIC-III",
+}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the report's parts lie: run folders, window files, attrition tables; and the study's settings."""
+
+    runs: Path
+    windows: Path
+    attrition: Sequence[Path]
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number of the headline table as text, its spread over seeds, and whether it is its column's best."""
+
+    text: str
+    spread: str = ""
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class ArmLine:
+    """One line of the headline table."""
+
+    arm: str
+    cells: list[Cell]
+    trainable: str
+    seconds: str
+    failed: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class ModelLines:
+    """The lines of one model; sign and colour are those of its marker in the figures."""
+
+    model: str
+    sign: str
+    colour: str
+    lines: list[ArmLine]
+
+
+@dataclass(frozen=True)
+class VitalPart:
+    """Everything about one vital sign in one cohort."""
+
+    key: str
+    name: str
+    unit: str
+    best: str
+    models: list[ModelLines]
+    by_arm: Drawing | None
+    by_size: Drawing | None
+    by_rank: list[Drawing]
+    examples: list[Drawing]
+    examples_of: str
+
+
+@dataclass(frozen=True)
+class CohortPart:
+    """Everything about one cohort."""
+
+    name: str
+    size: str
+    vitals: list[VitalPart]
+    attrition: list[AttritionStep]
+    attrition_figure: Drawing | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric of the headline table: its heading, its factor, and the value it should come near to."""
+
+    metric: str
+    heading: str
+    factor: float
+    ideal: float = 0.0
+
+
+COLUMNS = (
+    Column("mse", "MSE × 10⁻⁴", 1e4),
+    Column("mape", "MAPE %", 1),
+    Column("dtw", "DTW × 10⁻³", 1e3),
+    Column("mae", "MAE", 1),
+    Column("coverage_80", "coverage of 80 %", 100, ideal=80),
+)
+
+
+def render_report(rows: Sequence[RunRow], sources: Sources) -> str:
+    """Return the report as one HTML page that needs nothing from outside.
+
+    Raises UserError where an attrition table, a windows file or the shown forecasts are missing or broken.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    attrition = dict(read_attrition(path) for path in sources.attrition)
+    places = _colour_places(rows)
+    cohorts = [
+        _cohort_part(cohort, [row for row in rows if row.cohort == cohort], places, sources, attrition)
+        for cohort in dict.fromkeys(row.cohort for row in rows)
+    ]
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    return environment.get_template("report.html.j2").render(
+        dataset=DATASET_NAMES.get(rows[0].dataset, rows[0].dataset),
+        caveats=_caveats(rows, sources.settings),
+        cohorts=cohorts,
+        columns=COLUMNS,
+        failures=[row for row in rows if row.status != "ok"],
+        runs=len(rows),
+        published=PUBLISHED,
+        provenance=_provenance(rows, _latest_record(rows, sources.runs)),
+        settings=_flat_settings(sources.settings),
+    )
+
+
+def _colour_places(rows: Sequence[RunRow]) -> dict[str, int]:
+    """Every foundation model keeps its colour and marker through the whole report."""
+    models = dict.fromkeys(row.model for row in rows if row.family != "naive")
+    return {model: place for place, model in enumerate(models)}
+
+
+def _caveats(rows: Sequence[RunRow], settings: Mapping[str, Any]) -> list[str]:
+    """What this run is not, in the reader's words."""
+    dataset, models = rows[0].dataset, dict.fromkeys(row.model for row in rows)
+    caveats = []
+    if dataset == "simulated":
+        caveats.append(
+            "Simulated patients: the numbers show that the pipeline works, nothing about real patients."
+        )
+    if dataset == "mimic-iii-demo":
+        caveats.append("The open demo holds 100 patients: far too few to rank models or arms.")
+    nano = [model for model in models if model.endswith("-nano")]
+    if nano:
+        caveats.append(
+            f"Stand-in weights: {', '.join(nano)} are tiny networks that were pre-trained on synthetic series "
+            "within minutes. They are not the published foundation models."
+        )
+    if settings.get("windows", {}).get("split") == "by_window_leaky":
+        caveats.append(
+            "Leaky split: windows of one ICU stay can lie in training and in test, as in the paper. "
+            "The errors are too small for new patients."
+        )
+    if len({row.seed for row in rows}) == 1:
+        caveats.append("One seed: small differences between arms can be chance.")
+    return caveats
+
+
+def _cohort_part(
+    cohort: str,
+    rows: Sequence[RunRow],
+    places: Mapping[str, int],
+    sources: Sources,
+    attrition: Mapping[str, list[AttritionStep]],
+) -> CohortPart:
+    steps = attrition.get(cohort, [])
+    included = steps[-1] if steps else None
+    return CohortPart(
+        name=cohort,
+        size=f"{included.stays:,} ICU stays of {included.patients:,} patients" if included else "",
+        vitals=[
+            _vital_part([row for row in rows if row.vital == vital], places, sources)
+            for vital in dict.fromkeys(row.vital for row in rows)
+        ],
+        attrition=steps,
+        attrition_figure=figures.attrition_bars(f"attrition-{cohort}", cohort, steps) if steps else None,
+    )
+
+
+def _vital_part(rows: Sequence[RunRow], places: Mapping[str, int], sources: Sources) -> VitalPart:
+    first = rows[0]
+    arms = summarise_arms(rows)
+    key, name = f"{first.cohort}-{first.vital}", first.vital.replace("_", " ").capitalize()
+    windows = read_windows(sources.windows / first.cohort / f"{first.vital}.parquet")
+    shown = _best_arm(arms) if first.dataset in OPEN_DATASETS else None
+    examples = []
+    if shown is not None:
+        run = shown.first
+        folder = sources.runs.joinpath(run.cohort, run.vital, run.model, run.arm, f"seed{run.seed}")
+        examples = [
+            figures.example_forecast(
+                f"example-{key}-{number}", example, windows.metadata.unit, places.get(run.model, 0)
+            )
+            for number, example in enumerate(choose_examples(windows, folder / "forecasts.parquet"))
+        ]
+    return VitalPart(
+        key=key,
+        name=name,
+        unit=windows.metadata.unit,
+        best=_best_sentence(arms, windows.metadata),
+        models=_model_lines(arms, places),
+        by_arm=figures.error_by_arm(f"arms-{key}", name, arms, places),
+        by_size=figures.error_by_size(f"size-{key}", name, arms, places),
+        by_rank=_rank_figures(key, arms, places),
+        examples=examples,
+        examples_of=f"{shown.first.model}, {shown.first.arm}" if shown else "",
+    )
+
+
+def _rank_figures(key: str, arms: Sequence[ArmSummary], places: Mapping[str, int]) -> list[Drawing]:
+    drawings = [
+        figures.error_by_rank(
+            f"rank-{key}-{place}", model, [arm for arm in arms if arm.first.model == model], place
+        )
+        for model, place in places.items()
+    ]
+    return [drawing for drawing in drawings if drawing is not None]
+
+
+def _best_arm(arms: Sequence[ArmSummary]) -> ArmSummary | None:
+    """The whole arm with the smallest MSE: an adapted one if any, else a zero-shot, else a reference."""
+    whole = [arm for arm in arms if arm.mean("mse") is not None and not arm.failed]
+
+    def order(arm: ArmSummary) -> tuple[int, float]:
+        kind = {"fit": 2, "zero-shot": 1}.get(arm.first.arm, 0)
+        return kind, arm.mean("mse") or 0.0
+
+    return min(whole, key=order, default=None)
+
+
+def _best_sentence(arms: Sequence[ArmSummary], metadata: WindowMetadata) -> str:
+    """What the table's first column says, without a claim about what chance may have done."""
+    whole = [arm for arm in arms if arm.mean("mse") is not None]
+    if not whole:
+        return "No arm gave a finite error."
+    best = min(whole, key=lambda arm: arm.mean("mse") or 0.0)
+    sentence = f"Smallest MSE: {best.first.model}, {best.first.arm}, {_number(best.mean('mse'), 1e4)} × 10⁻⁴"
+    mae = best.mean("mae")
+    if mae is not None:
+        sentence += f", a mean absolute error of {_number(mae, 1)} {metadata.unit}"
+    others = [arm for arm in whole if arm.first.family == "naive" or arm.first.arm == "zero-shot"]
+    reference = min(
+        (arm for arm in others if arm is not best), key=lambda arm: arm.mean("mse") or 0.0, default=None
+    )
+    if reference is not None:
+        sentence += (
+            f". The best forecast without any adaptation is {reference.first.model}, {reference.first.arm}: "
+            f"{_number(reference.mean('mse'), 1e4)} × 10⁻⁴"
+        )
+    return f"{sentence}. No intervals are computed here."
+
+
+def _model_lines(arms: Sequence[ArmSummary], places: Mapping[str, int]) -> list[ModelLines]:
+    best = {column.metric: _best_value(column, arms) for column in COLUMNS}
+    groups: dict[str, list[ArmLine]] = {}
+    for arm in arms:
+        groups.setdefault(arm.first.model, []).append(_arm_line(arm, best))
+    return [
+        ModelLines(
+            model=model,
+            sign=SIGNS[(places[model] + places[model] // len(SERIES)) % len(SIGNS)]
+            if model in places
+            else "❘",
+            colour=f"var(--series-{places[model] % len(SERIES)})" if model in places else "var(--muted)",
+            lines=lines,
+        )
+        for model, lines in groups.items()
+    ]
+
+
+def _best_value(column: Column, arms: Sequence[ArmSummary]) -> float | None:
+    values = [value for arm in arms if (value := arm.mean(column.metric)) is not None]
+    return min(values, key=lambda value: abs(value * column.factor - column.ideal), default=None)
+
+
+def _arm_line(arm: ArmSummary, best: Mapping[str, float | None]) -> ArmLine:
+    cells = []
+    for column in COLUMNS:
+        value = arm.mean(column.metric)
+        extremes = arm.extremes(column.metric)
+        spread = ""
+        if extremes and len(arm.runs) > 1:
+            spread = " – ".join(_number(extreme, column.factor) for extreme in extremes)
+        cells.append(
+            Cell(_number(value, column.factor), spread, value is not None and value == best[column.metric])
+        )
+    return ArmLine(
+        arm=arm.first.arm,
+        cells=cells,
+        trainable=f"{arm.first.trainable_parameters:,}",
+        seconds=f"{arm.mean('total_seconds') or 0.0:.1f}",
+        failed=arm.failed,
+        reason=arm.reason,
+    )
+
+
+def _number(value: float | None, factor: float) -> str:
+    """Two decimals where that says something, three significant digits with a power of ten elsewhere."""
+    if value is None:
+        return "–"
+    scaled = value * factor
+    if scaled == 0 or 0.01 <= abs(scaled) < 1e5:
+        return f"{scaled:.2f}"
+    return f"{scaled:.2e}"
+
+
+def _latest_record(rows: Sequence[RunRow], runs: Path) -> RunRecord:
+    row = max(rows, key=lambda row: row.finished_at)
+    return read_run_record(
+        runs.joinpath(row.cohort, row.vital, row.model, row.arm, f"seed{row.seed}", "run.json")
+    )
+
+
+def _provenance(rows: Sequence[RunRow], latest: RunRecord) -> list[tuple[str, str]]:
+    """Name and value of everything that tells where the numbers come from."""
+
+    def distinct(values: Sequence[str]) -> str:
+        return ", ".join(sorted({value for value in values if value})) or "unknown"
+
+    machine = latest.machine if isinstance(latest.machine, str) else _pairs(latest.machine)
+    finished = sorted(row.finished_at for row in rows)
+    facts = [
+        ("runs", f"{len(rows)}, finished {finished[0]} to {finished[-1]}"),
+        ("git commit", distinct([row.git_commit for row in rows])),
+        ("code hash", distinct([row.code_hash for row in rows])),
+    ]
+    for cohort, vital in dict.fromkeys((row.cohort, row.vital) for row in rows):
+        hashes = [row.windows_hash for row in rows if (row.cohort, row.vital) == (cohort, vital)]
+        facts.append((f"windows of {vital}, {cohort}", distinct(hashes)))
+    for model in dict.fromkeys(row.model for row in rows if row.weights_hash):
+        facts.append(
+            (f"weights of {model}", distinct([row.weights_hash for row in rows if row.model == model]))
+        )
+    return [*facts, ("versions", _pairs(latest.versions)), ("machine of the last run", machine)]
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items() if value not in (None, ""))
+
+
+def _flat_settings(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Path and value of every setting."""
+    flat: list[tuple[str, str]] = []
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            flat += _flat_settings(value, f"{prefix}{name}.")
+        else:
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            flat.append((f"{prefix}{name}", shown))
+    return flat
