@@ -1,13 +1,14 @@
 """The whole of Lag-Llama, loss and forecasts, against upstream's numbers for the same weights and series.
 
-Expected values: lag_llama_fixtures, made with lag-llama commit 013ff0c (gluonts 0.17.0, torch 2.13.0, CPU). Tolerances
-are those of its README.json: features 1e-6 of max(1, |x|), parameters 1e-5, likelihood 2e-5, gradient norms
-5e-5 relative, trajectories 1e-5 of the row's scale. Upstream's own float32 noise is up to a fifth of them.
+Expected values: lag_llama_fixtures, made with lag-llama commit 013ff0c (gluonts 0.17.0, torch 2.13.0, CPU).
+Tolerances are those of its README.json: features 1e-6 of max(1, |x|), parameters 1e-5, likelihood 2e-5,
+gradient norms 5e-5 relative, trajectories 1e-5 of the row's scale.
+Upstream's own float32 noise is up to a fifth of them.
 """
 
 import hashlib
 import json
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ class Case:
         # Without calendar features neither the start nor the step is looked at.
         start, step = 0, 1
         if self.meta["config"]["time_feat"]:
-            moment = datetime.fromisoformat(about["start"]).replace(tzinfo=timezone.utc)
+            moment = datetime.fromisoformat(about["start"]).replace(tzinfo=UTC)
             start, step = int(moment.timestamp()), STEPS[about["freq"]]
         past, future = raw[None, : -self.horizon], raw[None, -self.horizon :]
         return Series(past, torch.tensor([start]), step), future

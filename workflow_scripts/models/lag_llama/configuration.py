@@ -1,5 +1,6 @@
 """The architecture's settings, named as upstream names them, and the published and embedded sizes."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
@@ -69,6 +70,11 @@ class LagLlamaConfiguration(Parameters):
     def width(self) -> int:
         """Width of the residual stream."""
         return self.n_head * self.n_embd_per_head
+
+    @property
+    def hidden_width(self) -> int:
+        """Width of the feed-forward layer: two thirds of 4 x width, rounded up to a multiple of 256."""
+        return math.ceil(2 * 4 * self.width // 3 / 256) * 256
 
     @property
     def token_width(self) -> int:

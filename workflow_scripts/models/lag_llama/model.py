@@ -19,9 +19,10 @@ from workflow_scripts.models.lag_llama.tokens import assemble_tokens, lag_positi
 Pick = Callable[[StudentT, int], Tensor]
 """How a roll-out chooses the next values [batch, paths], from their distributions and the step's number."""
 
-# Tokens that go through the network at once while sampling: on a CPU what stays in its caches is fastest.
-_CPU_TOKENS = 4096
-_DEVICE_TOKENS = 2**18
+# Values of the widest layer that a chunk of rows may have while sampling. On a CPU, tensors that stay in its
+# caches, and below the size from which every allocation is fresh memory, are several times faster.
+_CPU_VALUES = 2**18
+_DEVICE_VALUES = 2**26
 
 
 @dataclass(frozen=True)
@@ -95,10 +96,10 @@ class LagLlama(ForecastModel):
         features = self._tokens(known[:, :-1], loc, scale, past.calendar, tokens)
         wanted, counted = known[:, -tokens:], torch.cat([past.observed, ~target.isnan()], dim=1)[:, -tokens:]
         # The first tokens before a short context predict padding, which carries no loss.
-        predicted = [parameter[:, -wanted.shape[1] :] for parameter in self.module(features)]
+        df, location, width = (parameter[:, -wanted.shape[1] :] for parameter in self.module(features))
         # A value that does not count must not bring an infinity into the gradient either.
         wanted = torch.where(counted, wanted, loc)
-        losses = StudentT(*predicted, loc, scale).negative_log_likelihood(wanted)
+        losses = StudentT(df, location, width, loc, scale).negative_log_likelihood(wanted)
         return (losses * counted).sum() / counted.sum().clamp(min=1)
 
     def sample(self, context: Series, uniforms: Tensor) -> Tensor:
@@ -147,9 +148,9 @@ class LagLlama(ForecastModel):
         batch, paths_of_each, steps = paths.shape
         tokens = self.configuration.context_length + steps
         rows = torch.arange(batch * paths_of_each, device=paths.device)
-        budget = _CPU_TOKENS if paths.device.type == "cpu" else _DEVICE_TOKENS
+        budget = _CPU_VALUES if paths.device.type == "cpu" else _DEVICE_VALUES
         parts = []
-        for chunk in rows.split(max(1, budget // tokens)):
+        for chunk in rows.split(max(1, budget // (tokens * self.configuration.hidden_width))):
             series, grown = chunk // paths_of_each, paths.flatten(0, 1)[chunk]
             values = torch.cat([past.values[series], grown], dim=1)
             observed = torch.cat([past.observed[series], torch.ones_like(grown, dtype=torch.bool)], dim=1)

@@ -1,7 +1,5 @@
 """The transformer. Module and parameter names are upstream's, so that its weights load one to one."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -14,7 +12,7 @@ _SMALLEST_SCALE = 2.0**-23
 
 
 def rotary_tables(configuration: LagLlamaConfiguration, length: int) -> tuple[Tensor, Tensor] | None:
-    """Cosines and sines, each [length, half a head]; None without rotation ("nope").
+    """Cosines and signed sines for `rotate`, each [length, width]; None without rotation ("nope").
 
     Made anew for every length. Upstream keeps the longest tables it ever made, so that with "dynamic" scaling
     its short calls after a long one differ; for windows that only grow the two are equal.
@@ -32,14 +30,21 @@ def rotary_tables(configuration: LagLlamaConfiguration, length: int) -> tuple[Te
         base *= stretch ** (width / (width - 2))
     frequencies = 1.0 / base ** (torch.arange(0, width, 2, dtype=torch.float32) / width)
     angles = torch.outer(positions, frequencies)
-    return angles.cos(), angles.sin()
+    cosines = torch.cat([angles.cos(), angles.cos()], dim=1)
+    sines = torch.cat([-angles.sin(), angles.sin()], dim=1)
+    return cosines.tile(configuration.n_head), sines.tile(configuration.n_head)
 
 
-def rotate(heads: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotate dimension i against dimension i + half by its position's angle. heads: [..., length, width]."""
-    cosine, sine = tables
-    first, second = heads.chunk(2, dim=-1)
-    return torch.cat([first * cosine - second * sine, second * cosine + first * sine], dim=-1)
+def rotate(projected: Tensor, heads: int, tables: tuple[Tensor, Tensor]) -> Tensor:
+    """Rotate each head's dimension i against i + half by the position's angle.
+
+    projected: [rows, length, width], heads side by side: rotating before the heads are split works on long
+    contiguous rows, which is several times faster. Source: Su et al. 2021, arXiv 2104.09864.
+    """
+    cosines, signed_sines = tables
+    by_head = projected.unflatten(-1, (heads, -1))
+    halves_swapped = by_head.roll(by_head.shape[-1] // 2, dims=-1).flatten(-2)
+    return torch.addcmul(projected * cosines, halves_swapped, signed_sines)
 
 
 class RMSNorm(nn.Module):
@@ -65,13 +70,14 @@ class Attention(nn.Module):
 
     def forward(self, hidden: Tensor, tables: tuple[Tensor, Tensor] | None, last_only: bool) -> Tensor:
         """hidden: [rows, tokens, width]. Returns all tokens' outputs, or the last one's alone."""
-        query = self._split(self.q_proj(hidden[:, -1:] if last_only else hidden))
-        key, value = (self._split(part) for part in self.kv_proj(hidden).chunk(2, dim=-1))
+        query = self.q_proj(hidden[:, -1:] if last_only else hidden)
+        key, value = self.kv_proj(hidden).chunk(2, dim=-1)
         if tables is not None:
-            key = rotate(key, tables)
-            tokens = query.shape[-2]
-            query = rotate(query, (tables[0][-tokens:], tables[1][-tokens:]))
-        mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=not last_only)
+            key = rotate(key, self.heads, tables)
+            tokens = query.shape[1]
+            query = rotate(query, self.heads, (tables[0][-tokens:], tables[1][-tokens:]))
+        split = [self._split(projected) for projected in (query, key, value)]
+        mixed = functional.scaled_dot_product_attention(*split, is_causal=not last_only)
         return self.c_proj(mixed.transpose(1, 2).flatten(2))
 
     def _split(self, projected: Tensor) -> Tensor:
@@ -81,10 +87,8 @@ class Attention(nn.Module):
 class FeedForward(nn.Module):
     """Gated feed-forward layer (SwiGLU); without biases."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
-        # Two thirds of the usual 4 x width keep the parameter count; then up to a multiple of 256.
-        hidden = math.ceil(2 * 4 * width // 3 / 256) * 256
         self.c_fc1 = nn.Linear(width, hidden, bias=False)
         self.c_fc2 = nn.Linear(width, hidden, bias=False)
         self.c_proj = nn.Linear(hidden, width, bias=False)
@@ -101,7 +105,7 @@ class Block(nn.Module):
         self.rms_1 = RMSNorm(configuration.width)
         self.attn = Attention(configuration)
         self.rms_2 = RMSNorm(configuration.width)
-        self.mlp = FeedForward(configuration.width)
+        self.mlp = FeedForward(configuration.width, configuration.hidden_width)
 
     def forward(self, hidden: Tensor, tables: tuple[Tensor, Tensor] | None, last_only: bool) -> Tensor:
         attended = self.attn(self.rms_1(hidden), tables, last_only)

@@ -11,7 +11,8 @@ from torch import Tensor
 class StudentT:
     """Distributions of single values; all tensors have shapes that broadcast to one another.
 
-    df, loc, scale: the network's parameters, on the row's scale. row_loc, row_scale: back to the series' scale.
+    df, loc, scale: the network's parameters, on the row's scale.
+    row_loc, row_scale: what leads from the row's scale back to the series' scale.
     """
 
     df: Tensor
