@@ -261,10 +261,10 @@ def _laboratory(
     ):
         stay, hour = np.nonzero(drawn & course.inside)
         minute = hour * 60 + rng.integers(0, 50, len(stay))
-        for itemid in items:
+        for item in items:
             kept = rng.random(len(stay)) < 0.95
-            value = _lab_value(rng, itemid, stays.patient[stay], course, stay, hour)
-            pieces.append((stay[kept], minute[kept], np.full(kept.sum(), itemid), value[kept]))
+            level = _lab_value(rng, item, stays.patient[stay], course, stay, hour)
+            pieces.append((stay[kept], minute[kept], np.full(kept.sum(), item), level[kept]))
     stay, minute, itemid, value = (np.concatenate(part) for part in zip(*pieces, strict=True))
     order = np.lexsort((itemid, minute, stay))
     stay, minute, itemid, value = stay[order], minute[order], itemid[order], value[order]
@@ -379,6 +379,21 @@ _DRUGS = [
     ("Metoprolol Tartrate", "PO", "25", "mg"), ("Acetaminophen", "PO", "650", "mg"),
     ("NORepinephrine", "IV DRIP", "0.03-0.5", "mcg/kg/min"),
 ]  # fmt: skip
+_LAST_ANTIBIOTIC = 4
+"""Up to here the drugs treat infections; the next one prevents them."""
+
+
+def _prescription_chances(admissions: Admissions, stays: Stays, broad: np.ndarray) -> list[np.ndarray]:
+    """For each drug, the probability that it is prescribed in each stay; broad: index of the antibiotic."""
+    size = len(stays.patient)
+    surgery = admissions.problem[stays.admission] == PROBLEMS.index("cardiac surgery")
+    return [
+        np.where(stays.septic, 0.85, 0.06),
+        *(np.where(stays.septic, 0.97 * (broad == drug), 0.03) for drug in range(1, _LAST_ANTIBIOTIC + 1)),
+        np.where(surgery, 0.95, 0.02),
+        *(np.full(size, chance) for chance in (0.01, 0.7, 0.6, 0.4, 0.5)),
+        np.where(stays.septic & (stays.severity > 0.6), 0.8, 0.0),
+    ]
 
 
 def _prescriptions(
@@ -386,27 +401,17 @@ def _prescriptions(
 ) -> dict[str, Column]:
     """Antibiotics from the day of the onset on, prophylaxis before surgery, and ordinary drugs."""
     size = len(stays.patient)
-    surgery = admissions.problem[stays.admission] == PROBLEMS.index("cardiac surgery")
     broad = rng.integers(1, 5, size)
     onset = stays.intime + np.where(stays.septic, stays.onset_hour, 0) * HOUR
+    chances = _prescription_chances(admissions, stays, broad)
     pieces = []
-    for drug in range(len(_DRUGS)):
-        if drug == 0:
-            given = np.where(stays.septic, 0.85, 0.06)
-        elif drug <= 4:
-            given = np.where(stays.septic, 0.97 * (broad == drug), 0.03)
-        elif drug == 5:
-            given = np.where(surgery, 0.95, 0.02)
-        else:
-            given = np.full(size, [0.01, 0.7, 0.6, 0.4, 0.5, 0.0][drug - 6])
-            if drug == 11:
-                given = np.where(stays.septic & (stays.severity > 0.6), 0.8, 0.0)
+    for number, given in enumerate(chances):
         stay = np.flatnonzero(rng.random(size) < given)
-        antibiotic = drug <= 4
+        antibiotic = number <= _LAST_ANTIBIOTIC
         begin = np.where(antibiotic, onset[stay] + rng.uniform(0, 4, len(stay)) * HOUR, stays.intime[stay])
         days = rng.integers(2, 9, len(stay)) if antibiotic else rng.integers(1, 6, len(stay))
         begin = begin.astype(np.int64)
-        pieces.append((stay, begin, begin + days * DAY, np.full(len(stay), drug)))
+        pieces.append((stay, begin, begin + days * DAY, np.full(len(stay), number)))
     stay, begin, end, drug = (np.concatenate(part) for part in zip(*pieces, strict=True))
     order = np.lexsort((drug, begin, stay))
     stay, begin, end, drug = stay[order], begin[order], end[order], drug[order]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, TypeAlias, cast
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +23,7 @@ _CSV_TYPES = {
 _LEVEL = 1
 _BATCH_ROWS = 1 << 16
 
-Column = np.ndarray | pa.Array | str | int | float
+Column: TypeAlias = np.ndarray | pa.Array | str | int | float
 """Values of one column; a scalar fills it. NaN and NaT are written as nothing."""
 
 

@@ -1,0 +1,29 @@
+"""Step: download the open MIMIC-III demo from PhysioNet."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from workflow_scripts.mimic.download import DEMO_URL, fetch_demo
+from workflow_scripts.runtime.step import run_step
+
+
+def main() -> None:
+    """Parse the command line and download."""
+    parser = argparse.ArgumentParser(
+        description="Download the tables of the open MIMIC-III demo v1.4 (100 real, de-identified patients), "
+        "check their SHA-256, and continue a download that was cut.",
+        epilog="example: python -m workflow_scripts.fetch_mimic_demo --output data/raw/mimic-iii-demo",
+    )
+    parser.add_argument("--output", type=Path, required=True, help="folder for the tables")
+    parser.add_argument(
+        "--base-url",
+        default=DEMO_URL,
+        help="address of the folder with SHA256SUMS.txt (default: %(default)s)",
+    )
+    arguments = parser.parse_args()
+    fetch_demo(arguments.output, arguments.base_url, lambda line: print(line, file=sys.stderr))
+
+
+if __name__ == "__main__":
+    run_step(main)
