@@ -199,6 +199,48 @@ def test_a_changed_value_changes_only_contexts_that_hold_it(series, step, fill, 
         assert np.array_equal(after.target[row], before.target[row], equal_nan=True) is not in_target
 
 
+# What another hospital's table may look like.
+
+
+def test_other_integer_float_text_and_timestamp_types_and_further_columns_are_welcome(ward) -> None:
+    fill_ward(ward)
+    expected = ward.windows(**SMALL)
+    paths = ward.write()
+    for path in paths:
+        table = pd.read_parquet(path)
+        for column in table.columns.intersection(["icustay_id", "subject_id"]):
+            table[column] = table[column].astype("int32")
+        for column in table.columns.intersection(["charttime", "intime", "outtime"]):
+            table[column] = table[column].astype("datetime64[ns]")
+        if "vital" in table:
+            table = table.assign(
+                vital=table["vital"].astype("category"), value=table["value"].astype("int16")
+            )
+        table.assign(ward="7 West").iloc[:, ::-1].to_parquet(path, index=False, version="2.6")
+    other = make_windows(*paths, "heart_rate", WindowParameters(**SMALL), "bpm", 0, 300)
+    for name in ("context", "target", "start", "split", "subject_id", "icustay_id"):
+        np.testing.assert_array_equal(getattr(other, name), getattr(expected, name))
+
+
+def test_rows_without_stay_time_or_finite_value_lie_on_no_grid(ward) -> None:
+    fill_ward(ward)
+    expected = ward.windows(**SMALL)
+    ward.values += [
+        {**ward.values[0], "icustay_id": None},
+        {**ward.values[0], "charttime": pd.NaT},
+        {**ward.values[0], "value": NAN},
+        {**ward.values[0], "value": np.inf},
+        {**ward.values[0], "vital": None},
+        {**ward.values[0], "icustay_id": 4711},
+    ]
+    values, cohort = ward.write()
+    table = pd.read_parquet(values)
+    table.assign(icustay_id=table["icustay_id"].astype("Int64")).to_parquet(values)
+    found = make_windows(values, cohort, "heart_rate", WindowParameters(**SMALL), "bpm", 0, 300)
+    np.testing.assert_array_equal(found.context, expected.context)
+    np.testing.assert_array_equal(found.target, expected.target)
+
+
 # Bad input.
 
 

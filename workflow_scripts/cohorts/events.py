@@ -42,7 +42,8 @@ def open_events(folder: Path, threads: int) -> Iterator["duckdb.DuckDBPyConnecti
 
     for table, columns in NEEDED_COLUMNS.items():
         check_columns(folder / f"{table}.parquet", columns, "extract the events anew (extract_events)")
-    with duckdb.connect(config={"threads": threads}) as connection:
+    # Without a folder for temporary files no row of a patient is ever spilled into the working folder.
+    with duckdb.connect(config={"threads": threads, "temp_directory": ""}) as connection:
         for path in sorted(folder.glob("*.parquet")):
             name = path.stem.replace('"', '""')
             source = str(path).replace("'", "''")

@@ -27,7 +27,8 @@ class WindowParameters(Parameters):
     )
     smoothing: Literal["none", "rolling_mean_3"] = Field(
         "none",
-        description="low-pass filter before windowing (the authors' code has one; makes the task easier)",
+        description="low-pass filter before windowing (the authors' code has one; makes the task easier, and "
+        "lets one step through between context and horizon)",
     )
     split: Literal["by_patient", "by_window_leaky"] = Field(
         "by_patient", description="by_window_leaky is the paper's: one stay can be in train and in test"
