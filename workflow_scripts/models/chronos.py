@@ -1,7 +1,7 @@
-"""Chronos-T5: forecasting as next-token prediction over quantised values (Ansari et al. 2024, arXiv 2403.07815).
+"""Chronos-T5: next-token prediction over quantised values (Ansari et al. 2024, arXiv 2403.07815).
 
-The quantisation is written out here, because importing the `chronos` package costs more than importing the one
-class that computes; tests hold it bit for bit to `chronos.MeanScaleUniformBins`.
+The quantisation is written out here, because importing the `chronos` package costs more than importing the
+one class that computes; tests hold it bit for bit to `chronos.MeanScaleUniformBins`.
 """
 
 from dataclasses import dataclass

@@ -1,0 +1,261 @@
+"""MOIRAI against uni2ts: its own module, packing, loss and sampling."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from scipy import stats
+from torch.distributions import Categorical, LogNormal, Normal, StudentT
+from uni2ts.distribution.mixture import Mixture
+from uni2ts.distribution.negative_binomial import NegativeBinomial
+from uni2ts.loss.packed import PackedNLLLoss
+
+from workflow_scripts.models.interface import Series
+from workflow_scripts.models.moirai import (
+    Moirai,
+    mixture_quantiles,
+    moirai_module_class,
+    negative_binomial_quantile,
+    pack,
+)
+from workflow_scripts.models.registry import variant
+from workflow_scripts.runtime.errors import UserError
+
+SMALL_SIZES = {"d_model": 64, "num_layers": 2, "patch_sizes": [8, 16, 32]}
+
+
+def series(values: torch.Tensor) -> Series:
+    return Series(values, torch.zeros(len(values), dtype=torch.int64), 3600)
+
+
+def random_values(rows: int, length: int, seed: int, padding: bool = True) -> torch.Tensor:
+    """Series with gaps; some start late, so that whole patches are padding."""
+    generator = torch.Generator().manual_seed(seed)
+    values = 70 + 10 * torch.randn(rows, length, generator=generator).cumsum(1)
+    values[torch.rand(rows, length, generator=generator) < 0.2] = torch.nan
+    if padding:
+        for row in range(rows):
+            values[row, : row * 3 % length] = torch.nan
+    return values
+
+
+@pytest.fixture(scope="module")
+def model() -> Moirai:
+    return Moirai.create(SMALL_SIZES, seed=2)
+
+
+def upstream_packing(model: Moirai, context: torch.Tensor, target: torch.Tensor, patch: int) -> dict:
+    """What MoiraiForecast makes of the same series; points before the first observation are padding."""
+    from uni2ts.model.moirai import MoiraiForecast
+
+    forecast = MoiraiForecast(
+        prediction_length=target.shape[1],
+        target_dim=1,
+        feat_dynamic_real_dim=0,
+        past_feat_dynamic_real_dim=0,
+        context_length=context.shape[1],
+        module=model.module,
+        patch_size=patch,
+    )
+    padding = torch.isnan(context).cummin(dim=1).values
+    names = ("target", "observed_mask", "sample_id", "time_id", "variate_id", "prediction_mask")
+    tensors = forecast._convert(
+        patch,
+        past_target=torch.nan_to_num(context)[..., None],
+        past_observed_target=~torch.isnan(context)[..., None],
+        past_is_pad=padding,
+        future_target=torch.nan_to_num(target)[..., None],
+        future_observed_target=~torch.isnan(target)[..., None],
+        future_is_pad=torch.zeros_like(target, dtype=torch.bool),
+    )
+    return dict(zip(names, tensors, strict=True))
+
+
+def test_importing_the_family_imports_neither_lightning_nor_transformers() -> None:
+    program = (
+        "import sys; from workflow_scripts.models.moirai import moirai_module_class as c;"
+        "c(); assert 'lightning' not in sys.modules; assert 'transformers' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_plain_import_of_upstream_finds_the_same_class() -> None:
+    from uni2ts.model.moirai import MoiraiModule
+
+    assert MoiraiModule is moirai_module_class()
+
+
+@pytest.mark.parametrize(
+    ("context_length", "horizon", "patch"), [(24, 12, 8), (72, 36, 8), (50, 7, 16), (33, 40, 32)]
+)
+def test_packed_tensors_equal_upstream(model: Moirai, context_length: int, horizon: int, patch: int) -> None:
+    context, target = random_values(9, context_length, seed=1), random_values(9, horizon, 2, padding=False)
+    context[3] = torch.nan
+    expected = upstream_packing(model, context, target, patch)
+    packed = pack(context, target, patch, widest_patch=32)
+    for name, tensor in expected.items():
+        assert torch.equal(packed[name].to(tensor.dtype), tensor), name
+    assert (packed["patch_size"] == patch).all()
+
+
+def test_loss_equals_upstreams_packed_likelihood(model: Moirai) -> None:
+    context, target = random_values(9, 24, seed=3), random_values(9, 12, 4, padding=False)
+    masks = upstream_packing(model, context, target, patch=8)
+    distribution = model.module(**masks, patch_size=torch.full_like(masks["sample_id"], 8))
+    masks.pop("time_id")
+    expected = PackedNLLLoss()(pred=distribution, **masks)
+    torch.testing.assert_close(model.loss(series(context), target), expected, rtol=1e-6, atol=0)
+
+
+def test_missing_targets_carry_no_loss(model: Moirai) -> None:
+    context, target = random_values(3, 24, seed=5), torch.full((3, 8), 75.0)
+    target[:, 5:] = torch.nan
+    changed = target.clone()
+    # Without a value there, nothing that stood there can matter: compare with the shorter target.
+    full = model.module(**pack(context, target, 8, 32)).log_prob(torch.full((3, 4, 32), 75.0))
+    expected = -full[:, 3, :5].mean()
+    torch.testing.assert_close(model.loss(series(context), changed), expected)
+
+
+def test_upstream_reads_what_we_save_with_equal_weights(model: Moirai, tmp_path: Path) -> None:
+    model.save(tmp_path)
+    theirs = moirai_module_class().from_pretrained(str(tmp_path)).state_dict()
+    ours = model.module.state_dict()
+    assert theirs.keys() == ours.keys()
+    assert all(torch.equal(theirs[name], ours[name]) for name in ours)
+    uniforms = torch.rand(3, 4, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    context = series(random_values(3, 24, seed=6))
+    assert torch.equal(Moirai.load(tmp_path).sample(context, uniforms), model.sample(context, uniforms))
+
+
+def test_forecasts_have_upstreams_distribution(model: Moirai) -> None:
+    context = random_values(1, 24, seed=7)
+    distribution = model.module(**pack(context, torch.zeros(1, 12), 8, 32))
+    torch.manual_seed(5)
+    theirs = distribution.sample(torch.Size((20_000,)))[:, 0, 3:, :8].flatten(1)[:, :12]
+    uniforms = torch.rand(1, 20_000, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(6))
+    ours = model.sample(series(context), uniforms)[0]
+    for step in range(12):
+        assert stats.ks_2samp(theirs[:, step].numpy(), ours[:, step].numpy()).pvalue > 0.001
+
+
+def test_each_component_and_the_whole_mixture_are_drawn_from_their_distribution() -> None:
+    """Kolmogorov-Smirnov against torch's own samplers, for a mixture with well-separated shapes."""
+    components = [
+        StudentT(torch.tensor([2.5]), torch.tensor([-4.0]), torch.tensor([0.7])),
+        Normal(torch.tensor([1.0]), torch.tensor(1e-3)),
+        NegativeBinomial(torch.tensor([3.2]), torch.tensor([0.8])),
+        LogNormal(torch.tensor([0.3]), torch.tensor([0.6])),
+    ]
+    weights = torch.tensor([[0.4, 0.1, 0.2, 0.3]])
+    uniforms = np.random.default_rng(3).random((1, 30_000, 1))
+
+    def points(parameter: torch.Tensor) -> np.ndarray:
+        return parameter.double().numpy().reshape(1, 1, 1)
+
+    torch.manual_seed(3)
+    only = torch.full((1, 4), -1e9)
+    for number, component in enumerate(components):
+        logits = only.clone()
+        logits[0, number] = 0.0
+        drawn = mixture_quantiles(Mixture(Categorical(logits=logits), components), points, uniforms)
+        assert stats.ks_2samp(drawn.ravel(), component.sample((30_000,)).numpy().ravel()).pvalue > 0.001
+    whole = Mixture(Categorical(probs=weights), components)
+    drawn = mixture_quantiles(whole, points, uniforms)
+    assert stats.ks_2samp(drawn.ravel(), whole.sample((30_000,)).numpy().ravel()).pvalue > 0.001
+
+
+def test_negative_binomial_quantiles_equal_scipys() -> None:
+    generator = np.random.default_rng(0)
+    level = generator.random(5000)
+    total_count, logits = np.exp(generator.normal(0, 3, 5000)), generator.normal(0, 4, 5000)
+    expected = stats.nbinom.ppf(level, total_count, 1 / (1 + np.exp(logits)))
+    np.testing.assert_array_equal(negative_binomial_quantile(level, total_count, logits), expected)
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_parameters_that_are_not_numbers_give_forecasts_that_are_not_numbers() -> None:
+    level = np.array([0.5, np.nan, 0.999999, 0.5])
+    total_count = np.array([np.nan, 1.0, 1e30, 1.0])
+    drawn = negative_binomial_quantile(level, total_count, np.array([0.0, 0.0, 60.0, np.inf]))
+    assert np.isnan(drawn[[0, 1, 3]]).all()
+
+
+def test_a_windows_forecast_does_not_depend_on_its_batch(model: Moirai) -> None:
+    context = series(random_values(7, 24, seed=9))
+    uniforms = torch.rand(7, 5, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    together = model.sample(context, uniforms)
+    for row in range(7):
+        alone = series(context.values[row : row + 1])
+        torch.testing.assert_close(
+            model.sample(alone, uniforms[row : row + 1])[0], together[row], rtol=1e-4, atol=1e-3
+        )
+
+
+def test_a_forecast_follows_the_scale_of_its_context(model: Moirai) -> None:
+    """The scaler standardises, so shifting and stretching a whole context does the same to its forecast."""
+    context = random_values(4, 24, seed=10, padding=False)
+    context = torch.nan_to_num(context, nan=70.0)
+    uniforms = torch.rand(4, 5, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    plain = model.sample(series(context), uniforms)
+    moved = model.sample(series(3 * context + 50), uniforms)
+    torch.testing.assert_close(moved, 3 * plain + 50, rtol=1e-3, atol=1e-1)
+
+
+def test_an_adapted_model_forecasts_with_its_adapter() -> None:
+    adapted = Moirai.create(SMALL_SIZES, seed=3)
+    context = series(random_values(4, 24, seed=10))
+    uniforms = torch.rand(4, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    before = adapted.sample(context, uniforms)
+    adapted.module = get_peft_model(
+        adapted.module, LoraConfig(r=2, lora_alpha=16, target_modules=Moirai.attention_targets)
+    ).eval()
+    assert torch.equal(adapted.sample(context, uniforms), before)
+    with torch.no_grad():
+        for name, parameter in adapted.module.named_parameters():
+            if "lora_" in name:
+                parameter.normal_(std=0.5)
+    assert not torch.equal(adapted.sample(context, uniforms), before)
+
+
+def test_patches_are_small_enough_for_short_contexts() -> None:
+    published = Moirai.create({**SMALL_SIZES, "patch_sizes": [8, 16, 32, 64, 128]}, seed=0)
+    assert [published.patch_size(length) for length in (1, 24, 72, 128, 512, 5000)] == [8, 8, 8, 16, 64, 128]
+
+
+# Totals and trainable counts of docs' table; the small total is also the published one.
+COUNTS = {"small": (13_827_528, 24, 18_432), "base": (None, 48, 73_728), "large": (None, 96, 196_608)}
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize("size", COUNTS)
+def test_lora_trains_the_published_number_of_parameters(version: str, size: str) -> None:
+    total, matrices, rank_one = COUNTS[size]
+    with torch.device("meta"):
+        built = Moirai.create(variant(f"moirai-{version}-R-{size}").sizes, seed=0)
+        counted = sum(parameter.numel() for parameter in built.module.parameters())
+        assert total in (None, counted)
+        wrapped = get_peft_model(
+            built.module, LoraConfig(r=8, lora_alpha=16, target_modules=Moirai.attention_targets)
+        )
+    trainable = [p for p in wrapped.parameters() if p.requires_grad]
+    assert len(trainable) == 2 * matrices
+    assert sum(parameter.numel() for parameter in trainable) == 8 * rank_one
+
+
+def test_a_folder_of_another_family_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"d_model": 384}')
+    with pytest.raises(UserError, match="distr_output"):
+        Moirai.load(tmp_path)
+
+
+def test_weights_of_another_size_are_refused(model: Moirai, tmp_path: Path) -> None:
+    model.save(tmp_path)
+    config = tmp_path / "config.json"
+    config.write_text(config.read_text().replace('"num_layers": 2', '"num_layers": 3'))
+    with pytest.raises(UserError, match="cannot be read"):
+        Moirai.load(tmp_path)

@@ -1,0 +1,282 @@
+"""MOIRAI 1.x: one masked encoder over patches, a mixture for every point (Woo et al. 2024, arXiv 2402.02592).
+
+Upstream's `MoiraiForecast` stands on Lightning, whose import costs more than everything else together. So the
+packed tensors for one variate are built here (tests hold them to `MoiraiForecast._convert`), and the module's
+file is loaded without the package beside it.
+"""
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import special
+from torch import Tensor, nn
+from torch.distributions import AffineTransform, Distribution, LogNormal, Normal, StudentT
+from uni2ts.distribution import MixtureOutput
+from uni2ts.distribution.log_normal import LogNormalOutput
+from uni2ts.distribution.negative_binomial import NegativeBinomial, NegativeBinomialOutput
+from uni2ts.distribution.normal import NormalFixedScaleOutput
+from uni2ts.distribution.student_t import StudentTOutput
+from uni2ts.loss.packed import PackedNLLLoss
+
+from workflow_scripts.models.interface import ForecastModel, Series
+from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.files import read_json
+
+FEWEST_PATCHES = 8
+"""A context is cut into at least so many patches, where the smallest patch size allows it."""
+
+Array = NDArray[np.float64]
+
+
+def moirai_module_class() -> type[nn.Module]:
+    """`uni2ts.model.moirai.module.MoiraiModule`, without running `uni2ts.model.moirai`'s own imports."""
+    name = "uni2ts.model.moirai.module"
+    if name not in sys.modules:
+        package = find_spec("uni2ts.model")
+        if package is None or package.origin is None:
+            return import_module(name).MoiraiModule
+        spec = spec_from_file_location(name, Path(package.origin).parent / "moirai" / "module.py")
+        if spec is None or spec.loader is None:
+            return import_module(name).MoiraiModule
+        module = module_from_spec(spec)
+        # Under its own name, so that a later plain import finds this very class.
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    return sys.modules[name].MoiraiModule
+
+
+class Moirai(ForecastModel):
+    """A MOIRAI 1.0-R or 1.1-R checkpoint of any size. `module` is uni2ts' MoiraiModule."""
+
+    attention_targets = r".*\.self_attn\.(q_proj|k_proj|v_proj|out_proj)"
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        self._patch_sizes = sorted(module.patch_sizes)
+
+    @classmethod
+    def create(cls, sizes: dict[str, Any], seed: int) -> Self:
+        """The architecture with random weights, in evaluation mode.
+
+        sizes: d_model, num_layers, patch_sizes (rising).
+        """
+        mixture = MixtureOutput(
+            components=[
+                StudentTOutput(),
+                NormalFixedScaleOutput(),
+                NegativeBinomialOutput(),
+                LogNormalOutput(),
+            ]
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            module = moirai_module_class()(
+                distr_output=mixture,
+                d_model=sizes["d_model"],
+                num_layers=sizes["num_layers"],
+                patch_sizes=tuple(sizes["patch_sizes"]),
+                max_seq_len=512,
+                attn_dropout_p=0.0,
+                dropout_p=0.0,
+                scaling=True,
+            )
+        return cls(module.eval())
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Load a published checkpoint's folder; see ForecastModel.load."""
+        _check_is_moirai(folder)
+        try:
+            module = moirai_module_class().from_pretrained(str(folder), local_files_only=True, strict=True)
+        except (OSError, RuntimeError, TypeError, ValueError) as error:
+            raise UserError(
+                str(folder),
+                f"weights that cannot be read: {' '.join(str(error).split())[:300]}",
+                "model.safetensors that fits config.json",
+                "prepare the weights again from a complete source",
+            ) from error
+        return cls(module.eval())
+
+    def save(self, folder: Path) -> None:
+        """Write model.safetensors and config.json; `MoiraiModule.from_pretrained` reads them."""
+        self.module.save_pretrained(folder)
+
+    def patch_size(self, context: int) -> int:
+        """The largest patch size that cuts `context` points into at least FEWEST_PATCHES patches.
+
+        The paper chooses by frequency (32 to 128 for hours and minutes), which leaves a context of one day
+        without a single whole patch; upstream's "auto" needs a validation pass for each window. This rule
+        needs neither: 24 and 72 points make patches of 8, 512 points patches of 64.
+        """
+        fitting = [size for size in self._patch_sizes if size * FEWEST_PATCHES <= context]
+        return max(fitting, default=self._patch_sizes[0])
+
+    def loss(self, context: Series, target: Tensor) -> Tensor:
+        """Negative log-likelihood under the mixture, mean over observed points; see ForecastModel.loss."""
+        packed = pack(context.values, target, self.patch_size(context.values.shape[1]), self._patch_sizes[-1])
+        masks = {name: packed[name] for name in _LOSS_INPUTS}
+        return PackedNLLLoss()(pred=self.module(**packed), **masks)
+
+    @torch.no_grad()
+    def sample(self, context: Series, uniforms: Tensor) -> Tensor:
+        """One forward pass; every point is drawn by inverting its distribution; see ForecastModel.sample."""
+        values, horizon = context.values, uniforms.shape[2]
+        patch = self.patch_size(values.shape[1])
+        unknown = values.new_zeros(len(values), horizon)
+        distribution = self.module(**pack(values, unknown, patch, self._patch_sizes[-1]))
+        predicted = slice(-(-values.shape[1] // patch), None)
+
+        def points(parameter: Tensor) -> Array:
+            """One parameter of the distribution at the forecast points, [batch, 1, horizon]."""
+            flat = parameter[:, predicted, :patch].flatten(1, 2)[:, None, :horizon]
+            return flat.double().cpu().numpy()
+
+        drawn = mixture_quantiles(distribution.base_dist, points, uniforms.cpu().numpy())
+        affine: AffineTransform = distribution.transforms[0]
+        scale, location = (_every_point(value, patch) for value in (affine.scale, affine.loc))
+        restored = drawn * points(scale) + points(location)
+        return torch.from_numpy(restored).to(values.device, torch.float32)
+
+
+_LOSS_INPUTS = ("target", "observed_mask", "prediction_mask", "sample_id", "variate_id")
+
+
+def pack(context: Tensor, target: Tensor, patch: int, widest_patch: int) -> dict[str, Tensor]:
+    """The module's inputs for one variate, a token for each patch: context, then target.
+
+    context: [batch, time]; target: [batch, horizon]; NaN where nothing was observed. Points before the
+    first observation are padding; other missing points enter as 0, as upstream's transformation does.
+    Returns float32 and bool [batch, tokens, widest_patch], int64 and bool [batch, tokens].
+    """
+    observed = ~torch.isnan(context)
+    started = observed.cummax(dim=1).values
+    past, past_mask, past_in_series = (
+        _patches(value, patch, left=True) for value in (torch.nan_to_num(context), observed, started)
+    )
+    future, future_mask = (
+        _patches(value, patch, left=False) for value in (torch.nan_to_num(target), ~torch.isnan(target))
+    )
+    past_time = (past_mask.any(-1).cummax(dim=1).values.cumsum(dim=1) - 1).clamp(min=0)
+    future_time = torch.arange(1, future.shape[1] + 1, device=context.device) + past_time[:, -1:]
+    future_ones = torch.ones_like(future_time)
+    sample_id = torch.cat((past_in_series.any(-1).long(), future_ones), dim=1)
+    widen = (0, widest_patch - patch)
+    return {
+        "target": nn.functional.pad(torch.cat((past, future), dim=1), widen),
+        "observed_mask": nn.functional.pad(torch.cat((past_mask, future_mask), dim=1), widen),
+        "sample_id": sample_id,
+        "time_id": torch.cat((past_time, future_time), dim=1),
+        "variate_id": torch.zeros_like(sample_id),
+        "prediction_mask": torch.cat((torch.zeros_like(past_time), future_ones), dim=1).bool(),
+        "patch_size": torch.full_like(sample_id, patch),
+    }
+
+
+def _patches(values: Tensor, patch: int, left: bool) -> Tensor:
+    """[batch, time] -> [batch, patches, patch], filled up with zeros on the left or on the right."""
+    missing = -values.shape[1] % patch
+    return nn.functional.pad(values, (missing, 0) if left else (0, missing)).unflatten(1, (-1, patch))
+
+
+def _every_point(per_token: Tensor, patch: int) -> Tensor:
+    """[batch, tokens, 1] -> [batch, tokens, patch]."""
+    return per_token.expand(-1, -1, patch)
+
+
+def mixture_quantiles(mixture: Distribution, points: Callable[[Tensor], Array], uniforms: Array) -> Array:
+    """Draw from uni2ts' Mixture by inverse transform, with one uniform for each point.
+
+    The uniform chooses the component, and what remains of it, stretched to (0, 1), is again uniform and
+    independent of that choice: exact. points: gives a parameter as an array that broadcasts to uniforms.
+    """
+    logits = np.stack([points(logit) for logit in mixture.weights.logits.unbind(-1)], axis=-1)
+    upper = np.cumsum(special.softmax(logits, axis=-1), axis=-1)
+    upper[..., -1] = 1.0
+    edges = np.concatenate((np.zeros_like(upper[..., :1]), upper), axis=-1)
+    # Below 1, so that an uniform above rounding's last sum still finds the last component.
+    chosen = (uniforms[..., None] > upper[..., :-1]).sum(-1)
+    drawn = np.empty_like(uniforms)
+    for number, component in enumerate(mixture.components):
+        rows = chosen == number
+        low, high = (np.broadcast_to(edges[..., number + side], uniforms.shape)[rows] for side in (0, 1))
+        spacing = np.finfo(np.float64).eps
+        level = np.clip((uniforms[rows] - low) / (high - low), spacing, 1 - spacing)
+        drawn[rows] = _quantile(component, partial(_at, points, rows), level)
+    return drawn
+
+
+def _at(points: Callable[[Tensor], Array], rows: NDArray[np.bool_], parameter: Tensor) -> Array:
+    """One parameter at the points that are marked in rows."""
+    return np.broadcast_to(points(parameter), rows.shape)[rows]
+
+
+def _quantile(component: Distribution, value: Callable[[Tensor], Array], level: Array) -> Array:
+    """Quantiles of one component, at the points where it was chosen."""
+    if isinstance(component, StudentT):
+        return value(component.loc) + value(component.scale) * special.stdtrit(value(component.df), level)
+    if isinstance(component, Normal):
+        return value(component.loc) + value(component.scale) * special.ndtri(level)
+    if isinstance(component, LogNormal):
+        return np.exp(value(component.loc) + value(component.scale) * special.ndtri(level))
+    if isinstance(component, NegativeBinomial):
+        return negative_binomial_quantile(level, value(component.total_count), value(component.logits))
+    raise UserError(
+        "config.json, distr_output",
+        f"a mixture component {type(component).__name__}",
+        "StudentT, Normal, LogNormal or NegativeBinomial, the components of the published models",
+        "point to weights of a published MOIRAI 1.x model",
+    )
+
+
+def negative_binomial_quantile(level: Array, total_count: Array, logits: Array) -> Array:
+    """Smallest whole number whose cumulative probability reaches `level`.
+
+    The cumulative probability of k is the regularised incomplete beta function I_p(total_count, k + 1) with
+    p = 1 / (1 + exp(logits)) (Abramowitz and Stegun 26.5.26); the search doubles, then halves.
+    """
+    success = special.expit(-logits)
+
+    def reaches(count: Array) -> NDArray[np.bool_]:
+        # Written as "not below", so that a parameter that is not a number ends the search.
+        return ~(special.betainc(total_count, count + 1, success) < level)
+
+    low = np.full_like(level, -1.0)
+    high = np.ceil(np.maximum(total_count * np.exp(np.minimum(logits, 40.0)), 1.0))
+    # A mean beyond the largest number ends as infinity, a forecast that is counted as not finite.
+    while not (enough := reaches(high) | np.isinf(high)).all():
+        low, high = np.where(enough, low, high), np.where(enough, high, high * 2.0)
+    middle = np.floor((low + high) / 2)
+    while ((low < middle) & (middle < high)).any():
+        enough = reaches(middle)
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+        middle = np.floor((low + high) / 2)
+    return np.where(np.isfinite(total_count) & np.isfinite(logits) & np.isfinite(level), high, np.nan)
+
+
+def _check_is_moirai(folder: Path) -> None:
+    """Refuse a folder without a MOIRAI 1.x configuration and safetensors."""
+    path = folder / "config.json"
+    expected = {"distr_output", "d_model", "num_layers", "patch_sizes", "max_seq_len"}
+    found = expected & set(read_json(path)) if path.is_file() else set()
+    if found != expected:
+        raise UserError(
+            str(path),
+            f"without {', '.join(sorted(expected - found))}" if path.is_file() else "no such file",
+            "the configuration of a MOIRAI 1.x model",
+            "point to a folder of MOIRAI 1.x weights",
+        )
+    if not (folder / "model.safetensors").is_file():
+        raise UserError(
+            str(folder),
+            "no model.safetensors",
+            "weights as safetensors",
+            "prepare the weights again from a complete source",
+        )
