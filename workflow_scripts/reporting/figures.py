@@ -30,8 +30,6 @@ WIDTH = 4.3
 LOGARITHMIC_FROM = 30
 """Errors whose largest is so many times the smallest are drawn on a logarithmic axis."""
 
-MSE_LABEL = "mean squared error, scaled series, × 10⁻⁴"
-
 
 def error_by_arm(
     key: str, title: str, arms: Sequence[ArmSummary], places: Mapping[str, int]
@@ -43,40 +41,43 @@ def error_by_arm(
     drawn = [arm for arm in arms if arm.mean("mse") is not None]
     if not drawn:
         return None
+    rows = list(dict.fromkeys(_row_name(arm) for arm in sorted(drawn, key=_naive_last)))
+    offsets = _row_offsets([arm.first.model for arm in drawn if arm.first.family != "naive"])
     with figure_style():
-        rows = list(dict.fromkeys(_row_name(arm) for arm in sorted(drawn, key=_naive_last)))
-        figure, axes = _panel(0.9 + 0.27 * len(rows))
-        models = [model for model in places if any(arm.first.model == model for arm in drawn)]
+        figure, axes = _panel(1.0 + 0.26 * len(rows))
         for arm in drawn:
-            naive = arm.first.model not in places
-            spread = (
-                0.0
-                if naive
-                else 0.22 * (models.index(arm.first.model) - (len(models) - 1) / 2) / max(len(models) / 3, 1)
-            )
-            row = rows.index(_row_name(arm)) + spread
-            colour, marker = (MUTED, "|") if naive else _look(places[arm.first.model])
-            low, high = _scaled_extremes(arm)
-            if high > low:
-                axes.plot([low, high], [row, row], color=colour, linewidth=1.2)
-            size = 11 if naive else 6
-            axes.plot(
-                _scaled_error(arm),
-                row,
-                marker,
-                color=colour,
-                markersize=size,
-                markeredgewidth=1.6 if naive else 0.6,
-                markeredgecolor=colour if naive else PAPER,
-            )
+            _mark_error(axes, arm, rows.index(_row_name(arm)) + offsets.get(arm.first.model, 0.0), places)
+        references = [_scaled_error(arm) for arm in drawn if arm.first.family == "naive"]
+        if references:
+            axes.axvline(min(references), color=MUTED, linewidth=0.9, linestyle=":")
         axes.set_yticks(range(len(rows)), rows)
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="both")
-        axes.set_xlabel(MSE_LABEL)
+        axes.set_xlabel("MSE × 10⁻⁴")
         _scale_errors(axes, "x", [_scaled_error(arm) for arm in drawn])
         axes.set_title(title)
-        return draw(figure, key, f"{title}: error by model and arm", _ranking(drawn))
+        return draw(figure, key, title, _ranking(drawn))
+
+
+def _row_offsets(models: Sequence[str]) -> dict[str, float]:
+    """Models share a row side by side: the shift of each, in rows."""
+    distinct = list(dict.fromkeys(models))
+    steps = max(len(distinct) - 1, 1)
+    shift = 0.22 if len(distinct) > 1 else 0.0
+    return {model: shift * (2 * number / steps - 1) for number, model in enumerate(distinct)}
+
+
+def _mark_error(axes: "Axes", arm: ArmSummary, row: float, places: Mapping[str, int]) -> None:
+    """A marker at the mean over seeds, on a bar from the smallest to the largest."""
+    low, high = _scaled_extremes(arm)
+    if arm.first.family == "naive":
+        axes.plot(_scaled_error(arm), row, "|", color=MUTED, markersize=11, markeredgewidth=1.6)
+        return
+    colour, marker = _look(places[arm.first.model])
+    if high > low:
+        axes.plot([low, high], [row, row], color=colour, linewidth=1.2)
+    axes.plot(_scaled_error(arm), row, marker, color=colour, markeredgecolor=PAPER, markeredgewidth=0.6)
 
 
 def error_by_rank(key: str, title: str, arms: Sequence[ArmSummary], place: int) -> Drawing | None:
@@ -127,7 +128,7 @@ def error_by_size(
         return None
     nothing = 10 ** (math.floor(math.log10(min(trained))) - 0.7)
     with figure_style():
-        figure, axes = _panel(2.7)
+        figure, axes = _panel(3.0)
         for model in dict.fromkeys(arm.first.model for arm in drawn):
             colour, marker = _look(places[model])
             own = sorted(
@@ -166,11 +167,13 @@ def error_by_size(
         axes.grid(axis="y")
         _scale_errors(axes, "y", [_scaled_error(arm) for arm in drawn])
         axes.set_title(title)
-        return draw(figure, key, f"{title}: error against trainable parameters", _ranking(drawn))
+        return draw(figure, key, title, _ranking(drawn))
 
 
 def example_forecast(key: str, example: Example, unit: str, place: int) -> Drawing:
     """One test window: what was observed before and after the forecast's start, median and 80 % interval."""
+    from matplotlib.ticker import MaxNLocator
+
     with figure_style():
         figure, axes = _panel(2.5)
         colour, _ = _look(place)
@@ -183,6 +186,7 @@ def example_forecast(key: str, example: Example, unit: str, place: int) -> Drawi
         axes.axvline(example.start_hours, color=MUTED, linewidth=0.8, linestyle=":")
         axes.set_xlabel("hours from the forecast's start")
         axes.set_ylabel(unit)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 3, 6, 10]))
         axes.grid(axis="y")
         axes.set_title(f"{example.name}: MAE {example.error:.1f} {unit}")
         description = (

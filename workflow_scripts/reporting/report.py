@@ -13,7 +13,7 @@ from workflow_scripts.reporting.attrition import AttritionStep, read_attrition
 from workflow_scripts.reporting.examples import OPEN_DATASETS, choose_examples
 from workflow_scripts.reporting.published import PUBLISHED
 from workflow_scripts.reporting.svg import SERIES, SIGNS, Drawing
-from workflow_scripts.windows.reading import WindowMetadata, read_windows
+from workflow_scripts.windows.reading import read_windows
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -107,7 +107,7 @@ COLUMNS = (
     Column("mape", "MAPE %", 1),
     Column("dtw", "DTW × 10⁻³", 1e3),
     Column("mae", "MAE", 1),
-    Column("coverage_80", "coverage of 80 %", 100, ideal=80),
+    Column("coverage_80", "coverage %", 100, ideal=80),
 )
 
 
@@ -163,8 +163,8 @@ def _caveats(rows: Sequence[RunRow], settings: Mapping[str, Any]) -> list[str]:
     nano = [model for model in models if model.endswith("-nano")]
     if nano:
         caveats.append(
-            f"Stand-in weights: {', '.join(nano)} are tiny networks that were pre-trained on synthetic series "
-            "within minutes. They are not the published foundation models."
+            f"Stand-in weights: {', '.join(nano)} are tiny networks that were pre-trained on synthetic "
+            "series within minutes. They are not the published foundation models."
         )
     if settings.get("windows", {}).get("split") == "by_window_leaky":
         caveats.append(
@@ -217,10 +217,10 @@ def _vital_part(rows: Sequence[RunRow], places: Mapping[str, int], sources: Sour
         key=key,
         name=name,
         unit=windows.metadata.unit,
-        best=_best_sentence(arms, windows.metadata),
+        best=_best_sentence(arms, windows.metadata.unit),
         models=_model_lines(arms, places),
-        by_arm=figures.error_by_arm(f"arms-{key}", name, arms, places),
-        by_size=figures.error_by_size(f"size-{key}", name, arms, places),
+        by_arm=figures.error_by_arm(f"arms-{key}", f"{name}: error by arm", arms, places),
+        by_size=figures.error_by_size(f"size-{key}", f"{name}: error by size", arms, places),
         by_rank=_rank_figures(key, arms, places),
         examples=examples,
         examples_of=f"{shown.first.model}, {shown.first.arm}" if shown else "",
@@ -248,26 +248,28 @@ def _best_arm(arms: Sequence[ArmSummary]) -> ArmSummary | None:
     return min(whole, key=order, default=None)
 
 
-def _best_sentence(arms: Sequence[ArmSummary], metadata: WindowMetadata) -> str:
+def _best_sentence(arms: Sequence[ArmSummary], unit: str) -> str:
     """What the table's first column says, without a claim about what chance may have done."""
-    whole = [arm for arm in arms if arm.mean("mse") is not None]
+    whole = sorted(
+        (arm for arm in arms if arm.mean("mse") is not None), key=lambda arm: arm.mean("mse") or 0.0
+    )
     if not whole:
         return "No arm gave a finite error."
-    best = min(whole, key=lambda arm: arm.mean("mse") or 0.0)
-    sentence = f"Smallest MSE: {best.first.model}, {best.first.arm}, {_number(best.mean('mse'), 1e4)} × 10⁻⁴"
-    mae = best.mean("mae")
-    if mae is not None:
-        sentence += f", a mean absolute error of {_number(mae, 1)} {metadata.unit}"
-    others = [arm for arm in whole if arm.first.family == "naive" or arm.first.arm == "zero-shot"]
-    reference = min(
-        (arm for arm in others if arm is not best), key=lambda arm: arm.mean("mse") or 0.0, default=None
-    )
-    if reference is not None:
+    best, *others = whole
+    sentence = f"Smallest MSE: {_arm_name(best)} with {_number(best.mean('mse'), 1e4)} × 10⁻⁴"
+    if best.mean("mae") is not None:
+        sentence += f" (mean absolute error {_number(best.mean('mae'), 1)} {unit})"
+    unadapted = [arm for arm in others if arm.first.arm in ("fit", "zero-shot")]
+    if unadapted:
         sentence += (
-            f". The best forecast without any adaptation is {reference.first.model}, {reference.first.arm}: "
-            f"{_number(reference.mean('mse'), 1e4)} × 10⁻⁴"
+            f". Best without adaptation: {_arm_name(unadapted[0])} "
+            f"with {_number(unadapted[0].mean('mse'), 1e4)} × 10⁻⁴"
         )
-    return f"{sentence}. No intervals are computed here."
+    return f"{sentence}. These are point estimates without intervals."
+
+
+def _arm_name(arm: ArmSummary) -> str:
+    return arm.first.model if arm.first.family == "naive" else f"{arm.first.model}, {arm.first.arm},"
 
 
 def _model_lines(arms: Sequence[ArmSummary], places: Mapping[str, int]) -> list[ModelLines]:

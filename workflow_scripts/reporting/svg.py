@@ -80,6 +80,7 @@ def draw(figure: "Figure", key: str, title: str, description: str) -> Drawing:
     for metadata in root.findall(f"{{{_SVG}}}metadata"):
         root.remove(metadata)
     _prefix_ids(root, key)
+    _round_coordinates(root)
     for name in ("width", "height", "version"):
         root.attrib.pop(name, None)
     root.set("role", "img")
@@ -110,6 +111,14 @@ def _prefix_ids(root: ElementTree.Element, key: str) -> None:
         for attribute in ("clip-path", "style"):
             if value := element.get(attribute):
                 element.set(attribute, value.replace("url(#", f"url(#{key}-"))
+
+
+def _round_coordinates(root: ElementTree.Element) -> None:
+    """A hundredth of a point is finer than any screen; longer numbers only make the page larger."""
+    for element in root.iter():
+        for name in ("d", "x", "y", "transform"):
+            if value := element.get(name):
+                element.set(name, re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", value))
 
 
 def _themed(svg: str) -> str:

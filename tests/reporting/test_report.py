@@ -1,0 +1,261 @@
+"""Checks of the report as a reader meets it: parsed HTML of fabricated studies."""
+
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pytest
+from fabricated_study import ARMS, MODELS, START, STAY_ID, SUBJECT_ID, fabricate_study
+
+from workflow_scripts.evaluation.summary import read_metrics
+from workflow_scripts.reporting.report import Sources, render_report
+from workflow_scripts.runtime.errors import UserError
+
+
+class Page(HTMLParser):
+    """Collects elements, ids, and the text of table rows."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.html, self.elements, self.rows, self.text = html, [], [], ""
+        self._in_style = self._in_cell = False
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        self._in_style = tag == "style"
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+            self._in_cell = True
+
+    def handle_data(self, data):
+        if self._in_style:
+            return
+        self.text += data
+        if self._in_cell:
+            self.rows[-1][-1] += data
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th"):
+            self._in_cell = False
+
+    def found(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    def lines(self, arm):
+        """Cells of the headline tables' rows of one arm."""
+        return [[cell.strip() for cell in row] for row in self.rows if row and row[0].strip() == arm]
+
+
+def render(study):
+    settings = json.loads(study.settings.read_text())["parameters"]
+    sources = Sources(study.runs, study.windows, study.attrition, settings)
+    return Page(render_report(read_metrics(study.metrics), sources))
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return fabricate_study(tmp_path_factory.mktemp("study"), arms=ARMS[:4])
+
+
+@pytest.fixture(scope="module")
+def page(study):
+    return render(study)
+
+
+def test_the_step_writes_one_page_that_needs_nothing_from_outside(study, tmp_path):
+    output = tmp_path / "report.html"
+    command = [sys.executable, "-m", "workflow_scripts.make_report", "--settings", study.settings]
+    command += ["--metrics", study.metrics, "--runs", study.runs, "--windows", study.windows]
+    command += ["--attrition", *study.attrition, "--output", output]
+    subprocess.run(list(map(str, command)), check=True)
+    html = output.read_text()
+    assert len(html) < 5_000_000
+    page = Page(html)
+    assert not page.found("script") + page.found("link") + page.found("iframe") + page.found("img")
+    references = [
+        value
+        for _, attributes in page.elements
+        for name, value in attributes.items()
+        if name in ("href", "src", "xlink:href")
+    ]
+    assert references
+    assert all(reference.startswith("#") for reference in references)
+    assert not re.search(r"@import|url\((?!#)", html)
+    assert not list(tmp_path.glob(".*.part"))
+
+
+def test_the_same_study_gives_the_same_bytes(study, page):
+    assert render(study).html == page.html
+
+
+def test_every_reference_points_to_one_element(page):
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    targets = set(re.findall(r'href="#([^"]+)"', page.html)) | set(re.findall(r"url\(#([^)]+)\)", page.html))
+    targets |= {
+        name for _, attributes in page.elements for name in attributes.get("aria-labelledby", "").split()
+    }
+    assert targets <= set(ids)
+
+
+def test_every_figure_has_a_text_alternative_and_follows_the_theme(page):
+    figures = page.found("svg")
+    # Two vital signs with two error figures, three rank panels and three examples each; one attrition figure.
+    assert len(figures) == 2 * (2 + 3 + 3) + 1
+    assert all(figure["role"] == "img" and figure["aria-labelledby"] for figure in figures)
+    assert len(page.found("desc")) == len(figures)
+    assert "#fe0" not in page.html
+    assert "var(--series-2)" in page.html
+    # Matplotlib's default black would vanish on a dark page.
+    assert not re.search(r"(fill|stroke): ?#0000", page.html)
+
+
+def test_the_headline_table_holds_the_numbers_of_the_summary(study, page):
+    rows = [row for row in read_metrics(study.metrics) if row.arm == "lora-r2" and row.model == MODELS[0]]
+    heart_rate = page.lines("lora-r2")[0]
+    assert heart_rate[1:5] == [
+        f"{value:.2f}" for value in (rows[0].mse * 1e4, rows[0].mape, rows[0].dtw * 1e3, rows[0].mae)
+    ]
+    assert heart_rate[5].startswith(f"{100 * rows[0].coverage_80:.2f}")
+    assert heart_rate[6] == "3,072"
+
+
+def test_the_best_of_each_column_is_marked_once_for_each_vital_sign(study, page):
+    best = min(
+        (row for row in read_metrics(study.metrics) if row.vital == "heart_rate"), key=lambda row: row.mse
+    )
+    assert page.html.count('class="best"') == 5 * 2
+    assert f"Smallest MSE: {best.model}, {best.arm}, with {best.mse * 1e4:.2f}" in page.text
+
+
+def test_no_mark_of_a_patient_is_in_the_page(page):
+    for mark in (SUBJECT_ID, STAY_ID, START[:10], START[11:]):
+        assert str(mark) not in page.html
+
+
+def test_what_the_run_is_not_comes_first(page):
+    caveats = page.text[: page.text.index("Smallest MSE")]
+    assert "Simulated patients" in caveats
+    assert "not the published foundation models" in caveats
+    assert "One seed" in caveats
+
+
+def test_attrition_published_numbers_and_provenance_are_there(page):
+    assert ["charted values", "188", "183", "138"] in [[cell.strip() for cell in row] for row in page.rows]
+    assert ["N-HiTS", "without", "18.02", "7.46", "20.46", "7.22", "6.38", "13.97"] in page.rows
+    assert "0123456789ab" in page.text
+    assert "torch 2.13.0" in page.text
+    assert "windows.split" in page.text
+
+
+def test_real_patients_of_credentialed_data_are_not_shown(tmp_path):
+    study = fabricate_study(tmp_path, dataset="mimic-iii", vitals=("heart_rate",), arms=("zero-shot",))
+    for path in study.runs.rglob("forecasts.parquet"):
+        path.unlink()
+    page = render(study)
+    assert "Example forecasts" not in page.text
+    assert "Simulated patients" not in page.text
+
+
+def test_seeds_are_shown_as_mean_with_extremes(tmp_path):
+    study = fabricate_study(
+        tmp_path, models=MODELS[:1], arms=("full", "lora-r2"), seeds=(0, 1, 2), vitals=("heart_rate",)
+    )
+    errors = [row.mse * 1e4 for row in read_metrics(study.metrics) if row.arm == "full"]
+    page = render(study)
+    expected = f"{sum(errors) / 3:.2f}{min(errors):.2f} – {max(errors):.2f}"
+    assert page.lines("full")[0][1].replace(" (best)", "") == expected
+    assert "One seed" not in page.text
+
+
+def test_a_failed_arm_is_shown_with_its_reason_and_without_numbers(tmp_path):
+    study = fabricate_study(tmp_path, arms=ARMS[:3], failed=[("moirai-nano", "full")], vitals=("heart_rate",))
+    page = render(study)
+    failed = next(line for line in page.lines("full") if line[1] == "–")
+    assert set(failed[1:6]) == {"–"}
+    assert page.text.count("forecast not finite in 3 of 120 test windows") == 2
+    assert "Failures" in page.text
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"models": MODELS[:1], "arms": ("zero-shot",)},
+        {"models": (), "arms": ()},
+        {"models": MODELS[:1], "arms": ("lora-r2",), "naive": False},
+        {
+            "models": MODELS[:2],
+            "arms": ARMS[:3],
+            "failed": [(m, a) for m in MODELS for a in ARMS],
+            "naive": False,
+        },
+        {"models": tuple(f"chronos-t5-nano-{k}" for k in range(15)), "arms": ("zero-shot", "lora-r2")},
+    ],
+    ids=["zero-shot only", "references only", "one arm", "all failed", "more models than colours"],
+)
+def test_a_study_with_missing_parts_still_gives_a_page(tmp_path, changes):
+    page = render(fabricate_study(tmp_path, vitals=("heart_rate",), **changes))
+    assert "Provenance" in page.text
+    assert ("No arm gave a finite error" in page.text) == ("failed" in changes)
+
+
+def test_errors_far_apart_are_drawn_on_a_logarithmic_axis_and_printed_in_full(tmp_path):
+    study = fabricate_study(tmp_path, models=MODELS[:1], arms=ARMS[:3], vitals=("heart_rate",))
+    text = study.metrics.read_text().splitlines()
+    columns = text[0].split(",")
+    cells = text[-1].split(",")
+    cells[columns.index("mse")] = "12345.6"
+    study.metrics.write_text("\n".join([*text[:-1], ",".join(cells)]) + "\n")
+    page = render(study)
+    assert page.lines("lora-r1")[0][1] == "1.23e+08"
+
+
+def test_missing_sources_are_named(study, tmp_path):
+    rows = read_metrics(study.metrics)
+    missing = tmp_path / "none.attrition.csv"
+    with pytest.raises(UserError, match=r"none\.attrition\.csv"):
+        render_report(rows, Sources(study.runs, study.windows, [missing], {}))
+    with pytest.raises(UserError, match=r"heart_rate\.parquet"):
+        render_report(rows, Sources(study.runs, tmp_path, study.attrition, {}))
+
+
+def test_forecasts_of_other_windows_are_refused(tmp_path):
+    study = fabricate_study(tmp_path, models=MODELS[:1], arms=("full",), vitals=("heart_rate",))
+    import pyarrow.parquet as pq
+
+    path = study.runs / "explicit/heart_rate/chronos-t5-nano/full/seed0/forecasts.parquet"
+    pq.write_table(pq.read_table(path).slice(12), path)
+    with pytest.raises(UserError, match="forecasts of other windows"):
+        render(study)
+
+
+def luminance(colour):
+    """Relative luminance of WCAG 2.2."""
+    channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
+    return sum(weight * value for weight, value in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(one, other):
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_text_and_markers_stand_out_in_light_dark_and_print(page):
+    themes = [
+        dict(re.findall(r"--([a-z0-9-]+): (#[0-9a-f]{6})", block))
+        for block in re.findall(r":root \{(.*?)\}", page.html, re.DOTALL)
+    ]
+    assert len(themes) == 3
+    for theme in themes:
+        for paper in (theme["paper"], theme["page"]):
+            # WCAG 2.2: 4.5 for text, 3 for graphics.
+            assert all(contrast(theme[name], paper) >= 4.5 for name in ("ink", "muted", "accent", "bad"))
+            assert all(contrast(theme[f"series-{number}"], paper) >= 3 for number in range(7))
+        assert contrast(theme["best-ink"], theme["best"]) >= 4.5
+        assert contrast(theme["ink"], theme["warn"]) >= 4.5
