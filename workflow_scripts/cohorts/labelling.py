@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workflow_scripts.cohorts.definitions import DEFINITIONS_FOLDER, read_definition
-from workflow_scripts.cohorts.definitions import definition_names as definition_names
 from workflow_scripts.cohorts.events import open_events
 from workflow_scripts.cohorts.parameters import CohortParameters
 from workflow_scripts.runtime.errors import UserError
