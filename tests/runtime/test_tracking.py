@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.files import read_json
+from workflow_scripts.runtime.parameters import TrackingParameters
 from workflow_scripts.runtime.tracking import (
     KEY,
     REASON,
@@ -27,18 +30,75 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 IDENTITY = {"dataset": "simulated", "cohort": "explicit", "vital": "heart_rate", "model": "nano"}
 EXPERIMENT = "simulated"
 
-JOB = """
-import sys, time
+FORKED_JOBS = """
+# Forks as many jobs as each line of the input asks for; they meet at the store and not in the imports.
+import os, sys, time
+import mlflow.store.tracking.sqlalchemy_store
 from workflow_scripts.runtime.tracking import track_run
-uri, seed, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
-key = {"dataset": "simulated", "cohort": "explicit", "vital": "heart_rate", "model": "nano", "arm": "full",
-       "seed": seed}
-with track_run(uri, key, parameters={"training": {"steps": 200}}) as run:
-    print("started", run.run_id, flush=True)
-    time.sleep(seconds)
-    run.finish({"mse": 0.5}, {"train_loss": [[step, 1 / (step + 1)] for step in range(50)]})
-assert not run.problems, run.problems
+
+def job(uri, seed, seconds):
+    key = {"dataset": "simulated", "cohort": "explicit", "vital": "heart_rate", "model": "nano",
+           "arm": "full", "seed": seed}
+    with track_run(uri, key, parameters={"training": {"steps": 200}}) as run:
+        print("started", os.getpid(), flush=True)
+        time.sleep(seconds)
+        run.finish({"mse": 0.5}, {"train_loss": [[step, 1 / (step + 1)] for step in range(50)]})
+    return len(run.problems)
+
+def fork(uri, seed, seconds):
+    child = os.fork()
+    if child == 0:
+        try:
+            os._exit(job(uri, seed, seconds))
+        except SystemExit as ended:
+            os._exit(ended.code)
+        except BaseException:
+            os._exit(99)
+    return child
+
+for line in sys.stdin:
+    uri, count, seconds = line.split()
+    children = [fork(uri, seed, float(seconds)) for seed in range(int(count))]
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    print("ended", *codes, flush=True)
 """
+
+
+class Jobs:
+    """Starts jobs in a process that has imported MLflow already."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", FORKED_JOBS],
+            cwd=REPOSITORY,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def start(self, uri: str, count: int, seconds: float) -> list[int]:
+        """Return the process numbers of the jobs, once all have begun their runs."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{uri} {count} {seconds}\n")
+        self.process.stdin.flush()
+        return [int(self._line("started")[0]) for _ in range(count)]
+
+    def wait(self) -> list[int]:
+        """Return the jobs' exit codes."""
+        return [int(code) for code in self._line("ended")]
+
+    def _line(self, expected: str) -> list[str]:
+        assert self.process.stdout is not None
+        word, *values = self.process.stdout.readline().split()
+        assert word == expected
+        return values
+
+
+@pytest.fixture(scope="module")
+def jobs() -> Iterator[Jobs]:
+    started = Jobs()
+    yield started
+    started.process.communicate(timeout=30)
 
 
 def _key(arm: str = "full", seed: int = 0) -> dict[str, Any]:
@@ -46,16 +106,19 @@ def _key(arm: str = "full", seed: int = 0) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Creating the schema takes seconds, so it is done once and copied."""
+def made_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Creating the schema takes seconds, so the step does it once, and each test gets a copy."""
     folder = tmp_path_factory.mktemp("store")
-    initialise(f"sqlite:///{folder}/mlflow.db", EXPERIMENT, "About **these** runs")
+    command = [sys.executable, "-m", "workflow_scripts.init_tracking", "--dataset", EXPERIMENT]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    options = ["--uri", TrackingParameters().uri, "--output", "ready.json"]
+    subprocess.run([*command, *options], check=True, cwd=folder, env=environment)
     return folder
 
 
 @pytest.fixture
-def uri(empty_store: Path, tmp_path: Path) -> str:
-    shutil.copytree(empty_store, tmp_path, dirs_exist_ok=True)
+def uri(made_store: Path, tmp_path: Path) -> str:
+    shutil.copytree(made_store, tmp_path, dirs_exist_ok=True)
     address = f"sqlite:///{tmp_path}/mlflow.db"
     initialise(address, EXPERIMENT, "About **these** runs")
     return address
@@ -73,17 +136,6 @@ def _runs(uri: str, view: str = "ACTIVE_ONLY") -> list[Any]:
     client = _client(uri)
     experiment = client.get_experiment_by_name(EXPERIMENT)
     return list(client.search_runs([experiment.experiment_id], run_view_type=getattr(ViewType, view)))
-
-
-def _start(uri: str, seed: int, seconds: float) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", JOB, uri, str(seed), str(seconds)],
-        cwd=REPOSITORY,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 def test_a_run_is_read_back_whole(uri: str, tmp_path: Path) -> None:
@@ -186,24 +238,21 @@ def test_a_user_error_is_recorded_with_what_was_found(uri: str) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_job_that_is_asked_to_end_is_recorded_as_killed(uri: str, number: signal.Signals) -> None:
-    job = _start(uri, 0, 60)
-    assert job.stdout is not None
-    assert job.stdout.readline().startswith("started")
-    job.send_signal(number)
-    job.communicate(timeout=30)
-    assert job.returncode == (143 if number == signal.SIGTERM else -signal.SIGINT)
+def test_a_job_that_is_asked_to_end_is_recorded_as_killed(
+    uri: str, jobs: Jobs, number: signal.Signals
+) -> None:
+    (job,) = jobs.start(uri, 1, 60)
+    os.kill(job, number)
+    assert jobs.wait() == [143 if number == signal.SIGTERM else 99]
     (run,) = _runs(uri)
     assert run.info.status == "KILLED"
 
 
-def test_a_job_killed_at_once_does_not_stay_running(uri: str) -> None:
-    job = _start(uri, 0, 60)
-    assert job.stdout is not None
-    assert job.stdout.readline().startswith("started")
+def test_a_job_killed_at_once_does_not_stay_running(uri: str, jobs: Jobs) -> None:
+    (job,) = jobs.start(uri, 1, 60)
     assert close_lost_runs(uri, EXPERIMENT) == 0
-    job.kill()
-    job.communicate(timeout=30)
+    os.kill(job, signal.SIGKILL)
+    assert jobs.wait() == [-signal.SIGKILL]
     assert [run.info.status for run in _runs(uri)] == ["RUNNING"]
     assert close_lost_runs(uri, EXPERIMENT) == 1
     (run,) = _runs(uri)
@@ -211,23 +260,19 @@ def test_a_job_killed_at_once_does_not_stay_running(uri: str) -> None:
     assert close_lost_runs(uri, EXPERIMENT) == 0
 
 
-def test_a_rerun_replaces_a_lost_run(uri: str) -> None:
-    job = _start(uri, 0, 60)
-    assert job.stdout is not None
-    job.stdout.readline()
-    job.kill()
-    job.communicate(timeout=30)
+def test_a_rerun_replaces_a_lost_run(uri: str, jobs: Jobs) -> None:
+    (job,) = jobs.start(uri, 1, 60)
+    os.kill(job, signal.SIGKILL)
+    jobs.wait()
     with track_run(uri, _key()):
         pass
     assert [run.info.status for run in _runs(uri)] == ["FINISHED"]
     assert [run.info.status for run in _runs(uri, "DELETED_ONLY")] == ["KILLED"]
 
 
-def test_eight_jobs_start_at_once_on_a_fresh_store(uri: str) -> None:
-    jobs = [_start(uri, seed, 0) for seed in range(8)]
-    for job in jobs:
-        _, errors = job.communicate(timeout=120)
-        assert job.returncode == 0, errors
+def test_eight_jobs_start_at_once_on_a_fresh_store(uri: str, jobs: Jobs) -> None:
+    jobs.start(uri, 8, 0)
+    assert jobs.wait() == [0] * 8
     runs = _runs(uri)
     assert sorted(run.data.tags["seed"] for run in runs) == [str(seed) for seed in range(8)]
     assert {run.info.status for run in runs} == {"FINISHED"}
@@ -334,21 +379,24 @@ def test_artifacts_follow_a_project_that_was_moved(uri: str, tmp_path: Path) -> 
     assert not tmp_path.exists()
 
 
-def test_the_step_writes_what_it_made_ready(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "workflow_scripts.init_tracking", "--dataset", "simulated"]
-    address = f"sqlite:///{tmp_path}/mlflow.db"
-    marker = tmp_path / "tracking.json"
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    subprocess.run(
-        [*command, "--uri", address, "--output", marker], check=True, cwd=tmp_path, env=environment
-    )
-    identifier = _client(address).get_experiment_by_name("simulated").experiment_id
-    assert f'"experiment_id": "{identifier}"' in marker.read_text()
-    failed = subprocess.run(
-        [*command, "--uri", "nonsense://store"], capture_output=True, text=True, cwd=tmp_path, env=environment
-    )
-    assert failed.returncode == 1
-    assert failed.stderr.startswith("error: tracking store nonsense://store")
+def test_the_step_writes_what_it_made_ready(made_store: Path) -> None:
+    address = f"sqlite:///{made_store}/mlflow.db"
+    identifier = _client(address).get_experiment_by_name(EXPERIMENT).experiment_id
+    expected = {"uri": "sqlite:///mlflow.db", "experiment_id": identifier}
+    assert read_json(made_store / "ready.json") == expected
+    assert not {path.name for path in made_store.iterdir()} & {"mlruns", "mlartifacts"}
+
+
+def test_an_address_that_mlflow_does_not_know_is_refused() -> None:
+    with pytest.raises(UserError, match="tracking store nonsense://store"):
+        initialise("nonsense://store", EXPERIMENT, "")
+
+
+def test_a_bare_mlflow_ui_shows_the_default_store() -> None:
+    """Expected: what MLflow itself takes where no address is given."""
+    from mlflow.store.tracking import DEFAULT_TRACKING_URI
+
+    assert TrackingParameters().uri == DEFAULT_TRACKING_URI
 
 
 def test_a_tracked_run_without_a_store_ignores_results() -> None:

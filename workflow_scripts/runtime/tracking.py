@@ -316,16 +316,22 @@ def _texts(values: Mapping[str, object], prefix: str = "") -> dict[str, str]:
 
 
 def _client(uri: str) -> Any:
-    """Return an MLflow client: no telemetry, no unpickling, and a server that is down is soon given up on."""
+    _import_mlflow()
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def _import_mlflow() -> None:
+    """Import MLflow: no telemetry, no unpickling, and a server that is down is soon given up on."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     with _unimportable("pandas", "polars"):
-        from mlflow import MlflowClient
+        import mlflow.tracking  # noqa: F401
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
 @contextmanager
@@ -381,7 +387,7 @@ def _prepare_sqlite(uri: str, database: Path) -> None:
 
 
 def _upgrade_schema(uri: str) -> None:
-    _client("")
+    _import_mlflow()
     from mlflow.db import upgrade
 
     upgrade.callback(uri)
