@@ -75,6 +75,9 @@ TABLES = _parse_schema(_SCHEMA)
 Source: https://mimic.mit.edu/docs/iii/tables/ and the PostgreSQL build scripts of MIT-LCP/mimic-code.
 """
 
+EVENT_TABLES = ("patients", "admissions", "icustays", "diagnoses_icd", "procedures_icd", "vitals")
+"""The tables that the extraction writes; `vitals` comes from CHARTEVENTS."""
+
 _SUFFIXES = (".csv", ".csv.gz")
 
 

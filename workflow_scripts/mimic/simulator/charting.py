@@ -149,9 +149,9 @@ def _chart_vitals(
     rng: np.random.Generator, people: People, stays: Stays, course: Course, moments: _Moments, rows: _Rows
 ) -> None:
     for values, noise, carevue, metavision in (
-        (course.heart_rate, 1.5, 211, 220045),
+        (course.heart_rate, 2.5, 211, 220045),
         (course.respiratory_rate, 1.8, 618, 220210),
-        (course.spo2, 0.8, 646, 220277),
+        (course.spo2, 1.1, 646, 220277),
     ):
         where = _every(rng, moments, 1, 0.96, quarters=True)
         charted = _at(values, moments, where) + noise * rng.standard_normal(len(where))
@@ -193,12 +193,12 @@ def _chart_pressures(rng: np.random.Generator, course: Course, moments: _Moments
         where = np.flatnonzero(rng.random(len(line)) < chance)
         if device == "manual":
             where = where[~moments.metavision[where]]
-        noise = 2.0 if device.startswith("arterial") else 4.0
+        noise = 4.0 if device.startswith("arterial") else 6.5
         shared = noise * rng.standard_normal(len(where))
         damped = rng.random(len(where)) < 0.004
         mean = _at(course.mean, moments, where)
         for name, hidden in zip(_PRESSURES, (course.systolic, course.diastolic, course.mean), strict=True):
-            charted = _at(hidden, moments, where) + shared + rng.standard_normal(len(where))
+            charted = _at(hidden, moments, where) + shared + 2 * rng.standard_normal(len(where))
             # A damped or kinked line shows nearly the same pressure in systole and diastole.
             charted = np.where(damped, mean + rng.standard_normal(len(where)), charted).clip(8).round()
             kept = rng.random(len(where)) < 0.985

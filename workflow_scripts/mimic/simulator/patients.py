@@ -143,7 +143,7 @@ def draw_stays(rng: np.random.Generator, admissions: Admissions) -> tuple[Admiss
     outtime[second] += shift
     dies = admissions.dies[admission]
     early = rng.random(size) < 0.4
-    onset = np.where(early, rng.uniform(-4, 4, size), rng.uniform(8, 0.5 * days * 24, size))
+    onset = np.where(early, rng.uniform(-4, 4, size), 8 + rng.random(size) * (12 * days - 8).clip(0))
     stays = Stays(
         admission=admission,
         patient=admissions.patient[admission],

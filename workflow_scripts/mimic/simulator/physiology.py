@@ -57,7 +57,7 @@ def draw_course(rng: np.random.Generator, people: People, stays: Stays) -> Cours
     clock = (stays.intime // HOUR % 24)[:, None] + hour
     daytime = np.cos(2 * np.pi * (clock - 16 - own["phase"]) / 24)
 
-    arousal = _autocorrelated(rng, (size, hours), 0.92)
+    arousal = _autocorrelated(rng, (size, hours), 0.92) + _bursts(rng, (size, hours))
     tone = _autocorrelated(rng, (size, hours), 0.88)
     temperature = (
         36.85
@@ -70,7 +70,7 @@ def draw_course(rng: np.random.Generator, people: People, stays: Stays) -> Cours
     untreated = (
         base_mean
         + 3.0 * daytime * own["circadian"]
-        + 4.5 * tone
+        + 5.5 * tone
         + 2.5 * arousal
         - 34 * own["vasoplegia"] * severity
         - 28 * dying
@@ -87,7 +87,7 @@ def draw_course(rng: np.random.Generator, people: People, stays: Stays) -> Cours
         + own["rhythm_noise"] * _autocorrelated(rng, (size, hours), 0.7)
         - 0.32 * (mean - base_mean)
         + 7.0 * (temperature - 37).clip(-1, 3)
-        + 18 * own["reactivity"] * severity
+        + 26 * own["reactivity"] * severity
         - 30 * dying**3
     ).clip(28, 190)
     pulse = (own["pulse"] + 3 * arousal - 8 * severity).clip(18)
@@ -103,15 +103,18 @@ def draw_course(rng: np.random.Generator, people: People, stays: Stays) -> Cours
     ).clip(55, 520)
     inspired = np.where(ventilated, (0.4 + 0.5 * (250 - oxygenation).clip(0) / 200).clip(0.4, 1.0), 0.21)
     respiratory = (
-        16.5
-        + 1.8 * _autocorrelated(rng, (size, hours), 0.8)
-        + 0.8 * arousal
+        own["respiratory_rate"]
+        + 2.2 * _autocorrelated(rng, (size, hours), 0.8)
+        + 1.2 * arousal
         + np.where(ventilated, 3.0, 9.5) * severity
         + 1.0 * (temperature - 37).clip(0)
         + 5 * dying * (1 - dying)
     ).clip(6, 48)
     saturation = (
-        98.2 - 2.2 * damage * own["lung"] - 9 * dying**2 + 0.9 * _autocorrelated(rng, (size, hours), 0.8)
+        own["spo2"]
+        - 2.2 * damage * own["lung"]
+        - 9 * dying**2
+        + 0.9 * _autocorrelated(rng, (size, hours), 0.8)
     ).clip(60, 100)
     coma = np.where(ventilated, 4.0, 0.0) + 5 * damage * own["brain"] + 6 * dying
     urine = (
@@ -148,10 +151,12 @@ def _set_points(rng: np.random.Generator, size: int, patient: np.ndarray) -> dic
     drawn = {
         "phase": rng.normal(0, 1.5, size),
         "circadian": rng.uniform(0.4, 1.6, size),
-        "heart_rate": rng.normal(80, 9, size).clip(55, 108),
+        "heart_rate": rng.normal(82, 13, size).clip(52, 122),
         "rhythm_noise": np.where(rng.random(size) < 0.15, 9.0, rng.uniform(1.5, 3.5, size)),
         "mean": rng.normal(82, 8, size).clip(66, 108),
-        "pulse": rng.normal(55, 10, size).clip(32, 90),
+        "pulse": rng.normal(58, 12, size).clip(32, 95),
+        "respiratory_rate": rng.normal(17.5, 3.2, size).clip(11, 28),
+        "spo2": rng.normal(97.6, 1.5, size).clip(92, 99.5),
         "reactivity": rng.uniform(0.4, 1.4, size),
         "vasoplegia": rng.uniform(0.5, 1.2, size),
         "fever": fever,
@@ -182,6 +187,12 @@ def _autocorrelated(rng: np.random.Generator, shape: tuple[int, int], memory: fl
     white = rng.standard_normal(shape)
     gain = np.sqrt(1 - memory**2)
     return lfilter([gain], [1, -memory], white, axis=1, zi=(1 - gain) * white[:, :1])[0]
+
+
+def _bursts(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Pain, nursing and fear: now and then a sudden rise that fades within a few hours."""
+    jolts = rng.exponential(3.0, shape) * (rng.random(shape) < 0.03)
+    return lfilter([1.0], [1, -0.4], jolts, axis=1)
 
 
 def _smooth(values: np.ndarray, hours: float) -> np.ndarray:
