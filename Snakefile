@@ -37,4 +37,6 @@ rule all:
 
 onstart:
     # One process readies the store before many write to it: creating its schema cannot be done at once by several.
-    shell(f"python -m workflow_scripts.init_tracking --uri {study.tracking.uri:q} --dataset {study.dataset}")
+    shell(
+        f"python -m workflow_scripts.init_tracking --uri {study.tracking.uri:q} --dataset {study.dataset}"
+    )

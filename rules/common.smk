@@ -1,16 +1,20 @@
 # Settings, the closed lists of names, and the functions that the rules share.
 
+import shlex
 import sys
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
 # The steps are run as `python -m workflow_scripts.<step>` from any working directory.
 sys.path.insert(0, workflow.basedir)
-os.environ["PYTHONPATH"] = workflow.basedir
+shell.prefix(f"export PYTHONPATH={shlex.quote(workflow.basedir)}; ")
 
+from workflow_scripts.adaptation.arms import TRAINED_ARM
 from workflow_scripts.mimic.folders import inventory, raw_folder
-from workflow_scripts.models.registry import FAMILY_CLASSES, VARIANTS
+from workflow_scripts.mimic.tables import EVENT_TABLES, TABLES
+from workflow_scripts.models.registry import VARIANTS, family_module
 from workflow_scripts.runtime.device import threads_for, visible_devices
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import write_json_if_changed
@@ -27,6 +31,10 @@ align_restored_times([Path("data"), Path("weights"), Path("results")], Path(".sn
 PACKAGE = Path(workflow.basedir) / "workflow_scripts"
 DATA = f"data/{study.dataset}"
 RESULTS = f"results/{study.dataset}"
+SIMULATED_RAW = [f"data/raw/simulated/{table.upper()}.csv.gz" for table in TABLES]
+EVENTS = [f"{DATA}/events/{table}.parquet" for table in EVENT_TABLES]
+RUN = f"{RESULTS}/runs/{{cohort}}/{{vital}}/{{model}}/{{arm}}/seed{{seed}}"
+RUN_RECORD = f"{RUN}/run.json"
 EMBEDDED_MODELS = [name for name, variant in VARIANTS.items() if not variant.hub_id]
 PUBLISHED_MODELS = [name for name, variant in VARIANTS.items() if variant.hub_id]
 
@@ -34,8 +42,43 @@ PUBLISHED_MODELS = [name for name, variant in VARIANTS.items() if variant.hub_id
 def step_settings(folder, step, groups=(), code=(), name="", **extra):
     """Write the settings file of a step and return its path: an input of every job of that step."""
     path = f"{folder}/settings/{step}{'.' if name else ''}{name}.json"
-    write_step_settings(study, list(groups), [f"workflow_scripts.{step}", *map(str, code)], Path(path), extra)
+    write_step_settings(
+        study,
+        list(groups),
+        [f"workflow_scripts.{step}", *map(str, code)],
+        Path(path),
+        extra,
+    )
     return path
+
+
+def raw_tables():
+    """What the extraction reads: the simulator's files, or the inventory of a folder kept outside."""
+    if study.dataset == "simulated":
+        return SIMULATED_RAW
+    path = Path(f"{DATA}/settings/raw_tables.json")
+    folder = raw_folder(study.dataset)
+    # A clone with restored events needs no raw folder, so an inventory that is there stays.
+    if folder.is_dir() or not path.exists():
+        write_json_if_changed(path, inventory(folder))
+    return [str(path)]
+
+
+def run_records():
+    """The record of every run of the study."""
+    return [RUN_RECORD.format(**vars(run)) for run in study.runs()]
+
+
+@cache
+def run_settings(model):
+    """The settings file of a run: one for each family, so that editing a family re-runs that family alone."""
+    groups = ["adaptation", "training", "forecast"]
+    return step_settings(RESULTS, "run_arm", groups, family_code(model), family_of(model))
+
+
+def parent(paths, levels=1):
+    """The folder of a file, or of the first of several."""
+    return str(Path(paths if isinstance(paths, str) else paths[0]).parents[levels - 1])
 
 
 def family_of(model):
@@ -45,7 +88,7 @@ def family_of(model):
 
 def family_code(model):
     """The module that computes a model: chosen by name as the step runs, so imports alone do not show it."""
-    return [FAMILY_CLASSES[VARIANTS[model].family].partition(":")[0]] if model in VARIANTS else []
+    return [family_module(VARIANTS[model].family)] if model in VARIANTS else []
 
 
 def job_threads(wildcards):

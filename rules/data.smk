@@ -1,22 +1,5 @@
 # From raw MIMIC-III tables to windows.
 
-from workflow_scripts.mimic.tables import EVENT_TABLES, SIMULATED_TABLES
-
-SIMULATED_RAW = [f"data/raw/simulated/{table}.csv.gz" for table in SIMULATED_TABLES]
-DEMO_RAW = "data/raw/mimic-iii-demo/SHA256SUMS.txt"
-EVENTS = [f"{DATA}/events/{table}.parquet" for table in EVENT_TABLES]
-
-
-def raw_tables():
-    """What the extraction reads: the simulator's files, or the inventory of a folder kept outside."""
-    if study.dataset == "simulated":
-        return SIMULATED_RAW
-    path = Path(f"{DATA}/settings/raw_tables.json")
-    folder = raw_folder(study.dataset)
-    if folder.is_dir() or not path.exists():
-        write_json_if_changed(path, inventory(folder))
-    return [str(path)]
-
 
 rule simulate_mimic:
     input:
@@ -30,7 +13,7 @@ rule simulate_mimic:
     conda:
         "../envs/study.yaml"
     params:
-        folder="data/raw/simulated",
+        folder=lambda wildcards, output: parent(output.tables),
     message:
         "Simulate a MIMIC-III folder"
     shell:
@@ -39,7 +22,7 @@ rule simulate_mimic:
 
 rule fetch_mimic_demo:
     output:
-        sums=DEMO_RAW,
+        sums="data/raw/mimic-iii-demo/SHA256SUMS.txt",
     log:
         "logs/fetch_mimic_demo.log",
     conda:
@@ -66,7 +49,7 @@ rule extract_events:
         "../envs/study.yaml"
     params:
         raw=raw_folder(study.dataset),
-        events=f"{DATA}/events",
+        events=lambda wildcards, output: parent(output.tables),
     message:
         "Extract events from the raw tables"
     shell:
@@ -94,7 +77,7 @@ rule label_cohort:
     conda:
         "../envs/study.yaml"
     params:
-        events=f"{DATA}/events",
+        events=lambda wildcards, input: parent(input.events),
     message:
         "Label the cohort {wildcards.cohort}"
     shell:
@@ -116,7 +99,7 @@ rule make_windows:
     conda:
         "../envs/study.yaml"
     params:
-        events=f"{DATA}/events",
+        events=lambda wildcards, input: parent(input.events),
     message:
         "Make windows of {wildcards.vital} for {wildcards.cohort}"
     shell:

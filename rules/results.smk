@@ -3,8 +3,8 @@
 
 rule aggregate_metrics:
     input:
-        settings=step_settings(RESULTS, "aggregate_metrics", runs=RUN_RECORDS),
-        records=RUN_RECORDS,
+        settings=step_settings(RESULTS, "aggregate_metrics", runs=run_records()),
+        records=run_records(),
     output:
         metrics=f"{RESULTS}/summary/metrics.csv",
         metrics_json=f"{RESULTS}/summary/metrics.json",
@@ -43,7 +43,7 @@ rule make_report:
         "../envs/study.yaml"
     params:
         runs=f"{RESULTS}/runs",
-        windows=f"{DATA}/windows",
+        windows=lambda wildcards, input: parent(input.windows, levels=2),
     message:
         "Write the report"
     shell:

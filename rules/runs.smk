@@ -1,48 +1,31 @@
 # One job for each cohort, vital sign, model, arm and seed.
 
-RUN = f"{RESULTS}/runs/{{cohort}}/{{vital}}/{{model}}/{{arm}}/seed{{seed}}"
-RUN_RECORDS = [
-    RUN.format(cohort=run.cohort, vital=run.vital, model=run.model, arm=run.arm, seed=run.seed) + "/run.json"
-    for run in study.runs()
-]
-
-
-def run_settings(wildcards):
-    """The settings file of a run: one for each family, so that editing a family re-runs that family alone."""
-    return step_settings(
-        RESULTS,
-        "run_arm",
-        ["adaptation", "training", "forecast"],
-        family_code(wildcards.model),
-        family_of(wildcards.model),
-    )
-
 
 rule adapt_and_forecast:
     input:
-        settings=run_settings,
+        settings=lambda wildcards: run_settings(wildcards.model),
         windows=rules.make_windows.output.windows,
         weights="weights/{model}/model.safetensors",
     output:
         adapter=directory(f"{RUN}/adapter"),
         forecasts=f"{RUN}/forecasts.parquet",
-        record=f"{RUN}/run.json",
+        record=RUN_RECORD,
     log:
         f"logs/{study.dataset}/run_arm/{{cohort}}-{{vital}}-{{model}}-{{arm}}-seed{{seed}}.log",
     benchmark:
         f"logs/{study.dataset}/run_arm/{{cohort}}-{{vital}}-{{model}}-{{arm}}-seed{{seed}}.benchmark.tsv"
+    wildcard_constraints:
+        arm=TRAINED_ARM,
     conda:
         "../envs/study.yaml"
     threads: job_threads
     resources:
         gpu=1,
-    wildcard_constraints:
-        arm="|".join(arm.name for arm in study.arm_list() if arm.trains) or "none",
     params:
         dataset=study.dataset,
         tracking=study.tracking.uri,
         folder=subpath(output.record, parent=True),
-        base="weights/{model}",
+        base=lambda wildcards, input: parent(input.weights),
     message:
         "{wildcards.model}, {wildcards.arm}: {wildcards.vital} of {wildcards.cohort}, seed {wildcards.seed}"
     shell:
@@ -55,23 +38,23 @@ rule adapt_and_forecast:
 use rule adapt_and_forecast as forecast_zero_shot with:
     output:
         forecasts=f"{RUN}/forecasts.parquet",
-        record=f"{RUN}/run.json",
+        record=RUN_RECORD,
     wildcard_constraints:
         arm="zero-shot",
 
 
 use rule adapt_and_forecast as forecast_naive with:
     input:
-        settings=run_settings,
+        settings=lambda wildcards: run_settings(wildcards.model),
         windows=rules.make_windows.output.windows,
     output:
         forecasts=f"{RUN}/forecasts.parquet",
-        record=f"{RUN}/run.json",
+        record=RUN_RECORD,
+    wildcard_constraints:
+        arm=NAIVE_ARM,
     threads: 1
     resources:
         gpu=0,
-    wildcard_constraints:
-        arm=NAIVE_ARM,
     params:
         dataset=study.dataset,
         tracking=study.tracking.uri,
@@ -81,4 +64,4 @@ use rule adapt_and_forecast as forecast_naive with:
 
 rule runs:
     input:
-        records=RUN_RECORDS,
+        records=run_records(),

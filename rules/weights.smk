@@ -4,7 +4,11 @@
 rule pretrain_model:
     input:
         settings=lambda wildcards: step_settings(
-            "weights", "pretrain_model", ["pretraining"], family_code(wildcards.model), wildcards.model
+            "weights",
+            "pretrain_model",
+            ["pretraining"],
+            family_code(wildcards.model),
+            wildcards.model,
         ),
     output:
         weights="weights/{model}/model.safetensors",
@@ -14,13 +18,13 @@ rule pretrain_model:
         "logs/pretrain_model/{model}.log",
     benchmark:
         "logs/pretrain_model/{model}.benchmark.tsv"
+    wildcard_constraints:
+        model="|".join(EMBEDDED_MODELS),
     conda:
         "../envs/study.yaml"
     threads: job_threads
     resources:
         gpu=1,
-    wildcard_constraints:
-        model="|".join(EMBEDDED_MODELS),
     params:
         folder=subpath(output.weights, parent=True),
     message:
@@ -44,10 +48,10 @@ rule prepare_weights:
         provenance="weights/{model}/provenance.json",
     log:
         "logs/prepare_weights/{model}.log",
-    conda:
-        "../envs/study.yaml"
     wildcard_constraints:
         model="|".join(PUBLISHED_MODELS),
+    conda:
+        "../envs/study.yaml"
     params:
         folder=subpath(output.weights, parent=True),
         source=lambda wildcards: study.weights.get(wildcards.model, "hub"),

@@ -182,6 +182,15 @@ def test_a_failed_arm_is_shown_with_its_reason_and_without_numbers(tmp_path):
     assert "Failures" in page.text
 
 
+def test_a_rank_that_failed_leaves_a_gap_with_a_word(tmp_path):
+    study = fabricate_study(
+        tmp_path, models=MODELS[:1], failed=[(MODELS[0], "lora-r4")], seeds=(0, 1), vitals=("heart_rate",)
+    )
+    page = render(study)
+    assert "rank 4: failed" in page.text
+    assert "each of 2 seeds: forecast not finite in 3 of 120 test windows" in page.text
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -19,6 +19,9 @@ PLAIN_METHODS = ("zero-shot", "full")
 
 METHODS = (*PLAIN_METHODS, *RANKED_METHODS)
 
+TRAINED_ARM = rf"full|({'|'.join(RANKED_METHODS)})-r[1-9]\d*"
+"""Pattern of the names of all arms that change a weight."""
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -35,7 +38,7 @@ class Arm:
     @property
     def trains(self) -> bool:
         """Whether the arm changes any weight."""
-        return self.method != "zero-shot"
+        return re.fullmatch(TRAINED_ARM, self.name) is not None
 
     @classmethod
     def parse(cls, name: str) -> "Arm":

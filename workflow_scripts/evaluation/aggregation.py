@@ -35,8 +35,10 @@ class ArmSummary:
     @property
     def reason(self) -> str:
         """What failed or is undefined, over all seeds; empty where every run is whole."""
-        if len(self.runs) == 1:
-            return self.first.reason
+        reasons = {run.reason for run in self.runs}
+        if len(reasons) == 1:
+            each = f"each of {len(self.runs)} seeds: " if len(self.runs) > 1 and self.first.reason else ""
+            return each + self.first.reason
         return "; ".join(f"seed {run.seed}: {run.reason}" for run in self.runs if run.reason)
 
     def values(self, name: str) -> list[float]:

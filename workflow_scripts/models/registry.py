@@ -104,7 +104,11 @@ def variant_names() -> list[str]:
     return list(VARIANTS)
 
 
+def family_module(family: str) -> str:
+    """The name of the one module that knows a family's library."""
+    return FAMILY_CLASSES[family].partition(":")[0]
+
+
 def family_class(family: str) -> "type[ForecastModel]":
     """Import one family's module and return its class; the other families' libraries stay unimported."""
-    module, _, name = FAMILY_CLASSES[family].partition(":")
-    return getattr(import_module(module), name)
+    return getattr(import_module(family_module(family)), FAMILY_CLASSES[family].partition(":")[2])

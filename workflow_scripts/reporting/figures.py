@@ -44,7 +44,7 @@ def error_by_arm(
     rows = list(dict.fromkeys(_row_name(arm) for arm in sorted(drawn, key=_naive_last)))
     offsets = _row_offsets([arm.first.model for arm in drawn if arm.first.family != "naive"])
     with figure_style():
-        figure, axes = _panel(1.0 + 0.26 * len(rows))
+        figure, axes = _panel(1.0 + len(rows) * max(0.26, 0.07 * len(offsets)))
         for arm in drawn:
             _mark_error(axes, arm, rows.index(_row_name(arm)) + offsets.get(arm.first.model, 0.0), places)
         references = [_scaled_error(arm) for arm in drawn if arm.first.family == "naive"]
@@ -64,7 +64,7 @@ def _row_offsets(models: Sequence[str]) -> dict[str, float]:
     """Models share a row side by side: the shift of each, in rows."""
     distinct = list(dict.fromkeys(models))
     steps = max(len(distinct) - 1, 1)
-    shift = 0.22 if len(distinct) > 1 else 0.0
+    shift = min(0.11 * (len(distinct) - 1), 0.36)
     return {model: shift * (2 * number / steps - 1) for number, model in enumerate(distinct)}
 
 
@@ -83,39 +83,50 @@ def _mark_error(axes: "Axes", arm: ArmSummary, row: float, places: Mapping[str, 
 def error_by_rank(key: str, title: str, arms: Sequence[ArmSummary], place: int) -> Drawing | None:
     """Error against LoRA's rank for one model, with zero-shot and full fine-tuning as lines.
 
-    arms: all arms of the model. None where no arm with a rank has a number.
+    arms: all arms of the model; a rank that failed leaves a gap with a word. None where no rank has a number.
     """
-    whole = [arm for arm in arms if arm.mean("mse") is not None]
-    ranked = [arm for arm in whole if arm.first.rank is not None]
-    if not ranked:
+    ranked = [arm for arm in arms if arm.first.rank is not None]
+    if all(arm.mean("mse") is None for arm in ranked):
         return None
-    lines = {arm.first.arm: _scaled_error(arm) for arm in whole if arm.first.arm in ("zero-shot", "full")}
+    lines = {
+        arm.first.arm: _scaled_error(arm)
+        for arm in arms
+        if arm.first.arm in ("zero-shot", "full") and arm.mean("mse") is not None
+    }
+    ranks = [int(arm.first.rank or 0) for arm in ranked]
+    errors = [math.nan if arm.mean("mse") is None else _scaled_error(arm) for arm in ranked]
+    low, high = zip(*(_scaled_extremes(arm) for arm in ranked), strict=True)
     with figure_style():
         figure, axes = _panel(2.5)
         colour, marker = _look(place)
-        ranks = [int(arm.first.rank or 0) for arm in ranked]
-        low, high = zip(*(_scaled_extremes(arm) for arm in ranked), strict=True)
         if high != low:
-            axes.fill_between(ranks, low, high, color=colour, alpha=0.2, linewidth=0)
-        axes.plot(ranks, [_scaled_error(arm) for arm in ranked], color=colour, marker=marker)
+            whole = [not math.isnan(error) for error in errors]
+            axes.fill_between(ranks, low, high, where=whole, color=colour, alpha=0.2, linewidth=0)
+        axes.plot(ranks, errors, color=colour, marker=marker)
         for name, style in (("zero-shot", "--"), ("full", ":")):
             if name in lines:
                 axes.axhline(lines[name], color=INK, linestyle=style, linewidth=1.2)
-        axes.set_xscale("log", base=2)
-        axes.set_xticks(ranks, [str(rank) for rank in ranks])
-        axes.minorticks_off()
-        axes.set_xlim(min(ranks) / 1.3, max(ranks) * 1.3)
-        axes.set_xlabel("LoRA rank")
+        _label_ranks(axes, ranks, errors)
         axes.set_ylabel("MSE × 10⁻⁴")
         axes.grid(axis="y")
-        _scale_errors(axes, "y", [_scaled_error(arm) for arm in ranked] + list(lines.values()))
+        _scale_errors(axes, "y", [error for error in (*errors, *lines.values()) if not math.isnan(error)])
         axes.set_title(title)
         _label_lines(axes, lines)
-        words = [
-            f"rank {rank}: {_words(_scaled_error(arm))}" for rank, arm in zip(ranks, ranked, strict=True)
-        ]
+        words = [f"rank {rank}: {_words(error)}" for rank, error in zip(ranks, errors, strict=True)]
         words += [f"{name}: {_words(value)}" for name, value in lines.items()]
         return draw(figure, key, f"{title}: error against rank", f"MSE times 10^-4. {'; '.join(words)}.")
+
+
+def _label_ranks(axes: "Axes", ranks: Sequence[int], errors: Sequence[float]) -> None:
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(ranks, [str(rank) for rank in ranks])
+    axes.minorticks_off()
+    axes.set_xlim(min(ranks) / 1.3, max(ranks) * 1.3)
+    axes.set_xlabel("LoRA rank")
+    for rank, error in zip(ranks, errors, strict=True):
+        if math.isnan(error):
+            place = axes.get_xaxis_transform()
+            axes.text(rank, 0.03, "failed", transform=place, ha="center", fontsize=8, color=MUTED)
 
 
 def error_by_size(
@@ -269,7 +280,7 @@ def _count(number: int) -> str:
 
 
 def _words(error: float) -> str:
-    return f"{error:.3g}"
+    return "failed" if math.isnan(error) else f"{error:.3g}"
 
 
 def _ranking(arms: Sequence[ArmSummary]) -> str:

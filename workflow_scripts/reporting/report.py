@@ -258,7 +258,7 @@ def _best_sentence(arms: Sequence[ArmSummary], unit: str) -> str:
     best, *others = whole
     sentence = f"Smallest MSE: {_arm_name(best)} with {_number(best.mean('mse'), 1e4)} × 10⁻⁴"
     if best.mean("mae") is not None:
-        sentence += f" (mean absolute error {_number(best.mean('mae'), 1)} {unit})"
+        sentence += f" (mean absolute error {_number(best.mean('mae'), 1)}\N{NO-BREAK SPACE}{unit})"
     unadapted = [arm for arm in others if arm.first.arm in ("fit", "zero-shot")]
     if unadapted:
         sentence += (
