@@ -69,6 +69,12 @@ class Case:
         unobserved = ~self.inputs["future_observed_values"].bool()
         return self.inputs["future_target"].masked_fill(unobserved, torch.nan)
 
+    @property
+    def no_context(self) -> Series:
+        """What the model of `batch` is given, since it has its past already."""
+        rows = len(self.inputs["future_target"])
+        return Series(torch.empty(rows, 0), torch.zeros(rows, dtype=torch.int64), 1)
+
     def raw_series(self, index: int) -> tuple[Series, Tensor]:
         raw, about = self.inputs[f"raw_target_{index}"], self.meta["series"][index]
         # Without calendar features neither the start nor the step is looked at.
@@ -86,9 +92,6 @@ class FixtureLagLlama(LagLlama):
     def _past(self, context: Series, tokens: int) -> Past:  # noqa: ARG002
         past = self.past
         return past if past.calendar is None else Past(past.values, past.observed, past.calendar[:, :tokens])
-
-
-NOTHING = Series(torch.empty(0, 0), torch.empty(0), 0)
 
 
 def recipe_weights(like: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
@@ -145,7 +148,7 @@ def teacher_forced(case: Case) -> tuple[Tensor, StudentT, Tensor]:
         seen["tokens"], seen["parameters"] = arguments[0], result
 
     with model.module.register_forward_hook(record), torch.no_grad():
-        loss = model.loss(NOTHING, case.target())
+        loss = model.loss(case.no_context, case.target())
     rows = (case.expected["tf_loc"][:, None], case.expected["tf_scale"][:, None])
     return seen["tokens"], StudentT(*seen["parameters"], *rows), loss
 
@@ -178,7 +181,7 @@ def test_the_likelihood_of_every_token_and_the_loss_equal_upstreams(case: Case) 
 
 def test_gradient_norms_of_every_parameter_equal_upstreams(case: Case) -> None:
     model = case.batch()
-    model.loss(NOTHING, case.target()).backward()
+    model.loss(case.no_context, case.target()).backward()
     norms = {name: parameter.grad.norm().item() for name, parameter in model.module.named_parameters()}
     assert norms == pytest.approx(case.meta["grad_norms_all"], rel=5e-5)
 
@@ -189,7 +192,7 @@ def test_five_adam_steps_have_upstreams_losses(case: Case) -> None:
     losses = []
     for _ in range(5):
         optimiser.zero_grad()
-        loss = model.loss(NOTHING, case.target())
+        loss = model.loss(case.no_context, case.target())
         loss.backward()
         optimiser.step()
         losses.append(loss.item())
@@ -226,7 +229,7 @@ def test_the_trajectory_of_means_and_all_that_leads_to_it_equal_upstreams(case: 
         seen.append(distribution)
         return mean_of(distribution, step)
 
-    trajectory = case.batch()._roll_out(NOTHING, case.horizon, keep)[:, 0]
+    trajectory = case.batch()._roll_out(case.no_context, case.horizon, keep)[:, 0]
     assert in_scale_units(trajectory - case.expected["ar_nocache_traj"], case) <= 1e-5
     for field, name in (("df", "df"), ("loc", "p_loc"), ("scale", "p_scale")):
         ours = torch.cat([getattr(step, field) for step in seen], dim=1)
@@ -253,7 +256,7 @@ def test_the_first_step_s_mean_variance_and_quantiles_equal_upstreams(case: Case
         seen.append(distribution)
         return mean_of(distribution, step)
 
-    case.batch()._roll_out(NOTHING, 1, keep)
+    case.batch()._roll_out(case.no_context, 1, keep)
     levels = torch.tensor([0.05, 0.25, 0.5, 0.75, 0.95], dtype=torch.float64)
     quantiles = seen[0].quantile(levels.expand(len(case.expected["tf_loc"]), 5))
     assert in_scale_units(quantiles - case.expected["tf_first_quantiles"], case) <= 1e-4
@@ -271,5 +274,5 @@ def test_drawn_with_torch_s_generator_the_samples_are_upstreams(case: Case) -> N
         sampled = torch.distributions.StudentT(*rows).sample().view(-1, 3)
         return sampled * distribution.row_scale + distribution.row_loc
 
-    samples = case.batch()._roll_out(NOTHING, case.horizon, draw)
+    samples = case.batch()._roll_out(case.no_context, case.horizon, draw)
     assert in_scale_units(samples - case.expected["rng_nocache_samples"], case) <= 2e-5

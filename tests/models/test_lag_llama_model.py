@@ -243,6 +243,18 @@ def test_contexts_of_every_length_are_those_padded_with_missing_values_or_cut(
     )
 
 
+def test_a_centred_model_is_the_plain_one_on_series_without_their_median(tiny: LagLlama) -> None:
+    context, target = windows(4, 6)
+    numbers = uniforms(4, 5, 6)
+    centred = LagLlama.create(TINY | {"centred": True}, seed=3)
+    median = context.values.nanmedian(dim=1, keepdim=True).values
+    shifted = Series(context.values - median, context.start, HOUR)
+    assert torch.equal(centred.loss(context, target), tiny.loss(shifted, target - median))
+    expected = tiny.sample(shifted, numbers) + median[:, :, None]
+    assert torch.equal(centred.sample(context, numbers), expected)
+    assert not torch.equal(expected, tiny.sample(context, numbers))
+
+
 def test_a_window_s_forecast_depends_on_neither_its_batch_nor_its_chunk(
     tiny: LagLlama, monkeypatch: pytest.MonkeyPatch
 ) -> None:

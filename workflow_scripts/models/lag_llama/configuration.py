@@ -48,6 +48,7 @@ class LagLlamaConfiguration(Parameters):
     scaling: Literal["robust", "mean", "std", "none"] = Field("robust", description="how a row is scaled")
     time_feat: bool = Field(True, description="six calendar features for each token")
     rope_scaling: RopeScaling | None = Field(None, description="None: plain rotary positions")
+    centred: bool = Field(False, description="take each row's median off first; upstream never does")
     lags: tuple[int, ...] = Field(DEFAULT_LAGS, description="rising lags; 0 is the current value")
 
     @field_validator("lags")

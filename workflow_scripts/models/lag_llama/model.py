@@ -90,6 +90,8 @@ class LagLlama(ForecastModel):
         scale come from the context alone. (Upstream's lightning_module.compute_loss.)
         """
         tokens = self.configuration.context_length + target.shape[1] - 1
+        context, centre = self._centred(context)
+        target = target - centre
         past = self._past(context, tokens)
         loc, scale = SCALERS[self.configuration.scaling](past.values, past.observed)
         known = torch.cat([past.values, target.nan_to_num(nan=0.0)], dim=1)
@@ -113,7 +115,8 @@ class LagLlama(ForecastModel):
         def draw(distribution: StudentT, step: int) -> Tensor:
             return distribution.quantile(uniforms[:, :, step]).float()
 
-        return self._roll_out(context, uniforms.shape[2], draw)
+        context, centre = self._centred(context)
+        return self._roll_out(context, uniforms.shape[2], draw) + centre[:, :, None]
 
     @torch.no_grad()
     def _roll_out(self, context: Series, horizon: int, pick: Pick) -> Tensor:
@@ -124,6 +127,18 @@ class LagLlama(ForecastModel):
             chosen = pick(self._next_distribution(past, paths), step)
             paths = torch.cat([paths.expand(-1, chosen.shape[1], -1), chosen[:, :, None]], dim=2)
         return paths
+
+    def _centred(self, context: Series) -> tuple[Series, Tensor]:
+        """The context without its centre, and the centre [batch, 1]: its median, or 0 if not configured.
+
+        Padding is 0. To a context far from 0 that is many scales away, in most of the 84 lags, and drowns
+        what was observed; without its centre padding is a typical value.
+        """
+        values = context.values[:, -self.configuration.past_length :]
+        if not self.configuration.centred:
+            return context, values.new_zeros(len(values), 1)
+        centre, _ = SCALERS["robust"](values, ~values.isnan())
+        return Series(context.values - centre, context.start, context.step), centre
 
     def _past(self, context: Series, tokens: int) -> Past:
         """Cut the context to what is used; the calendar covers `tokens` from the window's first on."""
