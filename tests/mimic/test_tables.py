@@ -53,3 +53,15 @@ def test_all_missing_columns_are_reported_at_once() -> None:
     with pytest.raises(UserError, match="no column gender, dob") as raised:
         match_columns(Path("P.csv"), "patients", ["ROW_ID", "SUBJECT_ID"], ["subject_id", "gender", "dob"])
     assert "P.csv" in raised.value.where
+
+
+def test_a_repeated_column_is_refused() -> None:
+    with pytest.raises(UserError, match="repeated column gender"):
+        match_columns(Path("P.csv"), "patients", ["GENDER", "gender", "DOB"], ["gender", "dob"])
+
+
+def test_a_file_without_header_is_refused_without_quoting_its_first_row() -> None:
+    with pytest.raises(UserError, match="no column gender") as raised:
+        match_columns(Path("P.csv"), "patients", ["1", "4711", "F", "2101-01-01 00:00:00"], ["gender"])
+    assert "4711" not in str(raised.value)
+    assert "2101" not in str(raised.value)

@@ -115,6 +115,13 @@ def _explained(
     except (EOFError, BadGzipFile, zlib.error, _ISAL_ERROR) as error:
         found = "the gzip file ends too early" if isinstance(error, EOFError) else "not a sound gzip file"
         raise UserError(where, found, "a complete gzip file", again) from None
+    except OSError as error:
+        raise UserError(
+            where,
+            f"it cannot be read: {error.strerror}",
+            "a readable file",
+            "check its permissions and the disk",
+        ) from None
     except UnicodeDecodeError:
         raise UserError(where, "a header line that is not UTF-8 text", "CSV text in UTF-8", again) from None
     except pa.ArrowInvalid as error:

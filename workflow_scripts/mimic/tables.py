@@ -116,14 +116,21 @@ def require_tables(folder: Path, tables: Iterable[str]) -> dict[str, Path]:
 def match_columns(path: Path, table: str, header: list[str], needed: Iterable[str]) -> dict[str, str]:
     """Return {schema name: name in the file} for the needed columns, whatever their letter case.
 
-    Raises UserError that lists all missing columns at once.
+    Raises UserError that lists all missing, or all repeated, columns at once.
     """
-    names = {name.strip().lower(): name for name in header}
+    needed = list(needed)
+    cleaned = [name.strip().lower() for name in header]
+    names = dict(zip(cleaned, header, strict=True))
     missing = [column for column in needed if column not in names]
-    if missing:
+    repeated = [column for column in needed if cleaned.count(column) > 1]
+    if missing or repeated:
+        problem = f"no column {', '.join(missing)}" if missing else f"repeated column {', '.join(repeated)}"
+        # Only names of the schema are quoted: a file without a header line starts with a patient's row.
+        known = [name for name in cleaned if name in TABLES[table]]
+        others = len(header) - len(known)
         raise UserError(
             f"table {table.upper()}, {path}",
-            f"no column {', '.join(missing)} (columns there: {', '.join(sorted(names)) or 'none'})",
+            f"{problem} (known columns there: {', '.join(known) or 'none'}; others: {others})",
             f"the columns of MIMIC-III v1.4: {', '.join(TABLES[table])}",
             "use the table of MIMIC-III v1.4 as released, with its header line",
         )
