@@ -36,7 +36,8 @@ rule all:
 
 
 onstart:
-    # One process readies the store before many write to it: creating its schema cannot be done at once by several.
+    # One process readies the store before many write to it: several cannot create its schema at once.
     shell(
-        f"python -m workflow_scripts.init_tracking --uri {study.tracking.uri:q} --dataset {study.dataset}"
+        f"python -m workflow_scripts.init_tracking --dataset {study.dataset}"
+        f" --uri {shlex.quote(study.tracking.uri)}"
     )
