@@ -133,6 +133,12 @@ def test_the_best_of_each_column_is_marked_once_for_each_vital_sign(study, page)
     assert f"Smallest MSE: {best.model}, {best.arm}, with {best.mse * 1e4:.2f}" in page.text
 
 
+def test_the_coverage_of_a_point_forecast_is_never_marked_as_best(tmp_path):
+    page = render(fabricate_study(tmp_path, models=(), arms=(), vitals=("heart_rate",)))
+    assert page.html.count('class="best"') == 4
+    assert "Best without adaptation" not in page.text
+
+
 def test_no_mark_of_a_patient_is_in_the_page(page):
     for mark in (SUBJECT_ID, STAY_ID, START[:10], START[11:]):
         assert str(mark) not in page.html

@@ -111,6 +111,10 @@ COLUMNS = (
 )
 
 
+UNADAPTED = ("fit", "zero-shot")
+"""Arms in which nothing learns from this cohort."""
+
+
 def render_report(rows: Sequence[RunRow], sources: Sources) -> str:
     """Return the report as one HTML page that needs nothing from outside.
 
@@ -259,8 +263,8 @@ def _best_sentence(arms: Sequence[ArmSummary], unit: str) -> str:
     sentence = f"Smallest MSE: {_arm_name(best)} with {_number(best.mean('mse'), 1e4)} × 10⁻⁴"
     if best.mean("mae") is not None:
         sentence += f" (mean absolute error {_number(best.mean('mae'), 1)}\N{NO-BREAK SPACE}{unit})"
-    unadapted = [arm for arm in others if arm.first.arm in ("fit", "zero-shot")]
-    if unadapted:
+    unadapted = [arm for arm in others if arm.first.arm in UNADAPTED]
+    if unadapted and best.first.arm not in UNADAPTED:
         sentence += (
             f". Best without adaptation: {_arm_name(unadapted[0])} "
             f"with {_number(unadapted[0].mean('mse'), 1e4)} × 10⁻⁴"
@@ -291,7 +295,9 @@ def _model_lines(arms: Sequence[ArmSummary], places: Mapping[str, int]) -> list[
 
 
 def _best_value(column: Column, arms: Sequence[ArmSummary]) -> float | None:
-    values = [value for arm in arms if (value := arm.mean(column.metric)) is not None]
+    # A reference's forecast is a point: its coverage is no success or failure to be marked.
+    compared = [arm for arm in arms if column.metric != "coverage_80" or arm.first.family != "naive"]
+    values = [value for arm in compared if (value := arm.mean(column.metric)) is not None]
     return min(values, key=lambda value: abs(value * column.factor - column.ideal), default=None)
 
 
