@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -61,12 +62,13 @@ def fabricate_study(
     failed=(),
     dataset="simulated",
     naive=True,
+    cohorts=("explicit",),
 ):
     """Write a study; `failed` names (model, arm) pairs whose forecasts are not finite."""
     study = Study(folder)
     paths = []
-    for vital in vitals:
-        context, target = _write_windows(study, vital)
+    for cohort, vital in product(cohorts, vitals):
+        context, target = _write_windows(study, cohort, vital)
         jobs = [(name, "fit", 0) for name in ("persistence", "mean-of-context") if naive]
         jobs += [(model, arm, seed) for model in models for arm in arms for seed in seeds]
         for model, arm, seed in jobs:
@@ -76,7 +78,7 @@ def fabricate_study(
                 record = failed_record(vital=vital, model=model, arm=arm, seed=seed)
             else:
                 record["metrics"] = score(target, quantiles, LEVELS, 0.0, VITALS[vital][1]).metrics
-            record["key"]["dataset"] = dataset
+            record["key"] |= {"dataset": dataset, "cohort": cohort}
             path = write_record(study.runs, record)
             write_forecasts(
                 path.parent / "forecasts.parquet", np.arange(30, 30 + len(target)), quantiles, LEVELS
@@ -91,11 +93,12 @@ def fabricate_study(
             }
         )
     )
-    _write_attrition(study)
+    for cohort in cohorts:
+        _write_attrition(study, cohort)
     return study
 
 
-def _write_windows(study, vital, test_windows=60):
+def _write_windows(study, cohort, vital, test_windows=60):
     """Random walks around the vital sign's mean; 30 training windows come first."""
     unit, high, mean = VITALS[vital]
     generator = np.random.default_rng(len(vital))
@@ -115,7 +118,7 @@ def _write_windows(study, vital, test_windows=60):
         "target": list(target),
     }
     schema = WINDOW_SCHEMA.with_metadata({METADATA_KEY: metadata.to_json()})
-    path = study.windows / "explicit" / f"{vital}.parquet"
+    path = study.windows / cohort / f"{vital}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(
         pa.table({name: pa.array(columns[name], schema.field(name).type) for name in schema.names}, schema),
@@ -138,8 +141,8 @@ def _forecast(model, arm, seed, context, target):
     return (median[:, None] + width * NORMAL_QUANTILES[:, None]).astype(np.float32)
 
 
-def _write_attrition(study):
-    path = study.folder / "cohorts" / "explicit.attrition.csv"
+def _write_attrition(study, cohort):
+    path = study.folder / "cohorts" / f"{cohort}.attrition.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     steps = [
         ("all_stays", 618, 590, 400),

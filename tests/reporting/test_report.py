@@ -201,6 +201,7 @@ def test_a_rank_that_failed_leaves_a_gap_with_a_word(tmp_path):
     "changes",
     [
         {"models": MODELS[:1], "arms": ("zero-shot",)},
+        {"models": MODELS[:1], "arms": ("full", "lora-r2"), "cohorts": ("explicit", "angus")},
         {"models": (), "arms": ()},
         {"models": MODELS[:1], "arms": ("lora-r2",), "naive": False},
         {
@@ -211,10 +212,19 @@ def test_a_rank_that_failed_leaves_a_gap_with_a_word(tmp_path):
         },
         {"models": tuple(f"chronos-t5-nano-{k}" for k in range(15)), "arms": ("zero-shot", "lora-r2")},
     ],
-    ids=["zero-shot only", "references only", "one arm", "all failed", "more models than colours"],
+    ids=[
+        "zero-shot only",
+        "two cohorts",
+        "references only",
+        "one arm",
+        "all failed",
+        "more models than colours",
+    ],
 )
 def test_a_study_with_missing_parts_still_gives_a_page(tmp_path, changes):
     page = render(fabricate_study(tmp_path, vitals=("heart_rate",), **changes))
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
     assert "Provenance" in page.text
     assert ("No arm gave a finite error" in page.text) == ("failed" in changes)
 
