@@ -35,15 +35,19 @@ def load(folder: Path) -> LagLlamaNetwork:
     """
     settings = _read_settings(folder / _CONFIGURATION_FILE)
     configuration = LagLlamaConfiguration.parse(settings, where=str(folder / _CONFIGURATION_FILE))
+    return build(configuration, _read_tensors(folder / _WEIGHTS_FILE), where=str(folder / _WEIGHTS_FILE))
+
+
+def build(configuration: LagLlamaConfiguration, tensors: dict[str, Tensor], where: str) -> LagLlamaNetwork:
+    """The configured network with exactly these weights; UserError, naming `where`, if they do not fit it."""
     with torch.device("meta"):
         network = LagLlamaNetwork(configuration)
-    tensors = _read_tensors(folder / _WEIGHTS_FILE)
-    check_state(network, tensors, where=str(folder / _WEIGHTS_FILE))
+    _check_state(network, tensors, where)
     network.load_state_dict(tensors, assign=True)
     return network.requires_grad_(True)
 
 
-def check_state(network: LagLlamaNetwork, tensors: dict[str, Tensor], where: str) -> None:
+def _check_state(network: LagLlamaNetwork, tensors: dict[str, Tensor], where: str) -> None:
     """Raise UserError unless names, shapes and types are the network's, and every value is finite."""
     expected = network.state_dict()
     missing, surplus = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
