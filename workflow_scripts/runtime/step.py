@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import read_json
 
@@ -19,11 +21,15 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def run_step(main: Callable[[], None]) -> None:
-    """Run a step's main function; a UserError ends it with its message alone and exit code 1."""
+    """Run a step's main function; what the user can mend ends it with one message and exit code 1."""
     # Files with rows of patients are for their owner only.
     os.umask(0o077)
     try:
         main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
+        print(f"error: the settings file, {error.title}: {'; '.join(problems)}", file=sys.stderr)
         raise SystemExit(1) from None
