@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 from workflow_scripts.mimic.parameters import ExtractionParameters
 from workflow_scripts.mimic.reading import read_table
 from workflow_scripts.mimic.tables import require_tables
-from workflow_scripts.mimic.vitals import VITALS_SCHEMA, Stays, extract_vitals
+from workflow_scripts.mimic.vital_rows import Stays
+from workflow_scripts.mimic.vitals import VITALS_SCHEMA, extract_vitals
 from workflow_scripts.runtime.errors import UserError
 
 SMALL_TABLES = {
