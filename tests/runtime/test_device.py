@@ -8,6 +8,7 @@ import sys
 import time
 from collections import defaultdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -121,6 +122,13 @@ def test_a_single_device_set_by_a_scheduler_needs_no_lease(
         assert leased.identifier == "GPU-1f2e"
         assert "CUDA_DEVICE_ORDER" not in os.environ
     assert not (tmp_path / "locks").exists()
+
+
+def test_a_lease_after_cuda_was_initialised_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = SimpleNamespace(cuda=SimpleNamespace(is_initialized=lambda: True))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    with pytest.raises(RuntimeError, match="before torch"), lease_device():
+        pytest.fail("a lease that comes too late")
 
 
 @pytest.mark.parametrize("hidden", ["", "-1"])

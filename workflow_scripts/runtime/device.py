@@ -114,7 +114,11 @@ def lease_device(folder: Path | None = None, timeout_seconds: float = TWELVE_HOU
 
     Raises:
         UserError: the folder cannot be written, or no device became free in time.
+        RuntimeError: torch has already taken devices in this process, so that a lease would come too late.
     """
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        raise RuntimeError("lease a device before torch uses CUDA")
     simulated = SIMULATED in os.environ
     devices = visible_devices()
     if not devices:

@@ -326,6 +326,7 @@ def _import_mlflow() -> None:
     """Import MLflow: no telemetry, no unpickling, and a server that is down is soon given up on."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     with _unimportable("pandas", "polars"):
@@ -381,9 +382,6 @@ def _prepare_sqlite(uri: str, database: Path) -> None:
     with database.with_name(f"{database.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         _upgrade_schema(uri)
-        with closing(sqlite3.connect(database, timeout=60)) as connection:
-            # Readers such as `mlflow ui` and the job that writes no longer wait for each other.
-            connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _upgrade_schema(uri: str) -> None:
