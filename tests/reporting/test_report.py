@@ -257,6 +257,12 @@ def test_forecasts_of_other_windows_are_refused(tmp_path):
     pq.write_table(pq.read_table(path).slice(12), path)
     with pytest.raises(UserError, match="forecasts of other windows"):
         render(study)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UserError, match="no readable table of forecasts"):
+        render(study)
+    path.unlink()
+    with pytest.raises(UserError, match=r"forecasts\.parquet"):
+        render(study)
 
 
 def luminance(colour):

@@ -49,10 +49,18 @@ def choose_examples(windows: Windows, forecasts: Path) -> list[Example]:
     """Return example windows of a run, ordered from the best to the worst; fewer where windows are few.
 
     Windows with a forecast that is not finite come last in the order of errors. Raises UserError where the
-    forecasts are not those of the windows' test split.
+    forecasts cannot be read or are not those of the windows' test split.
     """
     test = windows.select("test")
-    window_ids, quantiles, levels = read_forecasts(forecasts)
+    try:
+        window_ids, quantiles, levels = read_forecasts(forecasts)
+    except (OSError, KeyError, ValueError) as error:
+        raise UserError(
+            where=str(forecasts),
+            found=f"no readable table of forecasts ({type(error).__name__})",
+            expected="Parquet as run_arm writes it",
+            remedy="delete the run's folder and start the workflow again: it repeats this run",
+        ) from None
     if window_ids.tolist() != test.window_id.tolist():
         raise UserError(
             where=str(forecasts),

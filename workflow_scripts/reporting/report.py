@@ -227,7 +227,7 @@ def _vital_part(rows: Sequence[RunRow], places: Mapping[str, int], sources: Sour
         by_size=figures.error_by_size(f"size-{key}", f"{name}: error by size", arms, places),
         by_rank=_rank_figures(key, arms, places),
         examples=examples,
-        examples_of=f"{shown.first.model}, {shown.first.arm}" if shown else "",
+        examples_of=f"{shown.first.model}, {shown.first.arm}, seed {shown.first.seed}" if shown else "",
     )
 
 
