@@ -74,5 +74,5 @@ def test_seeds_are_averaged(show):
 def test_printing_imports_no_heavy_library(show):
     imported = show([run_record()]).stderr
     assert not re.search(
-        r"\| +(pandas|numpy|torch|pydantic|matplotlib|mlflow)$", imported, flags=re.MULTILINE
+        r"\| +(pandas|numpy|torch|matplotlib|mlflow)$", imported, flags=re.MULTILINE
     )
