@@ -270,6 +270,17 @@ def test_a_rerun_replaces_a_lost_run(uri: str, jobs: Jobs) -> None:
     assert [run.info.status for run in _runs(uri, "DELETED_ONLY")] == ["KILLED"]
 
 
+def test_of_two_runs_of_a_key_at_once_the_later_one_stays(uri: str) -> None:
+    with track_run(uri, _key()) as earlier, track_run(uri, _key()) as later:
+        later.finish({"mse": 1.0})
+        earlier.finish({"mse": 2.0})
+    assert (len(earlier.problems) > 0, later.problems) == (True, [])
+    (run,) = _runs(uri)
+    assert (run.info.run_id, run.info.status, run.data.metrics) == (later.run_id, "FINISHED", {"mse": 1.0})
+    (deleted,) = _runs(uri, "DELETED_ONLY")
+    assert (deleted.info.run_id, deleted.info.status) == (earlier.run_id, "KILLED")
+
+
 def test_eight_jobs_start_at_once_on_a_fresh_store(uri: str, jobs: Jobs) -> None:
     jobs.start(uri, 8, 0)
     assert jobs.wait() == [0] * 8
@@ -327,6 +338,7 @@ def test_a_store_that_is_not_there_does_not_stop_the_work(
         run.finish({"mse": 1.0})
     assert run.run_id is None
     assert len(run.problems) == 1
+    assert close_lost_runs(address, EXPERIMENT) == 0
     with pytest.raises(UserError, match="tracking store"):
         initialise(address, EXPERIMENT, "")
 

@@ -188,7 +188,7 @@ class TrackedRun:
         texts = {**_texts(key), **_texts(tags), **identity}
         run = self._client.create_run(found.experiment_id, tags=texts, run_name=_run_name(key))
         self.run_id = run.info.run_id
-        _supersede(self._client, found.experiment_id, key_text, run)
+        _supersede(self._client, found.experiment_id, key_text)
         self._log({}, {}, None, parameters)
 
     def _log(
@@ -243,18 +243,15 @@ class TrackedRun:
             LOG.warning("tracking: %s; run.json is complete nonetheless", self.problems[-1])
 
 
-def _supersede(client: Any, experiment_id: str, key_text: str, run: Any) -> None:
-    """Take earlier runs of the key out of the default view.
-
-    Of two that begin at the same moment the one with the later (start, id) stays, whoever looks first.
-    """
-    for other in _search(client, experiment_id, f"tags.`{KEY}` = '{key_text}'"):
-        if (other.info.start_time, other.info.run_id) >= (run.info.start_time, run.info.run_id):
-            continue
-        if other.info.status == "RUNNING":
-            _close(client, other.info.run_id, "KILLED", "superseded while running")
-        client.set_tag(other.info.run_id, SUPERSEDED_BY, run.info.run_id)
-        client.delete_run(other.info.run_id)
+def _supersede(client: Any, experiment_id: str, key_text: str) -> None:
+    """Leave the newest run of the key alone in the default view, also where two begin at the same moment."""
+    runs = _search(client, experiment_id, f"tags.`{KEY}` = '{key_text}'")
+    runs.sort(key=lambda run: (run.info.start_time, run.info.run_id))
+    for run in runs[:-1]:
+        if run.info.status == "RUNNING":
+            _close(client, run.info.run_id, "KILLED", "superseded while running")
+        client.set_tag(run.info.run_id, SUPERSEDED_BY, runs[-1].info.run_id)
+        client.delete_run(run.info.run_id)
 
 
 def _search(client: Any, experiment_id: str, query: str) -> list[Any]:
