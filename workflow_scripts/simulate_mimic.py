@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 
 from workflow_scripts.runtime.step import read_settings, run_step
@@ -18,16 +19,19 @@ def main() -> None:
     parser.add_argument(
         "--settings", type=Path, required=True, help="JSON file with the parameter group `simulator`"
     )
-    parser.add_argument("--output", type=Path, required=True, help="folder to write; replaced if it exists")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the tables")
     arguments = parser.parse_args()
 
     from workflow_scripts.mimic.parameters import SimulatorParameters
     from workflow_scripts.mimic.simulator import simulate_mimic
-    from workflow_scripts.runtime.files import atomic_folder
 
     parameters = SimulatorParameters(**read_settings(arguments.settings)["simulator"])
-    with atomic_folder(arguments.output) as folder:
-        rows = simulate_mimic(parameters, folder)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    # Moved file by file, so that nothing else is lost where the folder was not the simulator's.
+    with tempfile.TemporaryDirectory(prefix=".simulate.", suffix=".part", dir=arguments.output) as name:
+        rows = simulate_mimic(parameters, Path(name))
+        for path in sorted(Path(name).iterdir()):
+            path.replace(arguments.output / path.name)
     for table, count in rows.items():
         print(f"{table.upper():<20} {count:>12,} rows", file=sys.stderr)
 

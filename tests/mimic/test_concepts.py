@@ -14,8 +14,8 @@ ITEMS = [item for concept in load_concepts().values() for item in concept.items]
 
 
 @pytest.mark.demo
-def test_labels_and_source_systems_are_those_of_the_real_d_items(demo: Path) -> None:
-    with gzip.open(demo / "D_ITEMS.csv.gz", "rt", encoding="utf-8", errors="replace") as stream:
+def test_labels_and_source_systems_are_those_of_the_real_d_items(demo_folder: Path) -> None:
+    with gzip.open(demo_folder / "D_ITEMS.csv.gz", "rt", encoding="utf-8", errors="replace") as stream:
         rows = {int(row["itemid"]): row for row in csv.DictReader(stream)}
     for item in ITEMS:
         row = rows[item.itemid]

@@ -82,13 +82,9 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def tables_of(server: Server) -> dict[str, bytes]:
-    return {name: content for name, content in server.files.items() if name.endswith(".csv")}
-
-
 def test_every_table_arrives_whole_and_under_its_name(server: Server, tmp_path: Path) -> None:
     fetch_demo(tmp_path / "demo", server.url)
-    assert contents(tmp_path / "demo") == tables_of(server)
+    assert contents(tmp_path / "demo") == server.files
 
 
 def test_a_second_run_downloads_only_the_list_of_hashes(server: Server, tmp_path: Path) -> None:
@@ -101,7 +97,7 @@ def test_a_second_run_downloads_only_the_list_of_hashes(server: Server, tmp_path
 def test_a_cut_connection_is_continued_where_it_broke(server: Server, tmp_path: Path) -> None:
     server.cuts["CHARTEVENTS.csv"] = 2
     fetch_demo(tmp_path, server.url, pause_seconds=0)
-    assert contents(tmp_path) == tables_of(server)
+    assert contents(tmp_path) == server.files
     requests = [(wanted, status) for name, wanted, status in server.log if name == "CHARTEVENTS.csv"]
     size = len(server.files["CHARTEVENTS.csv"])
     first = size // 2
@@ -112,34 +108,34 @@ def test_a_cut_connection_is_continued_where_it_broke(server: Server, tmp_path: 
 def test_a_later_run_continues_what_an_earlier_one_left(server: Server, tmp_path: Path) -> None:
     (tmp_path / "PATIENTS.csv.part").write_bytes(server.files["PATIENTS.csv"][:5000])
     fetch_demo(tmp_path, server.url)
-    assert contents(tmp_path) == tables_of(server)
+    assert contents(tmp_path) == server.files
     assert ("PATIENTS.csv", "bytes=5000-", 206) in server.log
 
 
 def test_a_complete_part_is_not_downloaded_again(server: Server, tmp_path: Path) -> None:
     (tmp_path / "PATIENTS.csv.part").write_bytes(server.files["PATIENTS.csv"])
     fetch_demo(tmp_path, server.url)
-    assert contents(tmp_path) == tables_of(server)
+    assert contents(tmp_path) == server.files
     assert [status for name, _, status in server.log if name == "PATIENTS.csv"] == [416]
 
 
 def test_a_part_of_another_version_is_replaced(server: Server, tmp_path: Path) -> None:
     (tmp_path / "PATIENTS.csv.part").write_bytes(b"x" * 5000)
     fetch_demo(tmp_path, server.url)
-    assert contents(tmp_path) == tables_of(server)
+    assert contents(tmp_path) == server.files
 
 
 def test_a_server_without_ranges_is_read_from_the_start(server: Server, tmp_path: Path) -> None:
     server.ranges_allowed = False
     (tmp_path / "PATIENTS.csv.part").write_bytes(server.files["PATIENTS.csv"][:5000])
     fetch_demo(tmp_path, server.url)
-    assert contents(tmp_path) == tables_of(server)
+    assert contents(tmp_path) == server.files
 
 
 def test_a_damaged_file_of_an_earlier_run_is_replaced(server: Server, tmp_path: Path) -> None:
     (tmp_path / "PATIENTS.csv").write_bytes(b"damaged")
     fetch_demo(tmp_path, server.url)
-    assert contents(tmp_path) == tables_of(server)
+    assert contents(tmp_path) == server.files
 
 
 def test_a_wrong_hash_is_one_error_and_leaves_no_file_of_that_name(server: Server, tmp_path: Path) -> None:
@@ -149,6 +145,7 @@ def test_a_wrong_hash_is_one_error_and_leaves_no_file_of_that_name(server: Serve
     assert raised.value.where == server.url + "PATIENTS.csv"
     assert "PATIENTS.csv" not in contents(tmp_path)
     assert "PATIENTS.csv.part" not in contents(tmp_path)
+    assert "SHA256SUMS.txt" not in contents(tmp_path)
 
 
 def test_a_file_that_is_gone_is_one_error_without_further_attempts(server: Server, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from conftest import chart_row
+from tiny_folder import SMALL, chart_row
 
 from workflow_scripts.mimic import vitals
 from workflow_scripts.mimic.concepts import load_concepts
@@ -188,13 +188,9 @@ def test_the_counts_are_in_the_vitals_schema_metadata(write_folder: WriteFolder)
 
 
 @pytest.fixture(scope="module")
-def demo_events(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import os
-
-    if "MIMIC_DEMO_DIR" not in os.environ:
-        pytest.skip("MIMIC_DEMO_DIR does not name the open MIMIC-III demo")
+def demo_events(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     events = tmp_path_factory.mktemp("demo") / "events"
-    extract_events(Path(os.environ["MIMIC_DEMO_DIR"]), events, DEFAULT)
+    extract_events(demo_folder, events, DEFAULT)
     return events
 
 
@@ -239,9 +235,9 @@ def pandas_vitals(folder: Path) -> pd.DataFrame:
 
 
 @pytest.mark.demo
-def test_the_demos_vitals_are_those_that_pandas_finds(demo: Path, demo_events: Path) -> None:
+def test_the_demos_vitals_are_those_that_pandas_finds(demo_folder: Path, demo_events: Path) -> None:
     ours = pd.read_parquet(demo_events / "vitals.parquet")
-    theirs = pandas_vitals(demo)
+    theirs = pandas_vitals(demo_folder)
     assert ours["vital"].value_counts().to_dict() == theirs["vital"].value_counts().to_dict()
     pd.testing.assert_frame_equal(ours, theirs, rtol=1e-6)
 
@@ -260,10 +256,10 @@ def test_a_simulated_folders_vitals_are_those_that_pandas_finds(tmp_path: Path) 
 @pytest.mark.demo
 @pytest.mark.parametrize("table", SMALL_TABLES)
 def test_the_demos_small_tables_are_those_that_pandas_reads(
-    demo: Path, demo_events: Path, table: str
+    demo_folder: Path, demo_events: Path, table: str
 ) -> None:
     ours = pq.read_table(demo_events / f"{table}.parquet")
-    theirs = pd.read_csv(demo / f"{table.upper()}.csv.gz", dtype=str)[SMALL_TABLES[table]]
+    theirs = pd.read_csv(demo_folder / f"{table.upper()}.csv.gz", dtype=str)[SMALL_TABLES[table]]
     assert ours.num_rows == len(theirs)
     for column in SMALL_TABLES[table]:
         texts = [None if value is None else str(value) for value in ours[column].to_pylist()]
@@ -364,8 +360,6 @@ def test_a_plain_file_named_gz_is_refused(write_folder: WriteFolder) -> None:
 
 @pytest.mark.parametrize(("table", "key"), [("patients", "subject_id"), ("icustays", "icustay_id")])
 def test_a_repeated_primary_key_is_refused(write_folder: WriteFolder, table: str, key: str) -> None:
-    from conftest import SMALL
-
     error = failure(write_folder(**{table: SMALL[table] * 2}))
     assert error.found == f"1 repeated and 0 empty values of its key {key}"
 

@@ -130,9 +130,13 @@ def test_headers_are_the_releases_in_upper_case(folder: Path) -> None:
     [("d_items", "itemid"), ("d_labitems", "itemid"), ("d_icd_diagnoses", "icd9_code"),
      ("d_icd_procedures", "icd9_code")],
 )  # fmt: skip
-def test_dictionary_entries_are_those_of_the_real_demo(demo: Path, read: Read, table: str, key: str) -> None:
+def test_dictionary_entries_are_those_of_the_real_demo(
+    demo_folder: Path, read: Read, table: str, key: str
+) -> None:
     ours = read(table).drop(columns="row_id").set_index(key)
-    theirs = pd.read_csv(demo / f"{table.upper()}.csv.gz", dtype=str, keep_default_na=False, na_values=[""])
+    theirs = pd.read_csv(
+        demo_folder / f"{table.upper()}.csv.gz", dtype=str, keep_default_na=False, na_values=[""]
+    )
     if key == "itemid":
         theirs[key] = theirs[key].astype(int)
     theirs = theirs.drop(columns="row_id").set_index(key).loc[ours.index]

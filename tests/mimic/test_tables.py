@@ -12,8 +12,8 @@ from workflow_scripts.runtime.errors import UserError
 
 @pytest.mark.demo
 @pytest.mark.parametrize("table", TABLES)
-def test_columns_and_their_order_are_those_of_the_real_demo(demo: Path, table: str) -> None:
-    with gzip.open(require_tables(demo, [table])[table], "rt", encoding="utf-8") as stream:
+def test_columns_and_their_order_are_those_of_the_real_demo(demo_folder: Path, table: str) -> None:
+    with gzip.open(require_tables(demo_folder, [table])[table], "rt", encoding="utf-8") as stream:
         assert [name.lower() for name in next(csv.reader(stream))] == list(TABLES[table])
 
 

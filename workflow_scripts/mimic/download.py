@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from workflow_scripts.mimic.tables import TABLES
 from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.files import write_text
 
 DEMO_URL = "https://physionet.org/files/mimiciii-demo/1.4/"
 
@@ -30,6 +31,7 @@ def fetch_demo(
 ) -> None:
     """Download every table that the project reads; files that are there with the right hash stay.
 
+    The list of hashes, SHA256SUMS.txt, is written last: where it stands, every table is there and right.
     A file grows as NAME.part and gets its name once its SHA-256 is right; a download that was cut continues.
     pause_seconds: wait before each new attempt. report: called with one line for each file.
     Raises UserError where the server cannot be reached, a file is not there, or a hash is wrong.
@@ -40,7 +42,8 @@ def fetch_demo(
         )
     base_url = base_url.rstrip("/") + "/"
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = _wanted_files(base_url, _read_hashes(base_url, pause_seconds))
+    sums = _read_hashes(base_url, pause_seconds)
+    wanted = _wanted_files(base_url, sums)
     for name, digest in wanted.items():
         target = folder / name
         if target.is_file() and _sha256(target) == digest:
@@ -48,25 +51,23 @@ def fetch_demo(
             continue
         _fetch_file(base_url + name, target, digest, pause_seconds)
         report(f"{name}: {target.stat().st_size:,} bytes")
+    write_text(folder / _HASHES, sums)
 
 
-def _read_hashes(base_url: str, pause_seconds: float) -> dict[str, str]:
-    """Return {file name: SHA-256} as the publisher lists them."""
+def _read_hashes(base_url: str, pause_seconds: float) -> str:
+    """Return the publisher's list of SHA-256 and file name."""
 
     def read() -> bytes:
         with urllib.request.urlopen(base_url + _HASHES, timeout=_TIMEOUT_SECONDS) as response:
             return response.read()
 
-    text = _patiently(read, base_url + _HASHES, pause_seconds).decode("utf-8", errors="replace")
-    pairs = (line.split(maxsplit=1) for line in text.splitlines())
-    return {
-        pair[1].strip().lstrip("*"): pair[0].lower()
-        for pair in pairs
-        if len(pair) == 2 and len(pair[0]) == 64
-    }
+    return _patiently(read, base_url + _HASHES, pause_seconds).decode("utf-8", errors="replace")
 
 
-def _wanted_files(base_url: str, hashes: dict[str, str]) -> dict[str, str]:
+def _wanted_files(base_url: str, sums: str) -> dict[str, str]:
+    """Return {file name: SHA-256} of the tables' files."""
+    pairs = [line.split(maxsplit=1) for line in sums.splitlines()]
+    hashes = {pair[1].strip().lstrip("*"): pair[0].lower() for pair in pairs if len(pair) == 2}
     by_lower = {name.lower(): name for name in hashes}
     found = {table: by_lower.get(f"{table}.csv") or by_lower.get(f"{table}.csv.gz") for table in TABLES}
     missing = [table.upper() for table, name in found.items() if name is None]
