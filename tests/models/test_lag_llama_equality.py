@@ -8,6 +8,7 @@ Upstream's own float32 noise is up to a fifth of them.
 
 import hashlib
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -62,7 +63,8 @@ class Case:
         if self.meta["config"]["time_feat"]:
             parts = [self.inputs["past_time_feat"][:, -context:], self.inputs["future_time_feat"]]
             calendar = torch.cat(parts, dim=1)
-        model.past = Past(self.inputs["past_target"], self.inputs["past_observed_values"].bool(), calendar)
+        observed = self.inputs["past_observed_values"].bool()
+        model.past = Past(self.inputs["past_target"], observed, calendar, window=context, repeats=0)
         return model
 
     def target(self) -> Tensor:
@@ -89,9 +91,10 @@ class Case:
 class FixtureLagLlama(LagLlama):
     past: Past
 
-    def _past(self, context: Series, tokens: int) -> Past:  # noqa: ARG002
-        past = self.past
-        return past if past.calendar is None else Past(past.values, past.observed, past.calendar[:, :tokens])
+    def _past(self, context: Series, horizon: int) -> Past:  # noqa: ARG002
+        if self.past.calendar is None:
+            return self.past
+        return replace(self.past, calendar=self.past.calendar[:, : self.past.window + horizon - 1])
 
 
 def recipe_weights(like: dict[str, Tensor], seed: int) -> dict[str, Tensor]:

@@ -255,6 +255,22 @@ def test_a_centred_model_is_the_plain_one_on_series_without_their_median(tiny: L
     assert not torch.equal(expected, tiny.sample(context, numbers))
 
 
+def test_tokens_that_repeat_the_first_are_equal_to_computing_each(tiny: LagLlama) -> None:
+    torch.manual_seed(0)
+    tokens = torch.randn(3, 6, tiny.configuration.token_width)
+    written_out = torch.cat([tokens[:, :1].expand(-1, 5, -1), tokens], dim=1)
+    gradients = []
+    for given, repeats, skipped in ((tokens, 5, 0), (written_out, 0, 5)):
+        tiny.module.zero_grad()
+        results = torch.stack(tiny.module(given, repeats))[:, :, skipped:]
+        last = torch.stack(tiny.module(given, repeats, last_only=True))
+        torch.testing.assert_close(last, results[:, :, -1:])
+        results.square().sum().backward()
+        gradients.append([results, *(parameter.grad.clone() for parameter in tiny.module.parameters())])
+    for ours, expected in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_a_window_s_forecast_depends_on_neither_its_batch_nor_its_chunk(
     tiny: LagLlama, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -323,7 +339,12 @@ def test_a_batch_without_any_observation_has_loss_zero(tiny: LagLlama) -> None:
 class _SettlesOnTwo(nn.Module):
     """A network whose degrees of freedom have underflowed to exactly 2."""
 
-    def forward(self, tokens: Tensor, last_only: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self,
+        tokens: Tensor,
+        repeats: int,  # noqa: ARG002
+        last_only: bool,
+    ) -> tuple[Tensor, Tensor, Tensor]:
         zeros = tokens.new_zeros(tokens.shape[0], 1 if last_only else tokens.shape[1])
         return zeros + 2.0, zeros, zeros + 1.0
 

@@ -23,7 +23,9 @@ They are data here because upstream derives them from frequency names that panda
 OFFICIAL_SIZES: dict[str, Any] = {"n_layer": 8, "n_head": 9, "n_embd_per_head": 16, "context_length": 32}
 """The released checkpoint: 2,449,299 parameters."""
 
-NANO_SIZES: dict[str, Any] = {"n_layer": 3, "n_head": 4, "n_embd_per_head": 16, "context_length": 32}
+NANO_SIZES: dict[str, Any] = {
+    **{"n_layer": 3, "n_head": 4, "n_embd_per_head": 16, "context_length": 32, "centred": True},
+}
 """Small enough to pre-train on two cores: 203,203 parameters."""
 
 

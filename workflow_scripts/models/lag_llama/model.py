@@ -30,12 +30,17 @@ class Past:
     """What the model takes of a context, without any padding.
 
     values: float32 [batch, time], 0 where nothing was observed. observed: bool [batch, time].
-    calendar: float32 [batch, tokens, 6] of the window and the horizon, or None.
+    calendar: float32 [batch, tokens, 6] of the window and all of the horizon but its last step, or None.
+    window: tokens before the horizon. repeats: how often more than once the first of them stands there.
+
+    The tokens of the padding before a short context are all the same: only one of them is computed.
     """
 
     values: Tensor
     observed: Tensor
     calendar: Tensor | None
+    window: int
+    repeats: int
 
 
 class LagLlama(ForecastModel):
@@ -89,19 +94,18 @@ class LagLlama(ForecastModel):
         The window is trained on too, each token on the next value, all with the same weight. Location and
         scale come from the context alone. (Upstream's lightning_module.compute_loss.)
         """
-        tokens = self.configuration.context_length + target.shape[1] - 1
         context, centre = self._centred(context)
         target = target - centre
-        past = self._past(context, tokens)
+        past = self._past(context, horizon=target.shape[1])
+        tokens = past.window + target.shape[1] - 1
         loc, scale = SCALERS[self.configuration.scaling](past.values, past.observed)
         known = torch.cat([past.values, target.nan_to_num(nan=0.0)], dim=1)
         features = self._tokens(known[:, :-1], loc, scale, past.calendar, tokens)
         wanted, counted = known[:, -tokens:], torch.cat([past.observed, ~target.isnan()], dim=1)[:, -tokens:]
-        # The first tokens before a short context predict padding, which carries no loss.
-        df, location, width = (parameter[:, -wanted.shape[1] :] for parameter in self.module(features))
+        df, shift, spread = self.module(features, past.repeats)
         # A value that does not count must not bring an infinity into the gradient either.
         wanted = torch.where(counted, wanted, loc)
-        losses = StudentT(df, location, width, loc, scale).negative_log_likelihood(wanted)
+        losses = StudentT(df, shift, spread, loc, scale).negative_log_likelihood(wanted)
         return (losses * counted).sum() / counted.sum().clamp(min=1)
 
     def sample(self, context: Series, uniforms: Tensor) -> Tensor:
@@ -121,7 +125,7 @@ class LagLlama(ForecastModel):
     @torch.no_grad()
     def _roll_out(self, context: Series, horizon: int, pick: Pick) -> Tensor:
         """Grow paths by the values that `pick` chooses; float32 [batch, paths, horizon]."""
-        past = self._past(context, self.configuration.context_length + horizon - 1)
+        past = self._past(context, horizon)
         paths = past.values.new_empty(len(past.values), 1, 0)
         for step in range(horizon):
             chosen = pick(self._next_distribution(past, paths), step)
@@ -140,16 +144,18 @@ class LagLlama(ForecastModel):
         centre, _ = SCALERS["robust"](values, ~values.isnan())
         return Series(context.values - centre, context.start, context.step), centre
 
-    def _past(self, context: Series, tokens: int) -> Past:
-        """Cut the context to what is used; the calendar covers `tokens` from the window's first on."""
+    def _past(self, context: Series, horizon: int) -> Past:
+        """Cut the context to what is used, and find out where its window begins."""
         configuration, length = self.configuration, context.values.shape[1]
-        surplus = max(0, length - configuration.past_length)
-        values = context.values[:, surplus:]
+        values = context.values[:, -configuration.past_length :]
+        # The padding's one token, and then every value of a short context.
+        window = min(configuration.context_length, length + 1)
         calendar = None
         if configuration.time_feat:
-            first = length - configuration.context_length
+            first, tokens = length - window, window + horizon - 1
             calendar = window_calendar(context.start, context.step, first, tokens)
-        return Past(values.nan_to_num(nan=0.0), ~values.isnan(), calendar)
+        repeats = configuration.context_length - window
+        return Past(values.nan_to_num(nan=0.0), ~values.isnan(), calendar, window, repeats)
 
     def _tokens(
         self, values: Tensor, loc: Tensor, scale: Tensor, calendar: Tensor | None, tokens: int
@@ -161,7 +167,7 @@ class LagLlama(ForecastModel):
     def _next_distribution(self, past: Past, paths: Tensor) -> StudentT:
         """The next value's distribution for each path [batch, paths, steps so far]; fields [batch, paths]."""
         batch, paths_of_each, steps = paths.shape
-        tokens = self.configuration.context_length + steps
+        tokens = past.window + steps
         rows = torch.arange(batch * paths_of_each, device=paths.device)
         budget = _CPU_VALUES if paths.device.type == "cpu" else _DEVICE_VALUES
         parts = []
@@ -170,13 +176,8 @@ class LagLlama(ForecastModel):
             values = torch.cat([past.values[series], grown], dim=1)
             observed = torch.cat([past.observed[series], torch.ones_like(grown, dtype=torch.bool)], dim=1)
             calendar = None if past.calendar is None else past.calendar[series, :tokens]
-            parts.append(self._last_distribution(values, observed, calendar, tokens))
-        return StudentT(*torch.cat(parts, dim=1).unflatten(1, (batch, paths_of_each)))
-
-    def _last_distribution(
-        self, values: Tensor, observed: Tensor, calendar: Tensor | None, tokens: int
-    ) -> Tensor:
-        """The five fields of the distribution after each row's last value, stacked: [5, rows]."""
-        loc, scale = SCALERS[self.configuration.scaling](values, observed)
-        features = self._tokens(values, loc, scale, calendar, tokens)
-        return torch.stack([*self.module(features, last_only=True), loc, scale]).squeeze(-1)
+            loc, scale = SCALERS[self.configuration.scaling](values, observed)
+            features = self._tokens(values, loc, scale, calendar, tokens)
+            parameters = self.module(features, past.repeats, last_only=True)
+            parts.append(torch.cat([*parameters, loc, scale], dim=1))
+        return StudentT(*torch.cat(parts).T.unflatten(1, (batch, paths_of_each)))

@@ -6,12 +6,15 @@ from torch.nn import functional
 
 from workflow_scripts.models.lag_llama.configuration import LagLlamaConfiguration
 
+Tables = tuple[Tensor, Tensor] | None
+"""Cosines and signed sines of all positions, or None without rotation."""
+
 _ROTARY_BASE = 10000.0
 _NORM_EPSILON = 1e-5
 _SMALLEST_SCALE = 2.0**-23
 
 
-def rotary_tables(configuration: LagLlamaConfiguration, length: int) -> tuple[Tensor, Tensor] | None:
+def rotary_tables(configuration: LagLlamaConfiguration, length: int) -> Tables:
     """Cosines and signed sines for `rotate`, each [length, width]; None without rotation ("nope").
 
     Made anew for every length. Upstream keeps the longest tables it ever made, so that with "dynamic" scaling
@@ -68,20 +71,27 @@ class Attention(nn.Module):
         self.kv_proj = nn.Linear(width, 2 * width, bias=False)
         self.c_proj = nn.Linear(width, width, bias=False)
 
-    def forward(self, hidden: Tensor, tables: tuple[Tensor, Tensor] | None, last_only: bool) -> Tensor:
+    def forward(self, hidden: Tensor, tables: Tables, repeats: int, last_only: bool) -> Tensor:
         """hidden: [rows, tokens, width]. Returns all tokens' outputs, or the last one's alone."""
-        query = self.q_proj(hidden[:, -1:] if last_only else hidden)
-        key, value = self.kv_proj(hidden).chunk(2, dim=-1)
+        query = self.q_proj(hidden[:, -1:]) if last_only else _first_repeated(self.q_proj(hidden), repeats)
+        key, value = _first_repeated(self.kv_proj(hidden), repeats).chunk(2, dim=-1)
         if tables is not None:
             key = rotate(key, self.heads, tables)
             tokens = query.shape[1]
             query = rotate(query, self.heads, (tables[0][-tokens:], tables[1][-tokens:]))
         split = [self._split(projected) for projected in (query, key, value)]
         mixed = functional.scaled_dot_product_attention(*split, is_causal=not last_only)
-        return self.c_proj(mixed.transpose(1, 2).flatten(2))
+        kept = mixed if last_only else mixed[:, :, repeats:]
+        return self.c_proj(kept.transpose(1, 2).flatten(2))
 
     def _split(self, projected: Tensor) -> Tensor:
         return projected.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+def _first_repeated(projected: Tensor, repeats: int) -> Tensor:
+    if not repeats:
+        return projected
+    return torch.cat([projected[:, :1].expand(-1, repeats, -1), projected], dim=1)
 
 
 class FeedForward(nn.Module):
@@ -107,8 +117,8 @@ class Block(nn.Module):
         self.rms_2 = RMSNorm(configuration.width)
         self.mlp = FeedForward(configuration.width, configuration.hidden_width)
 
-    def forward(self, hidden: Tensor, tables: tuple[Tensor, Tensor] | None, last_only: bool) -> Tensor:
-        attended = self.attn(self.rms_1(hidden), tables, last_only)
+    def forward(self, hidden: Tensor, tables: Tables, repeats: int, last_only: bool) -> Tensor:
+        attended = self.attn(self.rms_1(hidden), tables, repeats, last_only)
         hidden = (hidden[:, -1:] if last_only else hidden) + attended
         return hidden + self.mlp(self.rms_2(hidden))
 
@@ -147,18 +157,23 @@ class LagLlamaNetwork(nn.Module):
         )
         self.param_proj = StudentTHead(configuration.width)
 
-    def forward(self, tokens: Tensor, last_only: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, tokens: Tensor, repeats: int = 0, last_only: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Degrees of freedom, location and scale, on the row's scale.
 
         tokens: float32 [rows, tokens, features]. Each result is [rows, tokens], or [rows, 1] with
         `last_only`, which leaves out what only the other tokens' forecasts need.
+        repeats: how often more the first token comes before itself. As nothing else comes before them, such
+        tokens attend to equal values only, and so stay equal to one another in every layer: they take their
+        positions in attention and are computed once everywhere else.
         """
-        tables = rotary_tables(self.configuration, tokens.shape[1])
+        tables = rotary_tables(self.configuration, repeats + tokens.shape[1])
         if tables is not None:
             tables = (tables[0].to(tokens.device), tables[1].to(tokens.device))
         blocks = list(self.transformer["h"])
         hidden = self.transformer["wte"](tokens)
         for block in blocks[:-1]:
-            hidden = block(hidden, tables, last_only=False)
-        hidden = blocks[-1](hidden, tables, last_only=last_only)
+            hidden = block(hidden, tables, repeats, last_only=False)
+        hidden = blocks[-1](hidden, tables, repeats, last_only)
         return self.param_proj(self.transformer["ln_f"](hidden))
