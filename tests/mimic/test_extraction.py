@@ -336,6 +336,13 @@ def test_text_that_is_not_utf8_is_refused(write_folder: WriteFolder) -> None:
     assert failure(raw).found == "line 2, column ethnicity: a value that is not UTF-8 text"
 
 
+def test_a_short_line_that_is_not_utf8_is_located_too(write_folder: WriteFolder) -> None:
+    raw = write_folder(chartevents=[chart_row(), chart_row()])
+    path = raw / "CHARTEVENTS.csv"
+    path.write_bytes(path.read_bytes() + b"7,\xe9\xff,1\n")
+    assert failure(raw).found == "line 4: 3 fields"
+
+
 def test_a_truncated_gzip_file_is_refused(write_folder: WriteFolder) -> None:
     raw = write_folder(zipped=True, chartevents=[chart_row(valuenum=50 + i % 99) for i in range(9999)])
     path = raw / "CHARTEVENTS.csv.gz"

@@ -42,20 +42,12 @@ def stream_table(path: Path, table: str, columns: Sequence[str]) -> Iterator[pa.
     """
     header = _read_header(path, table)
     names = match_columns(path, table, header, columns)
-    widths: list[tuple[int | None, int, int]] = []
-
-    def remember_width(row: pacsv.InvalidRow) -> str:
-        widths.append((row.number, row.expected_columns, row.actual_columns))
-        return "error"
-
-    with _explained(path, table, header, widths), _open_bytes(path) as stream:
+    with _explained(path, table, header), _open_bytes(path) as stream:
         reader = pacsv.open_csv(
             stream,
             # One thread, because only then does Arrow know the number of a broken line.
             read_options=pacsv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
-            parse_options=pacsv.ParseOptions(
-                delimiter=",", quote_char='"', double_quote=True, invalid_row_handler=remember_width
-            ),
+            parse_options=pacsv.ParseOptions(delimiter=",", quote_char='"', double_quote=True),
             convert_options=pacsv.ConvertOptions(
                 include_columns=list(names.values()),
                 column_types={name: ARROW_TYPES[TABLES[table][column]] for column, name in names.items()},
@@ -96,7 +88,7 @@ def _open_bytes(path: Path) -> IO[bytes]:
 
 
 def _read_header(path: Path, table: str) -> list[str]:
-    with _explained(path, table, [], []):
+    with _explained(path, table, []):
         opener = igzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb")
         with opener as stream:
             line = stream.readline().decode("utf-8-sig")
@@ -104,9 +96,7 @@ def _read_header(path: Path, table: str) -> list[str]:
 
 
 @contextmanager
-def _explained(
-    path: Path, table: str, header: list[str], widths: list[tuple[int | None, int, int]]
-) -> Iterator[None]:
+def _explained(path: Path, table: str, header: list[str]) -> Iterator[None]:
     """Turn what readers raise into a UserError; their own messages quote rows and must not get out."""
     where = f"table {table.upper()}, {path}"
     again = "get the file again, and compare its SHA-256 with the release's SHA256SUMS.txt"
@@ -125,20 +115,20 @@ def _explained(
     except UnicodeDecodeError:
         raise UserError(where, "a header line that is not UTF-8 text", "CSV text in UTF-8", again) from None
     except pa.ArrowInvalid as error:
-        if widths:
-            line, expected, actual = widths[0]
-            raise UserError(
-                where, f"line {line}: {actual} fields", f"{expected} fields, as in the header line", again
-            ) from None
-        raise _value_error(where, table, header, str(error), again) from None
+        raise _content_error(where, table, header, str(error), again) from None
 
 
-def _value_error(where: str, table: str, header: list[str], message: str, remedy: str) -> UserError:
-    column, row = re.search(r"CSV column #(\d+)", message), re.search(r"Row #(\d+)", message)
+def _content_error(where: str, table: str, header: list[str], message: str, remedy: str) -> UserError:
+    row = re.search(r"Row #(\d+)", message)
+    line = f"line {row[1]}" if row else "a line"
+    widths = re.search(r"Expected (\d+) columns, got (\d+)", message)
+    if widths:
+        fields = f"{widths[1]} fields, as in the header line"
+        return UserError(where, f"{line}: {widths[2]} fields", fields, remedy)
+    column = re.search(r"CSV column #(\d+)", message)
     if column is None:
         return UserError(where, "lines that are not CSV records", "one record in each line", remedy)
     name = header[int(column[1])].lower()
-    line = f"line {row[1]}" if row else "a line"
     kind = TABLES[table].get(name, "text")
     expected = "UTF-8 text" if kind == "text" else f"{'an' if kind == 'integer' else 'a'} {kind}"
     return UserError(
