@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ def job(uri, seed, seconds):
     key = {"dataset": "simulated", "cohort": "explicit", "vital": "heart_rate", "model": "nano",
            "arm": "full", "seed": seed}
     with track_run(uri, key, parameters={"training": {"steps": 200}}) as run:
-        print("started", os.getpid(), flush=True)
+        os.write(1, f"started {os.getpid()}\\n".encode())
         time.sleep(seconds)
         run.finish({"mse": 0.5}, {"train_loss": [[step, 1 / (step + 1)] for step in range(50)]})
     return len(run.problems)
@@ -57,8 +57,8 @@ def fork(uri, seed, seconds):
     return child
 
 for line in sys.stdin:
-    uri, count, seconds = line.split()
-    children = [fork(uri, seed, float(seconds)) for seed in range(int(count))]
+    uri, seconds, *seeds = line.split()
+    children = [fork(uri, seed, float(seconds)) for seed in seeds]
     codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
     print("ended", *codes, flush=True)
 """
@@ -76,12 +76,12 @@ class Jobs:
             text=True,
         )
 
-    def start(self, uri: str, count: int, seconds: float) -> list[int]:
-        """Return the process numbers of the jobs, once all have begun their runs."""
+    def start(self, uri: str, seconds: float, seeds: Sequence[int]) -> list[int]:
+        """Return the process numbers of the jobs, one for each seed, once all have begun their runs."""
         assert self.process.stdin is not None
-        self.process.stdin.write(f"{uri} {count} {seconds}\n")
+        self.process.stdin.write(f"{uri} {seconds} {' '.join(map(str, seeds))}\n")
         self.process.stdin.flush()
-        return [int(self._line("started")[0]) for _ in range(count)]
+        return [int(self._line("started")[0]) for _ in seeds]
 
     def wait(self) -> list[int]:
         """Return the jobs' exit codes."""
@@ -241,7 +241,7 @@ def test_a_user_error_is_recorded_with_what_was_found(uri: str) -> None:
 def test_a_job_that_is_asked_to_end_is_recorded_as_killed(
     uri: str, jobs: Jobs, number: signal.Signals
 ) -> None:
-    (job,) = jobs.start(uri, 1, 60)
+    (job,) = jobs.start(uri, 60, [0])
     os.kill(job, number)
     assert jobs.wait() == [143 if number == signal.SIGTERM else 99]
     (run,) = _runs(uri)
@@ -249,7 +249,7 @@ def test_a_job_that_is_asked_to_end_is_recorded_as_killed(
 
 
 def test_a_job_killed_at_once_does_not_stay_running(uri: str, jobs: Jobs) -> None:
-    (job,) = jobs.start(uri, 1, 60)
+    (job,) = jobs.start(uri, 60, [0])
     assert close_lost_runs(uri, EXPERIMENT) == 0
     os.kill(job, signal.SIGKILL)
     assert jobs.wait() == [-signal.SIGKILL]
@@ -261,7 +261,7 @@ def test_a_job_killed_at_once_does_not_stay_running(uri: str, jobs: Jobs) -> Non
 
 
 def test_a_rerun_replaces_a_lost_run(uri: str, jobs: Jobs) -> None:
-    (job,) = jobs.start(uri, 1, 60)
+    (job,) = jobs.start(uri, 60, [0])
     os.kill(job, signal.SIGKILL)
     jobs.wait()
     with track_run(uri, _key()):
@@ -281,8 +281,16 @@ def test_of_two_runs_of_a_key_at_once_the_later_one_stays(uri: str) -> None:
     assert (deleted.info.run_id, deleted.info.status) == (earlier.run_id, "KILLED")
 
 
+def test_of_six_runs_of_a_key_at_once_exactly_one_stays(uri: str, jobs: Jobs) -> None:
+    jobs.start(uri, 0, [0] * 6)
+    jobs.wait()
+    assert [run.info.status for run in _runs(uri)] == ["FINISHED"]
+    assert len(_runs(uri, "DELETED_ONLY")) == 5
+    assert not any(run.info.status == "RUNNING" for run in _runs(uri, "DELETED_ONLY"))
+
+
 def test_eight_jobs_start_at_once_on_a_fresh_store(uri: str, jobs: Jobs) -> None:
-    jobs.start(uri, 8, 0)
+    jobs.start(uri, 0, range(8))
     assert jobs.wait() == [0] * 8
     runs = _runs(uri)
     assert sorted(run.data.tags["seed"] for run in runs) == [str(seed) for seed in range(8)]

@@ -18,7 +18,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -244,14 +244,22 @@ class TrackedRun:
 
 
 def _supersede(client: Any, experiment_id: str, key_text: str) -> None:
-    """Leave the newest run of the key alone in the default view, also where two begin at the same moment."""
+    """Leave the newest run of the key alone in the default view, also where several begin at one moment.
+
+    Whoever writes last sees all of them; what another process has done already is no failure.
+    """
+    from mlflow.exceptions import MlflowException
+
     runs = _search(client, experiment_id, f"tags.`{KEY}` = '{key_text}'")
     runs.sort(key=lambda run: (run.info.start_time, run.info.run_id))
     for run in runs[:-1]:
-        if run.info.status == "RUNNING":
-            _close(client, run.info.run_id, "KILLED", "superseded while running")
-        client.set_tag(run.info.run_id, SUPERSEDED_BY, runs[-1].info.run_id)
-        client.delete_run(run.info.run_id)
+        with suppress(MlflowException):
+            client.set_tag(run.info.run_id, SUPERSEDED_BY, runs[-1].info.run_id)
+        with suppress(MlflowException):
+            if run.info.status == "RUNNING":
+                _close(client, run.info.run_id, "KILLED", "superseded while running")
+        with suppress(MlflowException):
+            client.delete_run(run.info.run_id)
 
 
 def _search(client: Any, experiment_id: str, query: str) -> list[Any]:
