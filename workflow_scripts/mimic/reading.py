@@ -24,6 +24,7 @@ ARROW_TYPES = {
     "time": pa.timestamp("us"),
 }
 _BLOCK_BYTES = 2 << 20
+_LONGEST_HEADER = 1 << 16
 # The library's stub calls this class an instance.
 _ISAL_ERROR = cast(type[Exception], igzip_lib.error)
 
@@ -91,8 +92,8 @@ def _read_header(path: Path, table: str) -> list[str]:
     with _explained(path, table, []):
         opener = igzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb")
         with opener as stream:
-            line = stream.readline().decode("utf-8-sig")
-    return next(csv.reader([line]), [])
+            line = stream.readline(_LONGEST_HEADER).decode("utf-8-sig")
+        return next(csv.reader(re.split(r"[\r\n]", line)[:1]), [])
 
 
 @contextmanager
@@ -114,7 +115,7 @@ def _explained(path: Path, table: str, header: list[str]) -> Iterator[None]:
         ) from None
     except UnicodeDecodeError:
         raise UserError(where, "a header line that is not UTF-8 text", "CSV text in UTF-8", again) from None
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, csv.Error) as error:
         raise _content_error(where, table, header, str(error), again) from None
 
 
