@@ -123,9 +123,9 @@ def track_run(
         experiment: the experiment's name; by default the key's `dataset`.
     """
     run = TrackedRun(uri)
-    run._start(dict(key), dict(tags or {}), dict(parameters or {}), experiment or str(key["dataset"]))
     with terminable():
         try:
+            run._start(dict(key), dict(tags or {}), dict(parameters or {}), experiment or str(key["dataset"]))
             yield run
         except BaseException as error:
             run._end("KILLED" if isinstance(error, KeyboardInterrupt | Terminated) else "FAILED", error)
