@@ -21,16 +21,6 @@ class StudentT:
     row_loc: Tensor
     row_scale: Tensor
 
-    @property
-    def mean(self) -> Tensor:
-        """Predictive mean, on the series' scale."""
-        return self.loc * self.row_scale + self.row_loc
-
-    @property
-    def variance(self) -> Tensor:
-        """Predictive variance, on the series' scale; infinite where df is 2."""
-        return (self.scale * self.row_scale).square() * self.df / (self.df - 2)
-
     def negative_log_likelihood(self, values: Tensor) -> Tensor:
         """Minus the log density at values on the series' scale."""
         deviation = ((values - self.row_loc) / self.row_scale - self.loc) / self.scale
