@@ -4,11 +4,13 @@ The quantisation is written out here, because importing the `chronos` package co
 one class that computes; tests hold it bit for bit to `chronos.MeanScaleUniformBins`.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers.cache_utils import EncoderDecoderCache
 from transformers.models.t5.configuration_t5 import T5Config
@@ -20,6 +22,8 @@ from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import read_json
 
 VOCABULARY = 4096
+BIN_LIMIT = 15.0
+"""The published models: bins for scaled values between -15 and 15."""
 IGNORED_LABEL = -100
 """Label that the T5 loss skips (transformers' convention)."""
 
@@ -117,23 +121,26 @@ class Chronos(ForecastModel):
     def create(cls, sizes: dict[str, Any], seed: int) -> Self:
         """The architecture with random weights, in evaluation mode, as upstream starts its own training.
 
-        sizes: d_model, d_ff, num_layers, num_heads, d_kv.
+        sizes: d_model, d_ff, num_layers, num_heads, d_kv; and, where they differ from the published models,
+        vocab_size, bin_limit (the largest scaled value), dropout_rate, initializer_factor.
         """
-        # Without the small factor the tied output embedding starts with logits in the hundreds.
+        settings = _chronos_settings(sizes.get("vocab_size", VOCABULARY), sizes.get("bin_limit", BIN_LIMIT))
         config = T5Config(
-            vocab_size=VOCABULARY,
-            **sizes,
+            # Upstream's training starts so small; the embedded size has no time to grow from there.
+            **{"vocab_size": VOCABULARY, "initializer_factor": 0.05, **sizes},
             feed_forward_proj="relu",
-            initializer_factor=0.05,
             pad_token_id=0,
             eos_token_id=1,
             decoder_start_token_id=0,
-            chronos_config=_chronos_settings(),
+            chronos_config=settings,
         )
         config.architectures = ["T5ForConditionalGeneration"]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return cls(T5ForConditionalGeneration(config).eval())
+            module = T5ForConditionalGeneration(config).eval()
+            with torch.no_grad():
+                module.shared.weight.mul_(0).add_(_ordered_bins(config))
+            return cls(module)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -148,7 +155,7 @@ class Chronos(ForecastModel):
                 use_safetensors=True,
                 output_loading_info=True,
             )
-        except (OSError, RuntimeError, ValueError) as error:
+        except (SafetensorError, OSError, RuntimeError, ValueError) as error:
             raise UserError(
                 str(folder),
                 f"weights that cannot be read: {str(error).splitlines()[0]}",
@@ -242,14 +249,27 @@ class Chronos(ForecastModel):
             )
 
 
-def _chronos_settings() -> dict[str, Any]:
-    """What upstream's pipeline reads beside T5's own configuration; values of the published models."""
+def _ordered_bins(config: T5Config) -> Tensor:
+    """Initial embeddings [tokens, d_model] in which neighbouring bins are alike, of the factor's size.
+
+    Random Fourier features of the bin's number, waves from a few bins to the whole axis: the order of the
+    bins, which training would have to find out bin by bin, is there from the start.
+    """
+    tokens, width = config.vocab_size, config.d_model
+    waves = torch.exp(torch.linspace(0, math.log(tokens / 8), width))
+    phase = 2 * math.pi * torch.rand(width)
+    angle = 2 * math.pi * torch.arange(tokens)[:, None] / (2 * tokens) * waves + phase
+    return config.initializer_factor * math.sqrt(2) * torch.cos(angle)
+
+
+def _chronos_settings(vocabulary: int = VOCABULARY, bin_limit: float = BIN_LIMIT) -> dict[str, Any]:
+    """What upstream's pipeline reads beside T5's own configuration; defaults of the published models."""
     return {
         "tokenizer_class": "MeanScaleUniformBins",
-        "tokenizer_kwargs": {"low_limit": -15.0, "high_limit": 15.0},
+        "tokenizer_kwargs": {"low_limit": -bin_limit, "high_limit": bin_limit},
         "context_length": 512,
         "prediction_length": 64,
-        "n_tokens": VOCABULARY,
+        "n_tokens": vocabulary,
         "n_special_tokens": 2,
         "pad_token_id": 0,
         "eos_token_id": 1,

@@ -16,6 +16,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from scipy import special
 from torch import Tensor, nn
 from torch.distributions import AffineTransform, Distribution, LogNormal, Normal, StudentT
@@ -96,7 +97,7 @@ class Moirai(ForecastModel):
         _check_is_moirai(folder)
         try:
             module = moirai_module_class().from_pretrained(str(folder), local_files_only=True, strict=True)
-        except (OSError, RuntimeError, TypeError, ValueError) as error:
+        except (SafetensorError, OSError, RuntimeError, TypeError, ValueError) as error:
             raise UserError(
                 str(folder),
                 f"weights that cannot be read: {' '.join(str(error).split())[:300]}",
