@@ -4,7 +4,7 @@ import numpy as np
 
 from workflow_scripts.mimic.simulator.patients import HOUR, Admissions, People, Stays
 from workflow_scripts.mimic.simulator.physiology import Course
-from workflow_scripts.mimic.simulator.write import Column, choose
+from workflow_scripts.mimic.simulator.write import Column, choose, times
 
 Tables = dict[str, dict[str, Column]]
 
@@ -39,10 +39,6 @@ def _of(ids: dict[str, np.ndarray], stay: np.ndarray) -> dict[str, Column]:
     return {name: values[stay] for name, values in ids.items()}
 
 
-def _times(seconds: np.ndarray) -> np.ndarray:
-    return seconds.astype("datetime64[s]")
-
-
 def _urine(
     rng: np.random.Generator,
     ids: dict[str, np.ndarray],
@@ -56,11 +52,11 @@ def _urine(
     stay, hour = stay[hour > 0], hour[hour > 0]
     time = start[stay] + hour * HOUR
     return _of(ids, stay) | {
-        "charttime": _times(time),
+        "charttime": times(time),
         "itemid": np.where(metavision[stay], 226559, 40055),
         "value": (course.urine_ml[stay, hour] / 5).round() * 5,
         "valueuom": choose(["ml", "mL"], metavision[stay].astype(int)),
-        "storetime": _times(time + 60 * rng.integers(1, 60, len(stay))),
+        "storetime": times(time + 60 * rng.integers(1, 60, len(stay))),
         "cgid": 14000 + rng.integers(0, 7000, len(stay)),
     }
 
@@ -87,13 +83,13 @@ def _infusions_carevue(
     time = start[stay] + hour * HOUR
     rate = np.where(drug, course.norepinephrine[stay, hour].round(3), np.nan)
     return _of(ids, stay) | {
-        "charttime": _times(time),
+        "charttime": times(time),
         "itemid": np.where(drug, 30120, 30018),
         "amount": np.where(drug, np.nan, rng.choice([250.0, 500.0, 1000.0], len(stay))),
         "amountuom": choose(["ml"], np.where(drug, -1, 0)),
         "rate": rate,
         "rateuom": choose(["mcgkgmin"], np.where(drug, 0, -1)),
-        "storetime": _times(time + 60 * rng.integers(1, 60, len(stay))),
+        "storetime": times(time + 60 * rng.integers(1, 60, len(stay))),
         "cgid": 14000 + rng.integers(0, 7000, len(stay)),
         "orderid": 1_000_000 + rng.integers(0, 9_000_000, len(stay)),
         "linkorderid": 1_000_000 + ids["icustay_id"][stay] % 9_000_000,
@@ -121,14 +117,14 @@ def _infusions_metavision(
     amount = np.where(drug, milligrams.round(4), millilitres)
     kind = np.where(drug, 0, 1)
     return _of(ids, stay) | {
-        "starttime": _times(begin),
-        "endtime": _times(begin + HOUR),
+        "starttime": times(begin),
+        "endtime": times(begin + HOUR),
         "itemid": np.where(drug, 221906, 225158),
         "amount": amount,
         "amountuom": choose(["mg", "ml"], kind),
         "rate": np.where(drug, rate, millilitres),
         "rateuom": choose(["mcg/kg/min", "mL/hour"], kind),
-        "storetime": _times(begin + 60 * rng.integers(1, 60, len(stay))),
+        "storetime": times(begin + 60 * rng.integers(1, 60, len(stay))),
         "cgid": 14000 + rng.integers(0, 7000, len(stay)),
         "orderid": 1_000_000 + rng.integers(0, 9_000_000, len(stay)),
         "linkorderid": 1_000_000 + ids["icustay_id"][stay] % 9_000_000,
@@ -175,12 +171,12 @@ def _procedures(
     lasting = itemid == 225792
     names = ["Ventilation", "Intubation/Extubation", "Procedures"]
     return _of(ids, stay) | {
-        "starttime": _times(start[stay] + begin * 60),
-        "endtime": _times(start[stay] + end * 60),
+        "starttime": times(start[stay] + begin * 60),
+        "endtime": times(start[stay] + end * 60),
         "itemid": itemid,
         "value": np.where(lasting, end - begin, 1).astype(float),
         "valueuom": choose(["min", "None"], np.where(lasting, 0, 1)),
-        "storetime": _times(start[stay] + (end + 20) * 60),
+        "storetime": times(start[stay] + (end + 20) * 60),
         "cgid": 14000 + rng.integers(0, 7000, len(stay)),
         "orderid": 1_000_000 + rng.integers(0, 9_000_000, len(stay)),
         "ordercategoryname": choose(names, np.where(lasting, 0, np.where(itemid == 225401, 2, 1))),

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from workflow_scripts.mimic.concepts import load_concepts
 from workflow_scripts.mimic.simulator.patients import HOUR, Admissions, People, Stays
 from workflow_scripts.mimic.simulator.physiology import Course
-from workflow_scripts.mimic.simulator.write import Column, choose
+from workflow_scripts.mimic.simulator.write import Column, choose, times
 
 _TEXTS = [
     "Normal Sinus", "Sinus Tachy", "SR (Sinus Rhythm)", "ST (Sinus Tachycardia) ",
@@ -308,20 +308,20 @@ def _columns(
     unit = np.where(known[place] == itemid, unit_of[place], -1)
     unit = np.where(np.isin(itemid, pressures), units.index("mmHg"), unit)
     numbers = pa.array(value, from_pandas=True)
-    old = pa.array(metavision)
+    flagged = pa.array(metavision)
     stopped = np.where(metavision, -1, (rng.random(size) < 0.003).astype(int))
     return {
         "subject_id": people.subject_id[stays.patient[stay]],
         "hadm_id": admissions.hadm_id[stays.admission[stay]],
         "icustay_id": pa.array(stays.icustay_id[stay], mask=rng.random(size) < 0.004),
         "itemid": itemid,
-        "charttime": time.astype("datetime64[s]"),
-        "storetime": (time + 60 * rng.integers(1, 90, size)).astype("datetime64[s]"),
+        "charttime": times(time),
+        "storetime": times(time + 60 * rng.integers(1, 90, size)),
         "cgid": 14000 + (time // (12 * HOUR) * 7919 + stay * 31) % 7000,
         "value": pc.if_else(pa.array(text < 0), numbers.cast(pa.string()), choose(_TEXTS, text)),
         "valuenum": numbers,
         "valueuom": choose(units, unit),
-        "warning": pc.if_else(old, pa.array((rng.random(size) < 0.02).astype(np.int64)), None),
-        "error": pc.if_else(old, pa.array(error.astype(np.int64)), None),
+        "warning": pc.if_else(flagged, pa.array((rng.random(size) < 0.02).astype(np.int64)), None),
+        "error": pc.if_else(flagged, pa.array(error.astype(np.int64)), None),
         "stopped": choose(["NotStopd", "D/C'd"], stopped),
     }

@@ -3,6 +3,7 @@
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from workflow_scripts.mimic.simulator.write import TableWriter, choose
@@ -28,7 +29,6 @@ _SECTIONS = {
 
 def write_dictionaries(writers: dict[str, TableWriter]) -> None:
     """Write D_ITEMS, D_LABITEMS, D_ICD_DIAGNOSES and D_ICD_PROCEDURES."""
-    import numpy as np
 
     for table, (section, columns) in _SECTIONS.items():
         rows = [[key, *values] for key, values in load_dictionaries()[section].items()]

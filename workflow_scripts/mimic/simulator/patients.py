@@ -161,3 +161,11 @@ def draw_stays(rng: np.random.Generator, admissions: Admissions) -> tuple[Admiss
     dischtime = np.where(admissions.dies, outtime[last], outtime[last] + ward)
     values = {field.name: getattr(admissions, field.name) for field in fields(admissions)}
     return Admissions(**{**values, "dischtime": dischtime}), stays
+
+
+def of_admission(people: People, admissions: Admissions, which: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the identifiers of patient and admission for rows that belong to the admissions `which`."""
+    return {
+        "subject_id": people.subject_id[admissions.patient[which]],
+        "hadm_id": admissions.hadm_id[which],
+    }

@@ -32,6 +32,16 @@ def choose(texts: list[str] | list[str | None], codes: np.ndarray) -> pa.Array:
     return pa.array(texts, pa.string()).take(pa.array(codes, mask=codes < 0))
 
 
+def times(seconds: np.ndarray) -> np.ndarray:
+    """Return seconds since 1970 as times."""
+    return seconds.astype("datetime64[s]")
+
+
+def dates(seconds: np.ndarray) -> np.ndarray:
+    """Return the midnights before seconds since 1970."""
+    return times(seconds // 86400 * 86400)
+
+
 class TableWriter:
     """One open table: adds ROW_ID and the columns that are not given (null), in the release's order."""
 
