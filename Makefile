@@ -5,10 +5,9 @@ ENVIRONMENT := .venv
 ACTIVATE := source $(ENVIRONMENT)/bin/activate
 PINS := envs/requirements.txt envs/constraints.txt envs/uni2ts.txt pyproject.toml
 STAMP := $(ENVIRONMENT)/.installed
-DATASET ?= $(shell sed -n 's/^dataset: *\([a-z0-9-]*\).*/\1/p' params.yaml)
 
 .DEFAULT_GOAL := help
-.PHONY: help env run summary test unit-test lint format ui clean
+.PHONY: help env run test unit-test lint format ui clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,12 +24,7 @@ $(STAMP): $(PINS)
 	@touch $@
 
 run: $(STAMP) ## Run the study of params.yaml and show its table
-	@$(ACTIVATE) && snakemake --cores all --config dataset=$(DATASET)
-	@$(MAKE) --no-print-directory summary
-
-summary: $(STAMP) ## Show the table of the last run
-	@$(ACTIVATE) && python -m workflow_scripts.show_summary --metrics results/$(DATASET)/summary/metrics.csv \
-		--report results/$(DATASET)/report.html --tracking "$$(sed -n 's/^  uri: *//p' params.yaml)"
+	@$(ACTIVATE) && snakemake --cores all && python -m workflow_scripts.show_summary
 
 test: $(STAMP) ## Run the whole test suite
 	@$(ACTIVATE) && python -m pytest

@@ -35,9 +35,11 @@ rule all:
         report=f"results/{study.dataset}/report.html",
 
 
+# One process readies the tracking store before many write to it: several cannot create its schema at once.
 onstart:
-    # One process readies the store before many write to it: several cannot create its schema at once.
-    shell(
-        f"python -m workflow_scripts.init_tracking --dataset {study.dataset}"
-        f" --uri {shlex.quote(study.tracking.uri)}"
-    )
+    shell(TRACKING_COMMAND)
+
+
+# A job that was killed at once could not say so: this closes its run.
+onerror:
+    shell(TRACKING_COMMAND)

@@ -35,6 +35,7 @@ SIMULATED_RAW = [f"data/raw/simulated/{table.upper()}.csv.gz" for table in TABLE
 EVENTS = [f"{DATA}/events/{table}.parquet" for table in EVENT_TABLES]
 RUN = f"{RESULTS}/runs/{{cohort}}/{{vital}}/{{model}}/{{arm}}/seed{{seed}}"
 RUN_RECORD = f"{RUN}/run.json"
+TRACKING_COMMAND = f"python -m workflow_scripts.init_tracking --dataset {study.dataset} --uri {shlex.quote(study.tracking.uri)}"
 EMBEDDED_MODELS = [name for name, variant in VARIANTS.items() if not variant.hub_id]
 PUBLISHED_MODELS = [name for name, variant in VARIANTS.items() if variant.hub_id]
 

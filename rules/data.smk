@@ -3,7 +3,12 @@
 
 rule simulate_mimic:
     input:
-        settings=step_settings("data/raw", "simulate_mimic", ["simulator"]),
+        settings=step_settings(
+            "data/raw",
+            "simulate_mimic",
+            ["simulator"],
+            [PACKAGE / "mimic/concepts.yaml", PACKAGE / "mimic/simulator/dictionaries.yaml"],
+        ),
     output:
         tables=SIMULATED_RAW,
     log:
@@ -47,6 +52,7 @@ rule extract_events:
         f"logs/{study.dataset}/extract_events.benchmark.tsv"
     conda:
         "../envs/study.yaml"
+    threads: 2
     params:
         raw=raw_folder(study.dataset),
         events=lambda wildcards, output: parent(output.tables),

@@ -7,9 +7,7 @@ Example:
 """
 
 import argparse
-from pathlib import Path
 
-from workflow_scripts.runtime.files import write_json
 from workflow_scripts.runtime.step import run_step
 from workflow_scripts.runtime.tracking import initialise
 
@@ -20,21 +18,15 @@ DESCRIPTION = (
 
 
 def main() -> None:
-    """Parse the arguments, initialise the store, write the marker."""
+    """Parse the arguments, initialise the store."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--uri", required=True, help="MLflow tracking URI; empty: no tracking")
     parser.add_argument("--dataset", required=True, help="name of the data set: the experiment's name")
-    parser.add_argument(
-        "--output", type=Path, help="JSON file that says what is ready, an input of every run"
-    )
     options = parser.parse_args()
-    experiment = None
     if options.uri:
-        experiment = initialise(options.uri, options.dataset, DESCRIPTION.format(dataset=options.dataset))
-    if options.output:
-        write_json(options.output, {"uri": options.uri, "experiment_id": experiment})
+        initialise(options.uri, options.dataset, DESCRIPTION.format(dataset=options.dataset))
 
 
 if __name__ == "__main__":

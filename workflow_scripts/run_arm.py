@@ -22,8 +22,8 @@ from workflow_scripts.adaptation.arms import Arm, adapt, count_parameters, save_
 from workflow_scripts.adaptation.parameters import AdaptationParameters
 from workflow_scripts.evaluation.forecasts import write_forecasts
 from workflow_scripts.evaluation.metrics import score
-from workflow_scripts.models.naive import NAIVE_MODELS, forecast_naive
-from workflow_scripts.models.registry import VARIANTS, family_class
+from workflow_scripts.models.naive import forecast_naive
+from workflow_scripts.models.registry import NAIVE_MODELS, VARIANTS, family_class
 from workflow_scripts.reporting.run_figures import draw_run_figures
 from workflow_scripts.runtime.device import lease_device
 from workflow_scripts.runtime.files import atomic_folder, read_json, write_json
@@ -58,8 +58,9 @@ def main() -> None:
     windows = read_windows(options.windows)
     provenance = _provenance(options)
     tags = {"rank": _rank(options), "git_commit": provenance["git_commit"], **provenance["hashes"]}
-    with track_run(options.tracking, _key(options), tags, settings) as tracked, lease_device():
-        outcome = _forecast_naive(options, settings, windows) or _run_model(options, settings, windows)
+    with track_run(options.tracking, _key(options), tags, settings) as tracked, lease_device() as leased:
+        outcome = _forecast_naive(options, settings, windows)
+        outcome = outcome or _run_model(options, settings, windows, leased.torch_name)
         record = _record(options, settings, windows, outcome) | provenance
         write_json(options.output / "run.json", record)
         _track(tracked, record, windows, outcome, options.output)
@@ -104,7 +105,9 @@ def _forecast_naive(
     )
 
 
-def _run_model(options: argparse.Namespace, settings: dict[str, Any], windows: Windows) -> Outcome:
+def _run_model(
+    options: argparse.Namespace, settings: dict[str, Any], windows: Windows, device_name: str
+) -> Outcome:
     """Load, adapt, train and forecast on the scaled series; the adapter is written to the output folder."""
     import torch
 
@@ -112,7 +115,7 @@ def _run_model(options: argparse.Namespace, settings: dict[str, Any], windows: W
     from workflow_scripts.training.loop import fit
 
     arm = Arm.parse(options.arm)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(device_name)
     model = family_class(VARIANTS[options.model].family).load(Path(options.weights))
     adapt(model, arm, AdaptationParameters(**settings["adaptation"]), options.seed)
     model.module.to(device)

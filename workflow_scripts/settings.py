@@ -17,9 +17,8 @@ from workflow_scripts.cohorts.definitions import definition_names
 from workflow_scripts.cohorts.parameters import CohortParameters
 from workflow_scripts.mimic.concepts import vital_names
 from workflow_scripts.mimic.parameters import ExtractionParameters, SimulatorParameters
-from workflow_scripts.models.naive import NAIVE_MODELS
 from workflow_scripts.models.parameters import PretrainingParameters
-from workflow_scripts.models.registry import VARIANTS
+from workflow_scripts.models.registry import NAIVE_MODELS, VARIANTS
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import write_json_if_changed
 from workflow_scripts.runtime.hashing import code_hash

@@ -1,30 +1,33 @@
 """Print the study's results as a compact table, and where everything lies.
 
 Example:
-    python -m workflow_scripts.show_summary --metrics results/simulated/summary/metrics.csv \\
-        --report results/simulated/report.html --tracking sqlite:///mlflow.db
+    python -m workflow_scripts.show_summary --dataset mimic-iii-demo
 """
 
 import argparse
 from itertools import groupby
 from pathlib import Path
 
+import yaml
+
 from workflow_scripts.evaluation.aggregation import ArmSummary, summarise_arms
 from workflow_scripts.evaluation.summary import RunRow, read_metrics
 from workflow_scripts.runtime.step import run_step
+from workflow_scripts.settings import Study, load_study
 
 HEADER = ("model", "arm", "MSE e-4", "MAPE %", "DTW e-3", "trainable", "seconds")
 
 
 def main() -> None:
     """Print the table of each cohort and vital sign, then the places."""
-    options = _parse_arguments()
-    rows = read_metrics(options.metrics)
+    study = _study(_parse_arguments())
+    results = Path("results") / study.dataset
+    rows = read_metrics(results / "summary" / "metrics.csv")
     for (cohort, vital), group in groupby(rows, key=lambda row: (row.cohort, row.vital)):
         runs = list(group)
         print(f"\n{_title(cohort, vital, runs)}")
         print("\n".join(_table(summarise_arms(runs))))
-    print(_places(options, rows))
+    print(_places(study, results, rows))
 
 
 def _title(cohort: str, vital: str, rows: list[RunRow]) -> str:
@@ -67,15 +70,14 @@ def _line(cells: list[str]) -> str:
     return f"  {model:<28}{arm:<14}{aligned}".rstrip()
 
 
-def _places(options: argparse.Namespace, rows: list[RunRow]) -> str:
+def _places(study: Study, results: Path, rows: list[RunRow]) -> str:
     failed = sum(row.status != "ok" for row in rows)
     lines = [
         "",
         f"{len(rows)} runs, {failed} failed. * smallest MSE; MSE, MAPE and DTW are of the scaled series.",
-        f"results: {options.metrics}",
-        f"report:  {options.report}",
-        f"runs:    {options.tracking}",
-        f"         mlflow ui --backend-store-uri {options.tracking} --host 127.0.0.1",
+        f"results: {results}/summary/metrics.csv",
+        f"report:  {results}/report.html",
+        f"runs:    mlflow ui --host 127.0.0.1 --backend-store-uri {study.tracking.uri}",
     ]
     return "\n".join(lines)
 
@@ -84,10 +86,16 @@ def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--metrics", required=True, type=Path, help="summary table (CSV)")
-    parser.add_argument("--report", required=True, type=Path, help="place of the report, to print")
-    parser.add_argument("--tracking", required=True, help="MLflow tracking URI, to print")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings of the study")
+    parser.add_argument("--dataset", help="data set whose results are shown; by default that of the settings")
     return parser.parse_args()
+
+
+def _study(options: argparse.Namespace) -> Study:
+    values = yaml.safe_load(options.params.read_text(encoding="utf-8")) or {}
+    if options.dataset:
+        values["dataset"] = options.dataset
+    return load_study(values, where=str(options.params))
 
 
 if __name__ == "__main__":

@@ -16,19 +16,13 @@ def show(tmp_path):
     """Write the records' summary table, run the step, and return what it prints."""
 
     def run(records):
-        metrics = tmp_path / "metrics.csv"
+        metrics = tmp_path / "results" / "simulated" / "summary" / "metrics.csv"
+        metrics.parent.mkdir(parents=True)
         paths = [write_record(tmp_path / "runs", record) for record in records]
         metrics.write_text(metrics_table(collect_rows(paths)))
         command = [sys.executable, "-X", "importtime", "-m", "workflow_scripts.show_summary"]
-        command += [
-            "--metrics",
-            str(metrics),
-            "--report",
-            "results/report.html",
-            "--tracking",
-            "sqlite:///m.db",
-        ]
-        return subprocess.run(command, capture_output=True, text=True, check=True)
+        (tmp_path / "params.yaml").write_text("tracking: {uri: 'sqlite:///m.db'}")
+        return subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
 
     return run
 
@@ -73,6 +67,4 @@ def test_seeds_are_averaged(show):
 
 def test_printing_imports_no_heavy_library(show):
     imported = show([run_record()]).stderr
-    assert not re.search(
-        r"\| +(pandas|numpy|torch|matplotlib|mlflow)$", imported, flags=re.MULTILINE
-    )
+    assert not re.search(r"\| +(pandas|numpy|torch|matplotlib|mlflow)$", imported, flags=re.MULTILINE)

@@ -5,10 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from workflow_scripts.models.registry import NAIVE_MODELS
 from workflow_scripts.runtime.errors import UserError
-
-NAIVE_MODELS = ("persistence", "mean-of-context")
-"""Names of the references: the last observed value, and the mean of the observed context."""
 
 
 def forecast_naive(

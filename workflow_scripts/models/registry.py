@@ -93,6 +93,10 @@ VARIANTS: dict[str, Variant] = {entry.name: entry for entry in _ALL}
 """Name -> variant, embedded ones first within each family."""
 
 
+NAIVE_MODELS = ("persistence", "mean-of-context")
+"""The references of models/naive.py: the last observed value, and the mean of the observed context."""
+
+
 def variant(name: str) -> Variant:
     """The variant of that name. Raises UserError that lists the names there are."""
     if name not in VARIANTS:

@@ -14,5 +14,6 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         return (
-            f"{self.where}\n  found:    {self.found}\n  expected: {self.expected}\n  what to do: {self.remedy}"
+            f"{self.where}\n  found:      {self.found}\n"
+            f"  expected:   {self.expected}\n  what to do: {self.remedy}"
         )

@@ -10,7 +10,7 @@ def align_restored_times(folders: list[Path], memory: Path) -> None:
 
     A data cache restores files in any order, so an input may look newer than what was made of it. Only where
     the workflow has no memory of its own (`memory`, its metadata folder, is missing or empty) are the times
-    aligned; from then on, a settings file that differs is rewritten, is newer, and re-runs what depends on it.
+    aligned; a settings file that differs is rewritten afterwards, is newer, and re-runs what depends on it.
     """
     if memory.is_dir() and any(memory.iterdir()):
         return
