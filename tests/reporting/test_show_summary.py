@@ -50,13 +50,13 @@ def test_the_smallest_error_is_marked_and_a_failure_shows_its_reason(show):
     assert [line.split()[0] for line in lines if "*" in line and "smallest" not in line] == ["lora-r1"]
     place = next(number for number, line in enumerate(lines) if "lora-r2" in line)
     assert "failed: forecast not finite in 3 of 120 test windows" in lines[place + 1]
-    assert "3 runs, 1 failed" in lines[-5]
+    assert "3 runs, 1 failed" in lines[-4]
 
 
 def test_the_places_and_the_command_that_opens_the_runs_come_last(show):
     text = show([run_record()]).stdout
-    assert text.rstrip().endswith("mlflow ui --backend-store-uri sqlite:///m.db --host 127.0.0.1")
-    assert "results/report.html" in text
+    assert text.rstrip().endswith("mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///m.db")
+    assert "results/simulated/report.html" in text
 
 
 def test_seeds_are_averaged(show):

@@ -139,7 +139,7 @@ class Chronos(ForecastModel):
             torch.manual_seed(seed)
             module = T5ForConditionalGeneration(config).eval()
             with torch.no_grad():
-                module.shared.weight.mul_(0).add_(_ordered_bins(config))
+                module.shared.weight.copy_(_ordered_bins(config))
             return cls(module)
 
     @classmethod
