@@ -256,9 +256,9 @@ def _ordered_bins(config: T5Config) -> Tensor:
     bins, which training would have to find out bin by bin, is there from the start.
     """
     tokens, width = config.vocab_size, config.d_model
-    waves = torch.exp(torch.linspace(0, math.log(tokens / 8), width))
-    phase = 2 * math.pi * torch.rand(width)
-    angle = 2 * math.pi * torch.arange(tokens)[:, None] / (2 * tokens) * waves + phase
+    waves = torch.exp(torch.linspace(0, math.log(tokens / 8), width, device="cpu"))
+    phase = 2 * math.pi * torch.rand(width, device="cpu")
+    angle = 2 * math.pi * torch.arange(tokens, device="cpu")[:, None] / (2 * tokens) * waves + phase
     return config.initializer_factor * math.sqrt(2) * torch.cos(angle)
 
 
