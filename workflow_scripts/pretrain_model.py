@@ -24,7 +24,7 @@ WARNING = (
     "pipeline runs offline. Its errors say nothing about the published models of its family."
 )
 _VALIDATION_SERIES = 256
-_CHECKED_SERIES, _CHECKED_CONTEXT, _CHECKED_HORIZON, _CHECKED_SAMPLES = 200, 24, 12, 20
+_CHECKED_SERIES, _CHECKED_CONTEXT, _CHECKED_HORIZON, _CHECKED_SAMPLES = 100, 24, 12, 20
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from workflow_scripts.pretrain_model import pretrain
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import read_json
 
-SHORT = PretrainingParameters(series=100, steps=3, batch_size=8)
+SHORT = PretrainingParameters(series=100, steps=2, batch_size=64)
 
 
 @pytest.mark.parametrize("name", ["chronos-t5-nano", "moirai-nano", "lag-llama-nano"])

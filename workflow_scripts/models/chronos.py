@@ -174,6 +174,7 @@ class Chronos(ForecastModel):
 
     def save(self, folder: Path) -> None:
         """Write model.safetensors and config.json; `BaseChronosPipeline.from_pretrained` reads them."""
+        transformers_logging.disable_progress_bar()
         self._t5.save_pretrained(folder)
 
     @property
