@@ -25,13 +25,13 @@ rule adapt_and_forecast:
         dataset=study.dataset,
         tracking=study.tracking.uri,
         folder=subpath(output.record, parent=True),
-        base=lambda wildcards, input: parent(input.weights),
+        base=lambda wildcards, input: f"--weights {parent(input.weights)}",
     message:
         "{wildcards.model}, {wildcards.arm}: {wildcards.vital} of {wildcards.cohort}, seed {wildcards.seed}"
     shell:
         "python -m workflow_scripts.run_arm --dataset {params.dataset} --cohort {wildcards.cohort}"
         " --vital {wildcards.vital} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
-        " --windows {input.windows} --weights {params.base:q} --settings {input.settings}"
+        " --windows {input.windows} {params.base} --settings {input.settings}"
         " --tracking {params.tracking:q} --output {params.folder} 2> {log}"
 
 

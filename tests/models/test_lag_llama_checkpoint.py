@@ -13,7 +13,8 @@ import pytest
 import torch
 from gluonts.torch.distributions.studentT import StudentTOutput
 
-from workflow_scripts.models.lag_llama import OFFICIAL_SIZES, LagLlama
+from workflow_scripts.models.lag_llama import LagLlama
+from workflow_scripts.models.registry import VARIANTS
 from workflow_scripts.models.lag_llama.checkpoint import convert_checkpoint
 from workflow_scripts.models.lag_llama.configuration import DEFAULT_LAGS
 from workflow_scripts.runtime.errors import UserError
@@ -21,9 +22,9 @@ from workflow_scripts.runtime.errors import UserError
 
 def stand_in() -> dict[str, Any]:
     """What Lightning stores: the network under `model.`, the optimiser, and the arguments of the module."""
-    network = LagLlama.create(OFFICIAL_SIZES, seed=4).module
+    network = LagLlama.create(VARIANTS["lag-llama"].sizes, seed=4).module
     arguments = {
-        **OFFICIAL_SIZES,
+        **VARIANTS["lag-llama"].sizes,
         "max_context_length": 2048,
         "scaling": "robust",
         "input_size": 1,
@@ -47,7 +48,7 @@ def test_the_checkpoint_s_weights_and_settings_become_a_folder_that_loads(tmp_pa
     path = tmp_path / "lag-llama.ckpt"
     torch.save(stand_in(), path)
     assert convert_checkpoint(path, tmp_path / "out") == hashlib.sha256(path.read_bytes()).hexdigest()
-    loaded, expected = LagLlama.load(tmp_path / "out"), LagLlama.create(OFFICIAL_SIZES, seed=4)
+    loaded, expected = LagLlama.load(tmp_path / "out"), LagLlama.create(VARIANTS["lag-llama"].sizes, seed=4)
     assert loaded.configuration == expected.configuration
     weights = expected.module.state_dict()
     assert all(torch.equal(tensor, weights[name]) for name, tensor in loaded.module.state_dict().items())

@@ -15,7 +15,8 @@ from scipy import stats
 from torch import Tensor, nn
 
 from workflow_scripts.models.interface import Series
-from workflow_scripts.models.lag_llama import NANO_SIZES, OFFICIAL_SIZES, LagLlama
+from workflow_scripts.models.lag_llama import LagLlama
+from workflow_scripts.models.registry import VARIANTS
 from workflow_scripts.models.lag_llama.model import Past
 from workflow_scripts.models.lag_llama.student_t import StudentT
 from workflow_scripts.models.lag_llama.tokens import calendar_features
@@ -56,7 +57,7 @@ def test_the_registry_finds_this_family() -> None:
 
 
 def test_the_nano_size_is_well_under_a_million_parameters() -> None:
-    model = LagLlama.create(NANO_SIZES, seed=0)
+    model = LagLlama.create(VARIANTS["lag-llama-nano"].sizes, seed=0)
     assert sum(parameter.numel() for parameter in model.module.parameters()) == 203_203
 
 
@@ -79,7 +80,7 @@ def test_lora_on_the_official_size_trains_the_published_number_of_parameters(
     rank: int, trainable: int
 ) -> None:
     """Counts: 8 layers x rank x (288 + 432 + 288), the inputs and outputs of the three projections."""
-    model = LagLlama.create(OFFICIAL_SIZES, seed=0)
+    model = LagLlama.create(VARIANTS["lag-llama"].sizes, seed=0)
     adapted = get_peft_model(model.module, LoraConfig(r=rank, target_modules=model.attention_targets))
     assert adapted.get_nb_trainable_parameters()[0] == trainable
     assert len(adapted.targeted_module_names) == 24
@@ -251,16 +252,34 @@ def test_a_context_of_any_length_gives_what_upstreams_padded_arrays_give(tiny: L
     )
 
 
-def test_a_centred_model_is_the_plain_one_on_series_without_their_median(tiny: LagLlama) -> None:
+def test_where_nothing_was_observed_the_location_may_stand_instead_of_zero(tiny: LagLlama) -> None:
+    """A row whose location is 0 cannot tell the two settings apart; one far from 0 can."""
     context, target = windows(4, 6)
     numbers = uniforms(4, 5, 6)
-    centred = LagLlama.create(TINY | {"centred": True}, seed=3)
-    median = context.values.nanmedian(dim=1, keepdim=True).values
-    shifted = Series(context.values - median, context.start, HOUR)
-    assert torch.equal(centred.loss(context, target), tiny.loss(shifted, target - median))
-    expected = tiny.sample(shifted, numbers) + median[:, :, None]
-    assert torch.equal(centred.sample(context, numbers), expected)
-    assert not torch.equal(expected, tiny.sample(context, numbers))
+    located = LagLlama.create(TINY | {"missing_as": "location"}, seed=3)
+    # The robust location is upstream's lower median of what was observed.
+    ordered = context.values.sort(dim=1).values
+    middle = (~context.values.isnan()).sum(dim=1, keepdim=True).sub(1) // 2
+    median = ordered.gather(1, middle)
+    around_zero = Series(context.values - median, context.start, HOUR)
+    torch.testing.assert_close(
+        located.loss(around_zero, target - median), tiny.loss(around_zero, target - median)
+    )
+    assert not torch.allclose(located.loss(context, target), tiny.loss(context, target))
+    assert not torch.allclose(located.sample(context, numbers), tiny.sample(context, numbers))
+
+
+def test_a_location_in_the_gaps_forecasts_a_shifted_series_alike_but_for_its_level(tiny: LagLlama) -> None:
+    """Only log(1 + |location|) tells the level; without that column's weights a shift changes nothing."""
+    context, _ = windows(4, 6)
+    numbers = uniforms(4, 5, 6)
+    located = LagLlama.create(TINY | {"missing_as": "location"}, seed=3)
+    with torch.no_grad():
+        located.module.transformer.wte.weight[:, len(located.configuration.lags)] = 0
+    moved = Series(context.values + 64, context.start, HOUR)
+    torch.testing.assert_close(
+        located.sample(moved, numbers), located.sample(context, numbers) + 64, rtol=1e-4, atol=1e-2
+    )
 
 
 def test_tokens_that_repeat_the_first_are_equal_to_computing_each(tiny: LagLlama) -> None:

@@ -148,7 +148,7 @@ def test_virtual_padding_gives_the_tokens_of_upstreams_padded_arrays(series: dic
     values = raw.nan_to_num(nan=0.0)
     own_loc, own_scale = SCALERS["robust"](values, ~raw.isnan())
     positions = lag_positions(values.shape[1], tokens, torch.tensor(lags))
-    assembled = assemble_tokens(values, own_loc, own_scale, positions, None)
+    assembled = assemble_tokens(values, torch.zeros_like(own_loc), own_loc, own_scale, positions, None)
     assert torch.equal(assembled[0, :, : len(lags)], expected)
     statistics = torch.tensor([loc.abs().log1p().item(), scale.log().item()])
     torch.testing.assert_close(assembled[0, :, len(lags) :], statistics.expand(tokens, 2))

@@ -40,13 +40,6 @@ def test_the_table_is_read_without_torch() -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_lag_llamas_sizes_are_those_of_its_module() -> None:
-    from workflow_scripts.models.lag_llama import NANO_SIZES, OFFICIAL_SIZES
-
-    assert variant("lag-llama").sizes == OFFICIAL_SIZES
-    assert variant("lag-llama-nano").sizes == NANO_SIZES
-
-
 @pytest.mark.parametrize("name", ["chronos-t5-nano", "moirai-nano", "lag-llama-nano"])
 def test_embedded_models_are_far_below_a_million_parameters(name: str) -> None:
     entry = variant(name)

@@ -54,7 +54,8 @@ def synthesise(
     past, future = values[:, :context], values[:, context:]
     past = _with_gaps(generator, _shortened(generator, past))
     future = _sometimes_missing(generator, future)
-    start = start_hour.astype(np.int64) * STEP_SECONDS
+    # A series starts at any minute, as a stay does: to a model that knows the calendar, it must not matter.
+    start = start_hour.astype(np.int64) * STEP_SECONDS + generator.integers(0, STEP_SECONDS, series)
     return Corpus(past.astype(np.float32), future.astype(np.float32), start)
 
 
@@ -246,8 +247,9 @@ def _placed(generator: Generator, values: Array) -> Array:
 
 
 def _charted(generator: Generator, values: Array) -> Array:
-    """Round half of the series to a grid, as a monitor's whole numbers are."""
+    """Add measurement noise, and round half of the series to a grid, as a monitor's whole numbers are."""
     spread = values.std(axis=1, keepdims=True)
+    values = values + spread * _noise(generator, *values.shape, 0.1, 0.5)
     grid = np.where(spread > 0, spread, 1.0) * generator.uniform(0.02, 0.3, (len(values), 1))
     rounded = generator.random((len(values), 1)) < 0.5
     return np.where(rounded, np.round(values / grid) * grid, values)

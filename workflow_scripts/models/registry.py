@@ -78,7 +78,7 @@ _ALL = (
     Variant(
         "lag-llama-nano",
         "lag-llama",
-        {"n_layer": 3, "n_head": 4, "n_embd_per_head": 16, "context_length": 32, "centred": True},
+        {"n_layer": 2, "n_head": 4, "n_embd_per_head": 16, "context_length": 24, "missing_as": "location"},
     ),
     Variant(
         "lag-llama",

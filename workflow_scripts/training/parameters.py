@@ -8,7 +8,7 @@ from workflow_scripts.runtime.parameters import Parameters
 class TrainingParameters(Parameters):
     """The same budget for every arm of every model."""
 
-    steps: int = Field(200, ge=1, description="most optimiser steps")
+    steps: int = Field(100, ge=1, description="most optimiser steps")
     batch_size: int = Field(32, ge=1, description="windows in one step")
     learning_rate: float = Field(
         1e-3, gt=0, description="peak learning rate of AdamW, the same for every arm"
@@ -16,7 +16,7 @@ class TrainingParameters(Parameters):
     weight_decay: float = Field(0.0, ge=0, description="weight decay of AdamW")
     warmup_fraction: float = Field(0.1, ge=0, le=1, description="share of the steps with a rising rate")
     gradient_clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
-    evaluate_every: int = Field(20, ge=1, description="steps between evaluations of the validation loss")
+    evaluate_every: int = Field(10, ge=1, description="steps between evaluations of the validation loss")
     patience: int = Field(5, ge=1, description="evaluations without improvement before training stops")
 
 

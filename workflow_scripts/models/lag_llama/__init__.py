@@ -4,7 +4,6 @@ An implementation of our own of what the upstream repository (time-series-founda
 013ff0c) computes. The numeric fixtures in tests/models/lag_llama_fixtures keep the two equal.
 """
 
-from workflow_scripts.models.lag_llama.configuration import NANO_SIZES, OFFICIAL_SIZES
 from workflow_scripts.models.lag_llama.model import LagLlama
 
-__all__ = ["NANO_SIZES", "OFFICIAL_SIZES", "LagLlama"]
+__all__ = ["LagLlama"]

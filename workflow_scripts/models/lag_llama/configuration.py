@@ -20,14 +20,6 @@ DEFAULT_LAGS = (
 They are data here because upstream derives them from frequency names that pandas keeps renaming.
 """
 
-OFFICIAL_SIZES: dict[str, Any] = {"n_layer": 8, "n_head": 9, "n_embd_per_head": 16, "context_length": 32}
-"""The released checkpoint: 2,449,299 parameters."""
-
-NANO_SIZES: dict[str, Any] = {
-    **{"n_layer": 3, "n_head": 4, "n_embd_per_head": 16, "context_length": 32, "centred": True},
-}
-"""Small enough to pre-train on two cores: 203,203 parameters."""
-
 
 class RopeScaling(Parameters):
     """How rotary positions are stretched beyond the trained context."""
@@ -50,7 +42,9 @@ class LagLlamaConfiguration(Parameters):
     scaling: Literal["robust", "mean", "std", "none"] = Field("robust", description="how a row is scaled")
     time_feat: bool = Field(True, description="six calendar features for each token")
     rope_scaling: RopeScaling | None = Field(None, description="None: plain rotary positions")
-    centred: bool = Field(False, description="take each row's median off first; upstream never does")
+    missing_as: Literal["zero", "location"] = Field(
+        "zero", description="what stands where nothing was observed, before scaling; upstream: zero"
+    )
     lags: tuple[int, ...] = Field(DEFAULT_LAGS, description="rising lags; 0 is the current value")
 
     @field_validator("lags")

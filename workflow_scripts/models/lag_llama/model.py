@@ -94,14 +94,13 @@ class LagLlama(ForecastModel):
         The window is trained on too, each token on the next value, all with the same weight. Location and
         scale come from the context alone. (Upstream's lightning_module.compute_loss.)
         """
-        context, centre = self._centred(context)
-        target = target - centre
         past = self._past(context, horizon=target.shape[1])
         tokens = past.window + target.shape[1] - 1
         loc, scale = SCALERS[self.configuration.scaling](past.values, past.observed)
         known = torch.cat([past.values, target.nan_to_num(nan=0.0)], dim=1)
-        features = self._tokens(known[:, :-1], loc, scale, past.calendar, tokens)
-        wanted, counted = known[:, -tokens:], torch.cat([past.observed, ~target.isnan()], dim=1)[:, -tokens:]
+        observed = torch.cat([past.observed, ~target.isnan()], dim=1)
+        features = self._tokens(known[:, :-1], observed[:, :-1], loc, scale, past.calendar, tokens)
+        wanted, counted = known[:, -tokens:], observed[:, -tokens:]
         df, shift, spread = self.module(features, past.repeats)
         # A value that does not count must not bring an infinity into the gradient either.
         wanted = torch.where(counted, wanted, loc)
@@ -119,8 +118,7 @@ class LagLlama(ForecastModel):
         def draw(distribution: StudentT, step: int) -> Tensor:
             return distribution.quantile(uniforms[:, :, step]).float()
 
-        context, centre = self._centred(context)
-        return self._roll_out(context, uniforms.shape[2], draw) + centre[:, :, None]
+        return self._roll_out(context, uniforms.shape[2], draw)
 
     @torch.no_grad()
     def _roll_out(self, context: Series, horizon: int, pick: Pick) -> Tensor:
@@ -131,18 +129,6 @@ class LagLlama(ForecastModel):
             chosen = pick(self._next_distribution(past, paths), step)
             paths = torch.cat([paths.expand(-1, chosen.shape[1], -1), chosen[:, :, None]], dim=2)
         return paths
-
-    def _centred(self, context: Series) -> tuple[Series, Tensor]:
-        """The context without its centre, and the centre [batch, 1]: its median, or 0 if not configured.
-
-        Padding is 0. To a context far from 0 that is many scales away, in most of the 84 lags, and drowns
-        what was observed; without its centre padding is a typical value.
-        """
-        values = context.values[:, -self.configuration.past_length :]
-        if not self.configuration.centred:
-            return context, values.new_zeros(len(values), 1)
-        centre, _ = SCALERS["robust"](values, ~values.isnan())
-        return Series(context.values - centre, context.start, context.step), centre
 
     def _past(self, context: Series, horizon: int) -> Past:
         """Cut the context to what is used, and find out where its window begins."""
@@ -158,11 +144,24 @@ class LagLlama(ForecastModel):
         return Past(values.nan_to_num(nan=0.0), ~values.isnan(), calendar, window, repeats)
 
     def _tokens(
-        self, values: Tensor, loc: Tensor, scale: Tensor, calendar: Tensor | None, tokens: int
+        self,
+        values: Tensor,
+        observed: Tensor,
+        loc: Tensor,
+        scale: Tensor,
+        calendar: Tensor | None,
+        tokens: int,
     ) -> Tensor:
+        """The features of the last `tokens` points.
+
+        Upstream enters 0 where nothing was observed, padding included. To a short context far from 0 that is
+        many scales away, in most of the 84 lags, and drowns what was observed; the location is a typical value.
+        """
+        missing = loc if self.configuration.missing_as == "location" else torch.zeros_like(loc)
+        values = torch.where(observed, values, missing)
         lags = torch.tensor(self.configuration.lags, device=values.device)
         positions = lag_positions(values.shape[1], tokens, lags)
-        return assemble_tokens(values, loc, scale, positions, calendar)
+        return assemble_tokens(values, missing, loc, scale, positions, calendar)
 
     def _next_distribution(self, past: Past, paths: Tensor) -> StudentT:
         """The next value's distribution for each path [batch, paths, steps so far]; fields [batch, paths]."""
@@ -177,7 +176,7 @@ class LagLlama(ForecastModel):
             observed = torch.cat([past.observed[series], torch.ones_like(grown, dtype=torch.bool)], dim=1)
             calendar = None if past.calendar is None else past.calendar[series, :tokens]
             loc, scale = SCALERS[self.configuration.scaling](values, observed)
-            features = self._tokens(values, loc, scale, calendar, tokens)
+            features = self._tokens(values, observed, loc, scale, calendar, tokens)
             parameters = self.module(features, past.repeats, last_only=True)
             parts.append(torch.cat([*parameters, loc, scale], dim=1))
         return StudentT(*torch.cat(parts).T.unflatten(1, (batch, paths_of_each)))

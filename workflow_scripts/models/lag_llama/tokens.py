@@ -50,15 +50,15 @@ def lag_positions(length: int, tokens: int, lags: Tensor) -> Tensor:
 
 
 def assemble_tokens(
-    values: Tensor, loc: Tensor, scale: Tensor, positions: Tensor, calendar: Tensor | None
+    values: Tensor, padding: Tensor, loc: Tensor, scale: Tensor, positions: Tensor, calendar: Tensor | None
 ) -> Tensor:
     """Lagged scaled values, the row's log location and log scale, and the calendar, in this order.
 
-    values: float32 [rows, time], 0 where nothing was observed. loc, scale: [rows, 1].
+    values: float32 [rows, time]. padding: the value before a row begins; padding, loc, scale: [rows, 1].
     positions: from `lag_positions`. calendar: [rows, tokens, 6] or None. Returns [rows, tokens, features].
-    All padding before a row is one virtual point of value 0, so its length costs nothing.
+    All padding before a row is one virtual point, so its length costs nothing.
     """
-    scaled = (torch.nn.functional.pad(values, (1, 0)) - loc) / scale
+    scaled = (torch.cat([padding, values], dim=1) - loc) / scale
     rows, (tokens, lags) = len(values), positions.shape
     lagged = scaled.index_select(1, positions.flatten() + 1).view(rows, tokens, lags)
     statistics = torch.cat([loc.abs().log1p(), scale.log()], dim=1)[:, None].expand(rows, tokens, 2)
