@@ -14,9 +14,9 @@ import torch
 from gluonts.torch.distributions.studentT import StudentTOutput
 
 from workflow_scripts.models.lag_llama import LagLlama
-from workflow_scripts.models.registry import VARIANTS
 from workflow_scripts.models.lag_llama.checkpoint import convert_checkpoint
 from workflow_scripts.models.lag_llama.configuration import DEFAULT_LAGS
+from workflow_scripts.models.registry import VARIANTS
 from workflow_scripts.runtime.errors import UserError
 
 

@@ -16,11 +16,10 @@ from torch import Tensor, nn
 
 from workflow_scripts.models.interface import Series
 from workflow_scripts.models.lag_llama import LagLlama
-from workflow_scripts.models.registry import VARIANTS
 from workflow_scripts.models.lag_llama.model import Past
 from workflow_scripts.models.lag_llama.student_t import StudentT
 from workflow_scripts.models.lag_llama.tokens import calendar_features
-from workflow_scripts.models.registry import family_class
+from workflow_scripts.models.registry import VARIANTS, family_class
 from workflow_scripts.runtime.errors import UserError
 
 TINY = {"n_layer": 2, "n_head": 2, "n_embd_per_head": 8, "context_length": 16}
@@ -269,7 +268,7 @@ def test_where_nothing_was_observed_the_location_may_stand_instead_of_zero(tiny:
     assert not torch.allclose(located.sample(context, numbers), tiny.sample(context, numbers))
 
 
-def test_a_location_in_the_gaps_forecasts_a_shifted_series_alike_but_for_its_level(tiny: LagLlama) -> None:
+def test_a_location_in_the_gaps_forecasts_a_shifted_series_alike_but_for_its_level() -> None:
     """Only log(1 + |location|) tells the level; without that column's weights a shift changes nothing."""
     context, _ = windows(4, 6)
     numbers = uniforms(4, 5, 6)

@@ -1,5 +1,6 @@
 """What every step module shares: its settings file and its way to end."""
 
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -24,8 +25,12 @@ def run_step(main: Callable[[], None]) -> None:
     """Run a step's main function; what the user can mend ends it with one message and exit code 1."""
     # Files with rows of patients are for their owner only.
     os.umask(0o077)
+    # The imports of large libraries make objects by the million that live as long as the process. Looking for
+    # garbage among them, during the imports and once more at the end, would be a third of a short job.
+    gc.set_threshold(100_000, 50, 100)
     try:
         main()
+        gc.freeze()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
