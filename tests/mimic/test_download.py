@@ -183,7 +183,7 @@ def test_no_server_ends_the_step_with_one_message(tmp_path: Path) -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 1
-    assert result.stderr.startswith(f"error: {url}SHA256SUMS.txt\n  found:    the transfer failed: ")
+    assert result.stderr.startswith(f"error: {url}SHA256SUMS.txt\n  found:      the transfer failed: ")
     assert "check the network connection" in result.stderr
     assert "Traceback" not in result.stderr
 

@@ -249,7 +249,7 @@ def _placed(generator: Generator, values: Array) -> Array:
 def _charted(generator: Generator, values: Array) -> Array:
     """Add measurement noise, and round half of the series to a grid, as a monitor's whole numbers are."""
     spread = values.std(axis=1, keepdims=True)
-    values = values + spread * _noise(generator, *values.shape, 0.1, 0.5)
+    values = values + spread * _noise(generator, len(values), values.shape[1], 0.1, 0.5)
     grid = np.where(spread > 0, spread, 1.0) * generator.uniform(0.02, 0.3, (len(values), 1))
     rounded = generator.random((len(values), 1)) < 0.5
     return np.where(rounded, np.round(values / grid) * grid, values)
