@@ -10,8 +10,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 
-TINY_STUDY = {
-    "dataset": "simulated",
+TINY_STUDY = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8")) | {
     "vitals": ["heart_rate"],
     "ranks": [1, 2],
     "simulator": {"patients": 60},

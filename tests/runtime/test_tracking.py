@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.runtime.files import read_json
 from workflow_scripts.runtime.parameters import TrackingParameters
 from workflow_scripts.runtime.tracking import (
     KEY,
@@ -111,7 +110,7 @@ def made_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("store")
     command = [sys.executable, "-m", "workflow_scripts.init_tracking", "--dataset", EXPERIMENT]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    options = ["--uri", TrackingParameters().uri, "--output", "ready.json"]
+    options = ["--uri", TrackingParameters().uri]
     subprocess.run([*command, *options], check=True, cwd=folder, env=environment)
     return folder
 
@@ -399,12 +398,9 @@ def test_artifacts_follow_a_project_that_was_moved(uri: str, tmp_path: Path) -> 
     assert not tmp_path.exists()
 
 
-def test_the_step_writes_what_it_made_ready(made_store: Path) -> None:
-    address = f"sqlite:///{made_store}/mlflow.db"
-    identifier = _client(address).get_experiment_by_name(EXPERIMENT).experiment_id
-    expected = {"uri": "sqlite:///mlflow.db", "experiment_id": identifier}
-    assert read_json(made_store / "ready.json") == expected
-    assert not {path.name for path in made_store.iterdir()} & {"mlruns", "mlartifacts"}
+def test_the_step_makes_the_experiment_and_leaves_nothing_but_the_store(made_store: Path) -> None:
+    assert _client(f"sqlite:///{made_store}/mlflow.db").get_experiment_by_name(EXPERIMENT) is not None
+    assert {path.name for path in made_store.iterdir()} == {"mlflow.db", "mlflow.db.lock"}
 
 
 def test_an_address_that_mlflow_does_not_know_is_refused() -> None:
