@@ -26,7 +26,7 @@ try:
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
-align_restored_times([Path("data"), Path("weights"), Path("results")], Path(".snakemake/metadata"))
+align_restored_times([Path(name) for name in ("data", "weights", "results", "logs")], Path(".snakemake"))
 
 PACKAGE = Path(workflow.basedir) / "workflow_scripts"
 DATA = f"data/{study.dataset}"
@@ -74,7 +74,7 @@ def run_records():
 def run_settings(model):
     """The settings file of a run: one for each family, so that editing a family re-runs that family alone."""
     groups = ["adaptation", "training", "forecast"]
-    return step_settings(RESULTS, "run_arm", groups, family_code(model), family_of(model))
+    return step_settings(f"{RESULTS}/runs", "run_arm", groups, family_code(model), family_of(model))
 
 
 def parent(paths, levels=1):

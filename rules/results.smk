@@ -3,7 +3,7 @@
 
 rule aggregate_metrics:
     input:
-        settings=step_settings(RESULTS, "aggregate_metrics", runs=run_records()),
+        settings=step_settings(f"{RESULTS}/summary", "aggregate_metrics", runs=run_records()),
         records=run_records(),
     output:
         metrics=f"{RESULTS}/summary/metrics.csv",
@@ -25,7 +25,7 @@ rule aggregate_metrics:
 rule make_report:
     input:
         settings=step_settings(
-            RESULTS,
+            f"{RESULTS}/summary",
             "make_report",
             ["dataset", "cohorts", "vitals", "windows", "training", "forecast"],
             [PACKAGE / "reporting/templates/report.html.j2"],

@@ -2,7 +2,7 @@
 
 Example:
     python -m workflow_scripts.aggregate_metrics \\
-        --settings results/simulated/settings/aggregate_metrics.json \\
+        --settings results/simulated/summary/settings/aggregate_metrics.json \\
         --metrics metrics.csv --metrics-json metrics.json --plots plots
 """
 

@@ -1,7 +1,7 @@
 """Write the study's report: one HTML page with tables, figures and provenance, readable without a network.
 
 Example:
-    python -m workflow_scripts.make_report --settings results/simulated/settings/make_report.json \\
+    python -m workflow_scripts.make_report --settings results/simulated/summary/settings/make_report.json \\
         --metrics results/simulated/summary/metrics.csv --runs results/simulated/runs \\
         --windows data/simulated/windows --attrition data/simulated/cohorts/explicit.attrition.csv \\
         --output report.html
