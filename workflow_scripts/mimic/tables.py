@@ -98,7 +98,8 @@ def require_tables(folder: Path, tables: Iterable[str]) -> dict[str, Path]:
             f"MIMIC-III folder {folder}",
             "no such folder",
             "a folder that holds TABLE.csv or TABLE.csv.gz files",
-            "name the folder that holds the tables, or fetch the open demo with `snakemake fetch_mimic_demo`",
+            "set MIMIC_DIR (MIMIC_DEMO_DIR for the demo) to the folder of the tables, or link it there; "
+            "`snakemake --cores 1 fetch_mimic_demo` fetches the open demo",
         )
     found = {table: find_table(folder, table) for table in tables}
     missing = [table.upper() for table, path in found.items() if path is None]
