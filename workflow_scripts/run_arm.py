@@ -253,7 +253,8 @@ def _rank(options: argparse.Namespace) -> int | None:
 
 
 def _key(options: argparse.Namespace) -> dict[str, Any]:
-    return {name: getattr(options, name) for name in ("dataset", "cohort", "vital", "model", "arm", "seed")}
+    # In the order in which MLflow names the run: what differs most stands first.
+    return {name: getattr(options, name) for name in ("dataset", "model", "arm", "vital", "cohort", "seed")}
 
 
 if __name__ == "__main__":
