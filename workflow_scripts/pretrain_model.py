@@ -57,8 +57,7 @@ def pretrain(model: str, parameters: PretrainingParameters, output: Path) -> Non
     # The recipe is small; the CPU makes it the same on every machine.
     device = torch.device("cpu")
     started = time.perf_counter()
-    family: Any = family_class(chosen.family)
-    built: ForecastModel = family.create(chosen.sizes, parameters.seed)
+    built = family_class(chosen.family).create(chosen.sizes, parameters.seed)
     history = _train(built, parameters, device)
     seconds = round(time.perf_counter() - started, 1)
     check = held_out_errors(built, parameters.seed + 2)

@@ -23,7 +23,8 @@ from workflow_scripts.adaptation.parameters import AdaptationParameters
 from workflow_scripts.evaluation.forecasts import write_forecasts
 from workflow_scripts.evaluation.metrics import score
 from workflow_scripts.models.naive import forecast_naive
-from workflow_scripts.models.registry import NAIVE_MODELS, VARIANTS, family_class
+from workflow_scripts.models.registry import NAIVE_MODELS, VARIANTS
+from workflow_scripts.models.weights import load_variant
 from workflow_scripts.reporting.run_figures import draw_run_figures
 from workflow_scripts.runtime.device import lease_device
 from workflow_scripts.runtime.files import atomic_folder, read_json, write_json
@@ -116,7 +117,7 @@ def _run_model(
 
     arm = Arm.parse(options.arm)
     device = torch.device(device_name)
-    model = family_class(VARIANTS[options.model].family).load(Path(options.weights))
+    model = load_variant(VARIANTS[options.model], Path(options.weights))
     adapt(model, arm, AdaptationParameters(**settings["adaptation"]), options.seed)
     model.module.to(device)
     parameters = count_parameters(model)

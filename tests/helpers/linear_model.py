@@ -1,7 +1,7 @@
 """A forecaster small enough to work out by hand: linear in the last context value."""
 
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,10 @@ class LinearModel(ForecastModel):
     def sample(self, context: Series, uniforms: Tensor) -> Tensor:
         noise = torch.special.ndtri(uniforms).float()
         return self._predict(context)[:, None] + 0.1 * noise
+
+    @classmethod
+    def create(cls, sizes: dict[str, Any], seed: int) -> Self:  # noqa: ARG003 (there is nothing to choose)
+        return cls()
 
     @classmethod
     def load(cls, folder: Path) -> Self:  # noqa: ARG003 (it has no weights on disk)

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +48,11 @@ class ForecastModel(ABC):
         uniforms: float64 [batch, samples, horizon] in (0, 1), the only source of randomness, so that a
         window's forecast depends on neither its batch nor the device. Horizon and samples are its shape.
         """
+
+    @classmethod
+    @abstractmethod
+    def create(cls, sizes: dict[str, Any], seed: int) -> Self:
+        """The architecture of these sizes (models/registry.py) with random weights, in evaluation mode."""
 
     @classmethod
     @abstractmethod

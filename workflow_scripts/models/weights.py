@@ -1,6 +1,5 @@
 """Where a variant's base weights come from, and the proof that a folder holds them; light to import."""
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from workflow_scripts.models.registry import Variant, family_class
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import read_json, write_json
+from workflow_scripts.runtime.hashing import file_hash
 
 if TYPE_CHECKING:
     from workflow_scripts.models.interface import ForecastModel
@@ -147,14 +147,9 @@ def write_provenance(variant: Variant, folder: Path, origin: dict[str, Any]) -> 
         "family": variant.family,
         "licence": variant.licence,
         **origin,
-        "sha256": {path.name: _sha256(path) for path in files},
+        "sha256": {path.name: file_hash(path) for path in files},
     }
     write_json(folder / PROVENANCE, record)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _check_finite(model: "ForecastModel", folder: Path) -> None:

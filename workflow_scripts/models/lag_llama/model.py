@@ -1,6 +1,6 @@
 """Lag-Llama behind the interface of all families: its loss and its sampling loop."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -58,7 +58,7 @@ class LagLlama(ForecastModel):
         self.configuration = network.configuration
 
     @classmethod
-    def create(cls, sizes: Mapping[str, Any], seed: int) -> Self:
+    def create(cls, sizes: dict[str, Any], seed: int) -> Self:
         """Random weights (torch's initialisation of linear layers, ones for norms), in evaluation mode.
 
         sizes: n_layer, n_head, n_embd_per_head, and whatever else should differ from the released model.
