@@ -222,20 +222,21 @@ COUNTS = {
 }
 
 
+@pytest.mark.parametrize("rank", [1, 2, 32])
 @pytest.mark.parametrize("name", COUNTS)
-def test_lora_trains_the_published_number_of_parameters(name: str) -> None:
+def test_lora_trains_the_published_number_of_parameters(name: str, rank: int) -> None:
     total, matrices, rank_one = COUNTS[name]
     with torch.device("meta"):
         built = Chronos.create(variant(name).sizes, seed=0)
         counted = sum(parameter.numel() for parameter in built.module.parameters())
         assert total in (None, counted)
         wrapped = get_peft_model(
-            built.module, LoraConfig(r=4, lora_alpha=16, target_modules=Chronos.attention_targets)
+            built.module, LoraConfig(r=rank, lora_alpha=16, target_modules=Chronos.attention_targets)
         )
     trainable = [p for p in wrapped.parameters() if p.requires_grad]
     assert len(trainable) == 2 * matrices
     if rank_one is not None:
-        assert sum(parameter.numel() for parameter in trainable) == 4 * rank_one
+        assert sum(parameter.numel() for parameter in trainable) == rank * rank_one
 
 
 def test_a_folder_of_another_family_is_refused(tmp_path: Path) -> None:

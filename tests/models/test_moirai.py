@@ -231,20 +231,21 @@ def test_patches_are_small_enough_for_short_contexts() -> None:
 COUNTS = {"small": (13_827_528, 24, 18_432), "base": (None, 48, 73_728), "large": (None, 96, 196_608)}
 
 
+@pytest.mark.parametrize("rank", [1, 2, 32])
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 @pytest.mark.parametrize("size", COUNTS)
-def test_lora_trains_the_published_number_of_parameters(version: str, size: str) -> None:
+def test_lora_trains_the_published_number_of_parameters(version: str, size: str, rank: int) -> None:
     total, matrices, rank_one = COUNTS[size]
     with torch.device("meta"):
         built = Moirai.create(variant(f"moirai-{version}-R-{size}").sizes, seed=0)
         counted = sum(parameter.numel() for parameter in built.module.parameters())
         assert total in (None, counted)
         wrapped = get_peft_model(
-            built.module, LoraConfig(r=8, lora_alpha=16, target_modules=Moirai.attention_targets)
+            built.module, LoraConfig(r=rank, lora_alpha=16, target_modules=Moirai.attention_targets)
         )
     trainable = [p for p in wrapped.parameters() if p.requires_grad]
     assert len(trainable) == 2 * matrices
-    assert sum(parameter.numel() for parameter in trainable) == 8 * rank_one
+    assert sum(parameter.numel() for parameter in trainable) == rank * rank_one
 
 
 def test_a_folder_of_another_family_is_refused(tmp_path: Path) -> None:
