@@ -22,7 +22,7 @@ rule simulate_mimic:
     message:
         "Simulate a MIMIC-III folder"
     shell:
-        "python -m workflow_scripts.simulate_mimic --settings {input.settings} --output {params.folder} 2> {log}"
+        "python -m workflow_scripts.simulate_mimic --settings {input.settings} --output {params.folder} &> {log}"
 
 
 rule fetch_mimic_demo:
@@ -37,7 +37,7 @@ rule fetch_mimic_demo:
     message:
         "Download the open MIMIC-III demo from PhysioNet"
     shell:
-        "python -m workflow_scripts.fetch_mimic_demo --output {params.folder} 2> {log}"
+        "python -m workflow_scripts.fetch_mimic_demo --output {params.folder} &> {log}"
 
 
 rule extract_events:
@@ -60,7 +60,7 @@ rule extract_events:
         "Extract events from the raw tables"
     shell:
         "python -m workflow_scripts.extract_events --raw {params.raw:q} --settings {input.settings}"
-        " --events {params.events} 2> {log}"
+        " --events {params.events} &> {log}"
 
 
 rule label_cohort:
@@ -88,7 +88,7 @@ rule label_cohort:
         "Label the cohort {wildcards.cohort}"
     shell:
         "python -m workflow_scripts.label_cohort --events {params.events} --cohort {wildcards.cohort}"
-        " --settings {input.settings} --output {output.cohort} --attrition {output.attrition} 2> {log}"
+        " --settings {input.settings} --output {output.cohort} --attrition {output.attrition} &> {log}"
 
 
 rule make_windows:
@@ -110,7 +110,7 @@ rule make_windows:
         "Make windows of {wildcards.vital} for {wildcards.cohort}"
     shell:
         "python -m workflow_scripts.make_windows --events {params.events} --cohort {input.cohort}"
-        " --vital {wildcards.vital} --settings {input.settings} --output {output.windows} 2> {log}"
+        " --vital {wildcards.vital} --settings {input.settings} --output {output.windows} &> {log}"
 
 
 rule simulated_tables:

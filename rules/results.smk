@@ -19,7 +19,7 @@ rule aggregate_metrics:
         "Collect the runs into one table"
     shell:
         "python -m workflow_scripts.aggregate_metrics --settings {input.settings} --metrics {output.metrics}"
-        " --metrics-json {output.metrics_json} --plots {output.plots} 2> {log}"
+        " --metrics-json {output.metrics_json} --plots {output.plots} &> {log}"
 
 
 rule make_report:
@@ -49,4 +49,4 @@ rule make_report:
     shell:
         "python -m workflow_scripts.make_report --settings {input.settings} --metrics {input.metrics}"
         " --attrition {input.attrition} --runs {params.runs} --windows {params.windows}"
-        " --output {output.report} 2> {log}"
+        " --output {output.report} &> {log}"

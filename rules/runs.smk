@@ -32,7 +32,7 @@ rule adapt_and_forecast:
         "python -m workflow_scripts.run_arm --dataset {params.dataset} --cohort {wildcards.cohort}"
         " --vital {wildcards.vital} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
         " --windows {input.windows} {params.base} --settings {input.settings}"
-        " --tracking {params.tracking:q} --output {params.folder} 2> {log}"
+        " --tracking {params.tracking:q} --output {params.folder} &> {log}"
 
 
 use rule adapt_and_forecast as forecast_zero_shot with:

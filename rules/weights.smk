@@ -31,7 +31,7 @@ rule pretrain_model:
         "Pre-train {wildcards.model} on synthetic series"
     shell:
         "python -m workflow_scripts.pretrain_model --model {wildcards.model} --settings {input.settings}"
-        " --output {params.folder} 2> {log}"
+        " --output {params.folder} &> {log}"
 
 
 rule prepare_weights:
@@ -59,7 +59,7 @@ rule prepare_weights:
         "Check and copy the weights of {wildcards.model}"
     shell:
         "python -m workflow_scripts.prepare_weights --model {wildcards.model} --source {params.source:q}"
-        " --output {params.folder} 2> {log}"
+        " --output {params.folder} &> {log}"
 
 
 rule weights:
