@@ -3,7 +3,8 @@
 The idea is that of KernelSynth (Ansari et al. 2024, arXiv 2403.07815, appendix B): random sums and products
 of Gaussian-process kernels give endless plausible series. Beside them stand autoregressive processes, trend
 with season, level shifts, and a slow process with a daily rhythm and passing episodes. The families of
-`HELD_OUT_FAMILIES` are never trained on; they measure what a model does with shapes that it has not seen.
+`HELD_OUT_FAMILIES` are never trained on; they measure what a model does with shapes that it has not seen. They were
+looked at while the recipe was chosen, so their errors are development figures.
 No patient data enter.
 """
 
