@@ -74,7 +74,9 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--dataset", required=True, help="name of the data set, for the record")
     parser.add_argument("--cohort", required=True, help="name of the cohort, for the record")
     parser.add_argument("--vital", required=True, help="name of the vital sign, for the record")
-    parser.add_argument("--model", required=True, help="a variant of models/registry.py, or a naive reference")
+    parser.add_argument(
+        "--model", required=True, help="a variant of models/registry.py, or a naive reference"
+    )
     parser.add_argument("--arm", required=True, help="zero-shot, full, lora-r<rank>; `fit` for a reference")
     parser.add_argument("--seed", required=True, type=int, help="seed of adapter, data order and forecasts")
     parser.add_argument("--windows", required=True, type=Path, help="Parquet file of windows")
