@@ -22,9 +22,6 @@ rule pretrain_model:
         model="|".join(EMBEDDED_MODELS),
     conda:
         "../envs/study.yaml"
-    threads: job_threads
-    resources:
-        gpu=1,
     params:
         folder=subpath(output.weights, parent=True),
     message:

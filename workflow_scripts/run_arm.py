@@ -59,9 +59,8 @@ def main() -> None:
     windows = read_windows(options.windows)
     provenance = _provenance(options)
     tags = {"rank": _rank(options), "git_commit": provenance["git_commit"], **provenance["hashes"]}
-    with track_run(options.tracking, _key(options), tags, settings) as tracked, lease_device() as leased:
-        outcome = _forecast_naive(options, settings, windows)
-        outcome = outcome or _run_model(options, settings, windows, leased.torch_name)
+    with track_run(options.tracking, _key(options), tags, settings) as tracked:
+        outcome = _run(options, settings, windows)
         record = _record(options, settings, windows, outcome) | provenance
         write_json(options.output / "run.json", record)
         _track(tracked, record, windows, outcome, options.output)
@@ -87,12 +86,16 @@ def _parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _forecast_naive(
-    options: argparse.Namespace, settings: dict[str, Any], windows: Windows
-) -> Outcome | None:
-    """The forecast of a naive reference, without torch; None where the model is none."""
-    if options.model not in NAIVE_MODELS:
-        return None
+def _run(options: argparse.Namespace, settings: dict[str, Any], windows: Windows) -> Outcome:
+    """A naive reference needs no device, so it never waits for one."""
+    if options.model in NAIVE_MODELS:
+        return _forecast_naive(options, settings, windows)
+    with lease_device() as leased:
+        return _run_model(options, settings, windows, leased.torch_name)
+
+
+def _forecast_naive(options: argparse.Namespace, settings: dict[str, Any], windows: Windows) -> Outcome:
+    """The forecast of a naive reference, without torch."""
     test = windows.select("test")
     begun = time.perf_counter()
     levels = ForecastParameters(**settings["forecast"]).quantiles

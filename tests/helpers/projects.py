@@ -27,7 +27,9 @@ def run_in(
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MIMIC_")}
     environment |= {"PATH": path, "GIT_CONFIG_GLOBAL": os.devnull, **variables}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=900
+    )
     assert done.returncode == expect, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
     return done
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 from projects import TINY_STUDY, commit_all, run_in
+
+from workflow_scripts.runtime.device import lease_device
 
 pytestmark = pytest.mark.workflow
 
@@ -111,6 +114,17 @@ def test_without_the_workflow_s_memory_a_changed_parameter_is_still_noticed(chan
     assert planned_jobs(changed_project) == {}
     (changed_project / "params.yaml").write_text(yaml.safe_dump(TINY_STUDY | {"training": {"steps": 5}}))
     assert planned_jobs(changed_project)["adapt_and_forecast"] == 9
+
+
+def test_a_naive_reference_does_not_wait_for_a_device(changed_project, monkeypatch):
+    monkeypatch.setenv("VITALORA_DEVICES", "0")
+    monkeypatch.setenv("TMPDIR", str(changed_project))
+    record = "results/simulated/runs/explicit/heart_rate/persistence/fit/seed0/run.json"
+    (changed_project / record).unlink()
+    # The test holds the only device while the job runs.
+    with lease_device(changed_project / f"vitalora-devices-{os.getuid()}"):
+        run_in(changed_project, "snakemake", "--cores", "1", record)
+    assert (changed_project / record).exists()
 
 
 def test_push_clone_pull_then_nothing_is_to_be_done(changed_project, tmp_path):
