@@ -4,6 +4,7 @@ import io
 import os
 import pty
 import re
+import select
 
 from workflow_scripts.runtime.progress import progress
 
@@ -58,7 +59,15 @@ def test_a_terminal_gets_a_bar() -> None:
         steps = progress(range(3), "training", stream=terminal)
         for _ in steps:
             steps.show_loss(0.25)
-        shown = os.read(reader, 10_000).decode()
+        shown = _read_until(reader, "3/3")
     os.close(reader)
     assert "3/3" in shown
     assert "loss=0.25" in shown
+
+
+def _read_until(reader: int, awaited: str) -> str:
+    """What a terminal was shown; one read may return only the first of several writes."""
+    shown = ""
+    while awaited not in shown and select.select([reader], [], [], 5.0)[0]:
+        shown += os.read(reader, 10_000).decode()
+    return shown
