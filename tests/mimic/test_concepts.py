@@ -8,18 +8,59 @@ from pathlib import Path
 
 import pytest
 
-from workflow_scripts.mimic.concepts import CONVERSIONS, DERIVED_PRESSURE, load_concepts, vital_names
+from workflow_scripts.mimic.concepts import (
+    CONVERSIONS,
+    DERIVED_PRESSURE,
+    clinical_itemids,
+    load_clinical_concepts,
+    load_concepts,
+    vital_names,
+)
 
+CLINICAL = load_clinical_concepts().values()
 ITEMS = [item for concept in load_concepts().values() for item in concept.items]
+
+
+def dictionary_rows(demo_folder: Path, table: str) -> dict[int, dict[str, str]]:
+    with gzip.open(demo_folder / f"{table}.csv.gz", "rt", encoding="utf-8", errors="replace") as stream:
+        return {int(row["itemid"]): row for row in csv.DictReader(stream)}
 
 
 @pytest.mark.demo
 def test_labels_and_source_systems_are_those_of_the_real_d_items(demo_folder: Path) -> None:
-    with gzip.open(demo_folder / "D_ITEMS.csv.gz", "rt", encoding="utf-8", errors="replace") as stream:
-        rows = {int(row["itemid"]): row for row in csv.DictReader(stream)}
+    rows = dictionary_rows(demo_folder, "D_ITEMS")
     for item in ITEMS:
         row = rows[item.itemid]
         assert (item.label, item.system, "chartevents") == (row["label"], row["dbsource"], row["linksto"])
+
+
+@pytest.mark.demo
+def test_clinical_items_are_those_of_the_real_dictionaries(demo_folder: Path) -> None:
+    charted = dictionary_rows(demo_folder, "D_ITEMS")
+    measured = dictionary_rows(demo_folder, "D_LABITEMS")
+    for concept in CLINICAL:
+        for item in concept.items:
+            if concept.table == "labevents":
+                assert (item.label, item.system) == (measured[item.itemid]["label"], "laboratory")
+            else:
+                row = charted[item.itemid]
+                found = (row["label"], row["dbsource"], row["linksto"])
+                assert (item.label, item.system, concept.table) == found
+
+
+def test_clinical_concepts_name_tables_with_items_and_their_source() -> None:
+    tables = {"chartevents", "labevents", "outputevents"}
+    tables |= {"inputevents_cv", "inputevents_mv", "procedureevents_mv"}
+    for concept in CLINICAL:
+        assert concept.table in tables
+        assert concept.items
+        assert concept.citation
+
+
+def test_the_items_of_a_table_are_those_of_all_its_concepts_once() -> None:
+    charted = [item.itemid for concept in CLINICAL if concept.table == "labevents" for item in concept.items]
+    assert clinical_itemids("labevents") == sorted(set(charted))
+    assert clinical_itemids("patients") == []
 
 
 def test_no_item_belongs_to_two_concepts() -> None:

@@ -52,6 +52,28 @@ class Concept:
     items: tuple[Item, ...]
 
 
+@dataclass(frozen=True)
+class ClinicalItem:
+    """One ITEMID of D_ITEMS or D_LABITEMS; system: carevue, metavision or laboratory."""
+
+    itemid: int
+    label: str
+    system: str
+
+
+@dataclass(frozen=True)
+class ClinicalConcept:
+    """Something that cohorts need, in one table; `plausible` is in `unit`, and extraction does not apply it."""
+
+    name: str
+    label: str
+    table: str
+    unit: str | None
+    citation: str
+    plausible: PlausibleRange | None
+    items: tuple[ClinicalItem, ...]
+
+
 def _item(itemid: int, entry: dict[str, Any], concept_range: dict[str, Any]) -> Item:
     return Item(
         itemid=itemid,
@@ -77,18 +99,44 @@ def _concept(name: str, entry: dict[str, Any]) -> Concept:
     )
 
 
+def _clinical_concept(name: str, entry: dict[str, Any]) -> ClinicalConcept:
+    plausible = entry.get("plausible")
+    return ClinicalConcept(
+        name=name,
+        label=entry["label"],
+        table=entry["table"],
+        unit=entry["unit"],
+        citation=entry["citation"],
+        plausible=None if plausible is None else PlausibleRange(**plausible),
+        items=tuple(ClinicalItem(itemid, **item) for itemid, item in entry["items"].items()),
+    )
+
+
 @cache
-def _read() -> dict[str, Concept]:
+def _read() -> tuple[dict[str, Concept], dict[str, ClinicalConcept]]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    text = Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")
-    return {name: _concept(name, entry) for name, entry in yaml.load(text, Loader=loader).items()}
+    parts = yaml.load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"), Loader=loader)
+    vital_signs = {name: _concept(name, entry) for name, entry in parts["vital_signs"].items()}
+    clinical = {name: _clinical_concept(name, entry) for name, entry in parts["clinical_items"].items()}
+    return vital_signs, clinical
 
 
 def load_concepts() -> dict[str, Concept]:
     """Return every vital sign by name, in the dictionary's order."""
-    return dict(_read())
+    return dict(_read()[0])
 
 
 def vital_names() -> list[str]:
     """Return the names of all vital signs, in the dictionary's order."""
-    return list(_read())
+    return list(_read()[0])
+
+
+def load_clinical_concepts() -> dict[str, ClinicalConcept]:
+    """Return every clinical concept by name, in the dictionary's order."""
+    return dict(_read()[1])
+
+
+def clinical_itemids(table: str) -> list[int]:
+    """Return the sorted ITEMIDs that clinical concepts take from a table of MIMIC-III."""
+    concepts = load_clinical_concepts().values()
+    return sorted({item.itemid for concept in concepts if concept.table == table for item in concept.items})
