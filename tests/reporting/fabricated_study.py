@@ -114,6 +114,7 @@ def _write_windows(study, cohort, vital, test_windows=60):
         "icustay_id": np.full(count, STAY_ID),
         "start": np.full(count, np.datetime64(START)),
         "split": ["train"] * 30 + ["test"] * test_windows,
+        "hours_from_onset": np.full(count, np.nan),
         "context": list(context),
         "target": list(target),
     }

@@ -36,6 +36,7 @@ class Ward:
         minutes: int = 60,
         died: bool = False,
         included: bool = True,
+        onset_hour: float | None = None,
     ) -> "Ward":
         """Add a stay with one value in the middle of each grid step; NaN adds none."""
         self.stays.append(
@@ -46,6 +47,7 @@ class Ward:
                 "outtime": ADMITTED + pd.Timedelta(minutes=minutes * len(series)),
                 "died_in_hospital": died,
                 "included": included,
+                "onset": pd.NaT if onset_hour is None else ADMITTED + pd.Timedelta(hours=onset_hour),
             }
         )
         for step, value in enumerate(series):

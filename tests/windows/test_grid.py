@@ -17,7 +17,8 @@ def make_stays(*spans: tuple[int, float, float]) -> Stays:
     """Return stays of (icustay_id, intime, outtime), times in minutes."""
     ids, begins, ends = (np.array(column) for column in zip(*spans, strict=True))
     times = [(column * MINUTE).astype(np.int64) for column in (begins, ends)]
-    return Stays(ids, ids, *times, np.zeros(len(ids), dtype=bool))
+    no_onset = np.full(len(ids), np.datetime64("NaT", "us"))
+    return Stays(ids, ids, *times, np.zeros(len(ids), dtype=bool), no_onset)
 
 
 def make_measurements(*rows: tuple[int, float, float]) -> Measurements:

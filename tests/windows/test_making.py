@@ -123,6 +123,46 @@ def test_the_split_of_a_patient_is_the_same_for_every_vital_sign(ward) -> None:
     assert all(of_patient[p] == split for p, split in zip(breath.subject_id, breath.split, strict=True))
 
 
+def test_every_window_of_a_stay_with_an_onset_is_before_around_or_after_it(ward) -> None:
+    for stay in range(101, 121):
+        ward.add(stay, [float(step) for step in range(36)], onset_hour=15.5)
+    ward.add(1, [80.0] * 36)
+    placed = {
+        name: set(steps_of(ward.windows(**SMALL, placement=name), 101))
+        for name in ("before_onset", "around_onset", "after_onset")
+    }
+    everywhere = steps_of(ward.windows(**SMALL), 101)
+    # A window spans 4 + 2 hours: it ends by hour 15.5, holds it, or starts after it.
+    assert placed["before_onset"] == {step for step in everywhere if step + 6 <= 15.5}
+    assert placed["after_onset"] == {step for step in everywhere if step >= 15.5}
+    assert placed["around_onset"] == set(everywhere) - placed["before_onset"] - placed["after_onset"]
+    assert all(placed.values())
+
+
+def test_a_stay_without_onset_has_windows_anywhere_only(ward) -> None:
+    fill_ward(ward, count=20, length=36)
+    for stay in range(201, 221):
+        ward.add(stay, [80.0] * 36, onset_hour=10)
+    assert set(ward.windows(**SMALL).icustay_id) == {*range(101, 121), *range(201, 221)}
+    assert set(ward.windows(**SMALL, placement="after_onset").icustay_id) == set(range(201, 221))
+
+
+def test_hours_from_onset_count_to_the_end_of_the_context(ward) -> None:
+    fill_ward(ward)
+    ward.add(1, [80.0] * 18, onset_hour=9.5)
+    windows = ward.windows(**SMALL)
+    hours = windows.hours_from_onset[windows.icustay_id == 1]
+    np.testing.assert_array_equal(hours, np.array(steps_of(windows, 1)) + 4 - 9.5)
+    assert np.isnan(windows.hours_from_onset[windows.icustay_id != 1]).all()
+
+
+def test_a_cohort_without_onset_cannot_be_placed_by_it(ward, user_error) -> None:
+    fill_ward(ward)
+    error = user_error(lambda: ward.windows(**SMALL, placement="before_onset"))
+    assert "no window before onset (0 of 10 included stays of 10 patients have an onset)" in error.found
+    assert "placement: anywhere" in error.remedy
+
+
 def test_the_leaky_split_has_non_overlapping_windows_and_stays_in_two_splits(ward) -> None:
     fill_ward(ward, count=10, length=60)
     windows = ward.windows(**{**SMALL, "split": "by_window_leaky"})
@@ -326,6 +366,7 @@ def demo_ward(folder: Path, demo: Path) -> tuple[Path, Path, pd.DataFrame, pd.Da
     for column in ("intime", "outtime"):
         stays[column] = stays[column].astype("datetime64[us]")
     stays["died_in_hospital"] = stays["hospital_expire_flag"] == 1
+    stays["onset"] = pd.Series(pd.NaT, index=stays.index, dtype="datetime64[us]")
     stays["included"] = stays["outtime"] - stays["intime"] >= pd.Timedelta(hours=36)
     columns = ["icustay_id", "itemid", "charttime", "valuenum"]
     charted = pd.read_csv(demo / "CHARTEVENTS.csv.gz", usecols=columns)

@@ -27,6 +27,7 @@ def windows() -> Windows:
         target=target,
         start=np.arange(5) * 3600 + 4_000_000_000,
         split=np.array(["train", "test", "validation", "train", "test"]),
+        hours_from_onset=np.array([-3.5, 0, np.nan, 20, np.nan], dtype=np.float32),
         window_id=np.arange(5),
         subject_id=np.array([1, 2, 3, 1, 2]),
         icustay_id=np.array([11, 12, 13, 11, 12]),
@@ -46,7 +47,16 @@ def test_windows_come_back_as_they_were_written(windows: Windows, tmp_path: Path
 def test_the_file_has_the_schema_and_metadata_of_the_architecture_document(windows, tmp_path: Path) -> None:
     write_windows(tmp_path / "windows.parquet", windows)
     schema = pq.read_schema(tmp_path / "windows.parquet")
-    assert schema.names == ["window_id", "subject_id", "icustay_id", "start", "split", "context", "target"]
+    assert schema.names == [
+        "window_id",
+        "subject_id",
+        "icustay_id",
+        "start",
+        "split",
+        "hours_from_onset",
+        "context",
+        "target",
+    ]
     assert schema.field("start").type == pa.timestamp("us")
     assert schema.field("context").type.value_type == pa.float32()
     assert json.loads(schema.metadata[b"vitalora"]) == {

@@ -9,7 +9,8 @@ from workflow_scripts.windows.splitting import split_by_patient, split_by_window
 
 def make_stays(patients: np.ndarray, died: np.ndarray) -> Stays:
     zeros = np.zeros(len(patients), dtype=np.int64)
-    return Stays(patients, np.arange(len(patients)), zeros, zeros, died)
+    no_onset = np.full(len(patients), np.datetime64("NaT", "us"))
+    return Stays(patients, np.arange(len(patients)), zeros, zeros, died, no_onset)
 
 
 def people(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from workflow_scripts.runtime.files import atomic_path
 from workflow_scripts.windows.grid import Grid, make_grid, smooth
 from workflow_scripts.windows.parameters import WindowParameters
 from workflow_scripts.windows.reading import METADATA_KEY, WINDOW_SCHEMA, WindowMetadata, Windows
-from workflow_scripts.windows.slicing import Slices, candidate_slices, cut, keep_observed
+from workflow_scripts.windows.slicing import Slices, candidate_slices, cut, keep_observed, keep_placed
 from workflow_scripts.windows.source import Stays, read_measurements, read_stays
 from workflow_scripts.windows.splitting import SPLITS, split_by_patient, split_by_window
 
@@ -44,6 +44,7 @@ def make_windows(
         target=target,
         start=start // 1_000_000,
         split=split,
+        hours_from_onset=_hours_from_onset(stays.onset[slices.stay], start, parameters),
         window_id=np.arange(len(slices)),
         subject_id=stays.subject_id[slices.stay],
         icustay_id=stays.icustay_id[slices.stay],
@@ -69,6 +70,7 @@ def write_windows(path: Path, windows: Windows) -> None:
             pa.array(windows.icustay_id),
             pa.array(windows.start).cast(pa.timestamp("s")).cast(pa.timestamp("us")),
             pa.array(windows.split, pa.string()),
+            pa.array(windows.hours_from_onset),
             _lists(windows.context),
             _lists(windows.target),
         ],
@@ -87,16 +89,43 @@ def _slice_and_split(
     if parameters.split == "by_patient":
         split_of_stay = split_by_patient(stays, *fractions)
         stride[split_of_stay == "train"] = parameters.train_stride
-    candidates = candidate_slices(grid, stride, parameters)
+    fitting = candidate_slices(grid, stride, parameters)
+    candidates = keep_placed(fitting, _starts(stays, fitting, parameters), stays, parameters)
+    if len(fitting) and not len(candidates):
+        _refuse_no_placed_window(where, stays, parameters)
     slices = keep_observed(grid, candidates, parameters)
     _refuse_no_windows(where, stays, grid, candidates, slices, parameters)
-    start = stays.intime[slices.stay] + slices.step * parameters.interval_minutes * 60_000_000
+    start = _starts(stays, slices, parameters)
     if parameters.split == "by_patient":
         split = split_of_stay[slices.stay]
     else:
         split = split_by_window(stays.icustay_id[slices.stay], start, *fractions)
     _refuse_empty_split(where, stays, slices, split)
     return slices, start, split
+
+
+def _starts(stays: Stays, slices: Slices, parameters: WindowParameters) -> np.ndarray:
+    """Return the start of each window, int64 microseconds since 1970."""
+    return stays.intime[slices.stay] + slices.step * parameters.interval_minutes * 60_000_000
+
+
+def _hours_from_onset(onset: np.ndarray, start: np.ndarray, parameters: WindowParameters) -> np.ndarray:
+    """Return the hours from the onset to the end of each window's context, float32, NaN without an onset."""
+    forecast_at = start.astype("datetime64[us]") + np.timedelta64(
+        parameters.context * parameters.interval_minutes, "m"
+    )
+    hours = (forecast_at - onset) / np.timedelta64(1, "h")
+    return hours.astype(np.float32)
+
+
+def _refuse_no_placed_window(where: str, stays: Stays, parameters: WindowParameters) -> None:
+    with_onset = int((~np.isnat(stays.onset)).sum())
+    raise UserError(
+        where,
+        f"no window {parameters.placement.replace('_', ' ')} ({with_onset} of {_number_of(stays)} have an onset)",
+        "stays long enough on that side of their onset",
+        "use placement: anywhere, a cohort whose definition gives an onset, or shorter windows",
+    )
 
 
 def _refuse_no_windows(

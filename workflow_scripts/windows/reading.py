@@ -19,6 +19,7 @@ WINDOW_SCHEMA = pa.schema(
         ("icustay_id", pa.int64()),
         ("start", pa.timestamp("us")),
         ("split", pa.string()),
+        ("hours_from_onset", pa.float32()),
         ("context", pa.list_(pa.float32())),
         ("target", pa.list_(pa.float32())),
     ]
@@ -58,13 +59,15 @@ class Windows:
 
     context: float32 [N, metadata.context]; target: float32 [N, metadata.horizon]; start: int64 [N], seconds
     since 1970 of the context's first step (in the data's own calendar); split: str [N], one of train,
-    validation and test; window_id, subject_id, icustay_id: int64 [N].
+    validation and test; hours_from_onset: float32 [N], hours from the cohort's onset to the end of the context
+    (negative before the onset), NaN where there is none; window_id, subject_id, icustay_id: int64 [N].
     """
 
     context: np.ndarray
     target: np.ndarray
     start: np.ndarray
     split: np.ndarray
+    hours_from_onset: np.ndarray
     window_id: np.ndarray
     subject_id: np.ndarray
     icustay_id: np.ndarray
@@ -82,6 +85,7 @@ class Windows:
             target=self.target[chosen],
             start=self.start[chosen],
             split=self.split[chosen],
+            hours_from_onset=self.hours_from_onset[chosen],
             window_id=self.window_id[chosen],
             subject_id=self.subject_id[chosen],
             icustay_id=self.icustay_id[chosen],
@@ -107,6 +111,7 @@ def read_windows(path: Path) -> Windows:
         target=_matrix(path, table, "target", metadata.horizon),
         start=table["start"].cast(pa.timestamp("s"), safe=False).cast(pa.int64()).to_numpy(),
         split=table["split"].to_numpy(zero_copy_only=False).astype(str),
+        hours_from_onset=table["hours_from_onset"].to_numpy(),
         window_id=table["window_id"].to_numpy(),
         subject_id=table["subject_id"].to_numpy(),
         icustay_id=table["icustay_id"].to_numpy(),

@@ -6,6 +6,7 @@ import numpy as np
 
 from workflow_scripts.windows.grid import Grid
 from workflow_scripts.windows.parameters import WindowParameters
+from workflow_scripts.windows.source import Stays
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,26 @@ def keep_observed(grid: Grid, slices: Slices, parameters: WindowParameters) -> S
         charted[end] - charted[middle] >= parameters.minimum_horizon_observed
     )
     return Slices(slices.stay[enough], slices.step[enough])
+
+
+def keep_placed(slices: Slices, start: np.ndarray, stays: Stays, parameters: WindowParameters) -> Slices:
+    """Return the windows that lie where `placement` wants them, relative to their stay's onset.
+
+    start: int64 [N], microseconds since 1970. Every window of a stay with an onset is exactly one of before,
+    around and after; a stay without an onset has none of them.
+    """
+    if parameters.placement == "anywhere":
+        return slices
+    onset = stays.onset[slices.stay]
+    begin = start.astype("datetime64[us]")
+    minutes = (parameters.context + parameters.horizon) * parameters.interval_minutes
+    end = begin + np.timedelta64(minutes, "m")
+    placed = {
+        "before_onset": end <= onset,
+        "around_onset": (begin < onset) & (onset < end),
+        "after_onset": begin >= onset,
+    }[parameters.placement]
+    return Slices(slices.stay[placed], slices.step[placed])
 
 
 def cut(grid: Grid, slices: Slices, parameters: WindowParameters) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,9 @@ COHORT_COLUMNS: dict[str, ColumnKind] = {
     "outtime": "timestamp without zone",
     "died_in_hospital": "true/false",
     "included": "true/false",
+    "onset": "timestamp without zone",
 }
+"""What a cohort table must hold; an onset may be empty."""
 VALUE_COLUMNS: dict[str, ColumnKind] = {
     "icustay_id": "integer",
     "charttime": "timestamp without zone",
@@ -32,7 +34,7 @@ class Stays:
     """The included ICU stays, in the order of (subject_id, icustay_id); every array has one entry per stay.
 
     subject_id, icustay_id: int64; intime, outtime: int64, microseconds since 1970 in the data's own calendar;
-    died_in_hospital: bool.
+    died_in_hospital: bool; onset: datetime64[us], NaT where the cohort gives none.
     """
 
     subject_id: np.ndarray
@@ -40,6 +42,7 @@ class Stays:
     intime: np.ndarray
     outtime: np.ndarray
     died_in_hospital: np.ndarray
+    onset: np.ndarray
 
     def __len__(self) -> int:
         return len(self.icustay_id)
@@ -70,7 +73,7 @@ def read_stays(path: Path) -> Stays:
     table = table.filter(pc.fill_null(table["included"], False))
     if not len(table):
         raise UserError(str(path), "no included stay", "at least one stay with included = true", remedy)
-    incomplete = [name for name in COHORT_COLUMNS if table[name].null_count]
+    incomplete = [name for name in COHORT_COLUMNS if name != "onset" and table[name].null_count]
     if incomplete:
         found = f"empty values of included stays in {', '.join(incomplete)}"
         raise UserError(str(path), found, "every included stay complete", remedy)
@@ -81,6 +84,7 @@ def read_stays(path: Path) -> Stays:
         intime=_microseconds(table["intime"]),
         outtime=_microseconds(table["outtime"]),
         died_in_hospital=table["died_in_hospital"].to_numpy(),
+        onset=table["onset"].cast(pa.timestamp("us"), safe=False).to_numpy(),
     )
     repeated = len(stays) - len(np.unique(stays.icustay_id))
     reversed_stays = int((stays.outtime <= stays.intime).sum())
