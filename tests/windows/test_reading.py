@@ -98,7 +98,9 @@ DAMAGES = [
     (lambda table: table.replace_schema_metadata({b"vitalora": b"{}"}), "metadata of another form"),
     (
         lambda table: table.set_column(
-            6, "target", pa.array([[1.0]] * 5, WINDOW_SCHEMA.field("target").type)
+            table.schema.get_field_index("target"),
+            "target",
+            pa.array([[1.0]] * 5, WINDOW_SCHEMA.field("target").type),
         ),
         "target with 1 to 1 steps",
     ),
