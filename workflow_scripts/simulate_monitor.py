@@ -1,0 +1,36 @@
+"""Step: write a simulated five-minute monitor export, an example of data from elsewhere (docs/own-data.md)."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from workflow_scripts.runtime.files import atomic_folder
+from workflow_scripts.runtime.step import read_settings, run_step
+
+
+def main() -> None:
+    """Parse the command line, simulate, and print the number of rows of each table."""
+    parser = argparse.ArgumentParser(
+        description="Write vitals.parquet and cohorts/<cohort>.parquet of simulated patients, one value of "
+        "each vital sign every five minutes. The same settings give the same values.",
+        epilog="example: python -m workflow_scripts.simulate_monitor "
+        "--settings data/raw/settings/simulate_monitor.json --output data/raw/simulated-monitor",
+    )
+    parser.add_argument(
+        "--settings", type=Path, required=True, help="JSON file with the parameter group `simulator`"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="folder to write; it is replaced")
+    arguments = parser.parse_args()
+
+    from workflow_scripts.mimic.parameters import SimulatorParameters
+    from workflow_scripts.mimic.simulator.monitor import simulate_monitor
+
+    parameters = SimulatorParameters(**read_settings(arguments.settings)["simulator"])
+    with atomic_folder(arguments.output) as folder:
+        rows = simulate_monitor(parameters, folder)
+    for table, count in rows.items():
+        print(f"{table:<10} {count:>12,} rows", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    run_step(main)
