@@ -108,6 +108,13 @@ class Chronos(ForecastModel):
     """A Chronos-T5 checkpoint of any size. `module` is transformers' T5ForConditionalGeneration."""
 
     attention_targets = r".*(SelfAttention|EncDecAttention)\.(q|k|v|o)"
+    linear_targets = rf"{attention_targets}|.*DenseReluDense\.(wi|wi_0|wi_1|wo)"
+    key_value_targets = r".*(SelfAttention|EncDecAttention)\.(k|v)"
+    feedforward_targets = r".*DenseReluDense\.wo"
+    head_parameters = r"lm_head\.weight"
+    # T5 has no additive biases; arXiv 2409.11302 trains its relative attention biases instead.
+    bias_parameters = r".*relative_attention_bias\.weight"
+    norm_parameters = r".*layer_norm\.weight"
 
     def __init__(self, module: T5ForConditionalGeneration) -> None:
         self.module = module

@@ -28,11 +28,27 @@ class Series:
 
 
 class ForecastModel(ABC):
-    """A pre-trained forecaster. `module` is what an arm adapts; it may be replaced by a wrapped one."""
+    """A pre-trained forecaster. `module` is what an arm adapts; it may be replaced by a wrapped one.
+
+    Methods of adaptation find their places by name: regular expressions that match whole module names
+    (`_targets`) or whole parameter names (`_parameters`). An empty one means that the family has none.
+    """
 
     module: nn.Module
     attention_targets: str
-    """Regular expression (full match on module names) of the attention projections that LoRA adapts."""
+    """Every projection of every attention: the paper's targets."""
+    linear_targets: str = ""
+    """Every linear map of the blocks, attention included."""
+    key_value_targets: str = ""
+    """Those attention projections that give keys and values."""
+    feedforward_targets: str = ""
+    """The last linear map of every feed-forward layer: its input is the layer's inner activation."""
+    head_parameters: str = ""
+    """What turns the last hidden state into the parameters of a forecast."""
+    bias_parameters: str = r"(.*\.)?bias"
+    """What is added to a linear map or an attention score."""
+    norm_parameters: str = ""
+    """Gains (and biases) of all normalisations."""
 
     @abstractmethod
     def loss(self, context: Series, target: Tensor) -> Tensor:

@@ -58,6 +58,11 @@ class Moirai(ForecastModel):
     """A MOIRAI 1.0-R or 1.1-R checkpoint of any size. `module` is uni2ts' MoiraiModule."""
 
     attention_targets = r".*\.self_attn\.(q_proj|k_proj|v_proj|out_proj)"
+    linear_targets = rf"{attention_targets}|.*\.ffn\.(fc1|fc2|fc_gate)"
+    key_value_targets = r".*\.self_attn\.(k_proj|v_proj)"
+    feedforward_targets = r".*\.ffn\.fc2"
+    head_parameters = r"param_proj\..*"
+    norm_parameters = r"encoder\..*norm[12]?\.weight"
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module

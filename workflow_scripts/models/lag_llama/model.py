@@ -52,6 +52,11 @@ class LagLlama(ForecastModel):
 
     module: nn.Module
     attention_targets = r".*\.attn\.(q_proj|kv_proj|c_proj)"
+    linear_targets = rf"{attention_targets}|.*\.mlp\.(c_fc1|c_fc2|c_proj)"
+    key_value_targets = r".*\.attn\.kv_proj"
+    feedforward_targets = r".*\.mlp\.c_proj"
+    head_parameters = r"param_proj\..*"
+    norm_parameters = r".*\.(rms_1|rms_2|ln_f)\.scale"
 
     def __init__(self, network: LagLlamaNetwork) -> None:
         self.module = network
