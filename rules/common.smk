@@ -12,7 +12,16 @@ sys.path.insert(0, workflow.basedir)
 shell.prefix(f"export PYTHONPATH={shlex.quote(workflow.basedir)}; ")
 
 from workflow_scripts.adaptation.arms import TRAINED_ARM
-from workflow_scripts.mimic.folders import inventory, raw_folder
+from workflow_scripts.mimic.folders import (
+    MIMIC_DATASETS,
+    MONITOR_COHORTS,
+    SIMULATED_MONITOR,
+    inventory,
+    own_cohort,
+    own_values,
+    raw_folder,
+    require_own_tables,
+)
 from workflow_scripts.mimic.tables import EVENT_TABLES, TABLES
 from workflow_scripts.models.registry import VARIANTS, family_module
 from workflow_scripts.runtime.device import threads_for, visible_devices
@@ -23,6 +32,8 @@ from workflow_scripts.settings import NAIVE_ARM, load_study, write_step_settings
 
 try:
     study = load_study(config)
+    if study.dataset not in (*MIMIC_DATASETS, SIMULATED_MONITOR):
+        require_own_tables(study.dataset, study.cohorts)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -33,6 +44,10 @@ DATA = f"data/{study.dataset}"
 RESULTS = f"results/{study.dataset}"
 SIMULATED_RAW = [f"data/raw/simulated/{table.upper()}.csv.gz" for table in TABLES]
 EVENTS = [f"{DATA}/events/{table}.parquet" for table in EVENT_TABLES]
+IS_MIMIC = study.dataset in MIMIC_DATASETS
+VALUES = f"{DATA}/events/vitals.parquet" if IS_MIMIC else str(own_values(study.dataset))
+COHORT = f"{DATA}/cohorts/{{cohort}}.parquet" if IS_MIMIC else str(own_cohort(study.dataset, "{cohort}"))
+ATTRITION = [f"{DATA}/cohorts/{cohort}.attrition.csv" for cohort in study.cohorts if IS_MIMIC]
 RUN = f"{RESULTS}/runs/{{cohort}}/{{vital}}/{{model}}/{{arm}}/seed{{seed}}"
 RUN_RECORD = f"{RUN}/run.json"
 TRACKING_COMMAND = f"python -m workflow_scripts.init_tracking --dataset {study.dataset} --uri {shlex.quote(study.tracking.uri)}"
@@ -57,6 +72,8 @@ def raw_tables():
     """What the extraction reads: the simulator's files, or the inventory of a folder kept outside."""
     if study.dataset == "simulated":
         return SIMULATED_RAW
+    if not IS_MIMIC:
+        return []
     path = Path(f"{DATA}/settings/raw_tables.json")
     folder = raw_folder(study.dataset)
     # A clone with restored events needs no raw folder, so an inventory that is there stays.

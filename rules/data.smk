@@ -25,6 +25,26 @@ rule simulate_mimic:
         "python -m workflow_scripts.simulate_mimic --settings {input.settings} --output {params.folder} &> {log}"
 
 
+rule simulate_monitor:
+    input:
+        settings=step_settings("data/raw", "simulate_monitor", ["simulator"]),
+    output:
+        values=own_values(SIMULATED_MONITOR),
+        cohorts=[own_cohort(SIMULATED_MONITOR, name) for name in MONITOR_COHORTS],
+    log:
+        "logs/simulate_monitor.log",
+    benchmark:
+        "logs/simulate_monitor.benchmark.tsv"
+    conda:
+        "../envs/study.yaml"
+    params:
+        folder=subpath(output.values, parent=True),
+    message:
+        "Simulate a monitor's five-minute export"
+    shell:
+        "python -m workflow_scripts.simulate_monitor --settings {input.settings} --output {params.folder} &> {log}"
+
+
 rule fetch_mimic_demo:
     output:
         sums="data/raw/mimic-iii-demo/SHA256SUMS.txt",
@@ -94,8 +114,8 @@ rule label_cohort:
 rule make_windows:
     input:
         settings=step_settings(DATA, "make_windows", ["windows"], [PACKAGE / "mimic/concepts.yaml"]),
-        events=EVENTS,
-        cohort=rules.label_cohort.output.cohort,
+        values=VALUES,
+        cohort=COHORT,
     output:
         windows=f"{DATA}/windows/{{cohort}}/{{vital}}.parquet",
     log:
@@ -104,12 +124,10 @@ rule make_windows:
         f"logs/{study.dataset}/make_windows/{{cohort}}-{{vital}}.benchmark.tsv"
     conda:
         "../envs/study.yaml"
-    params:
-        events=lambda wildcards, input: parent(input.events),
     message:
         "Make windows of {wildcards.vital} for {wildcards.cohort}"
     shell:
-        "python -m workflow_scripts.make_windows --events {params.events} --cohort {input.cohort}"
+        "python -m workflow_scripts.make_windows --values {input.values} --cohort {input.cohort}"
         " --vital {wildcards.vital} --settings {input.settings} --output {output.windows} &> {log}"
 
 

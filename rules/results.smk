@@ -31,7 +31,7 @@ rule make_report:
             [PACKAGE / "reporting/templates/report.html.j2"],
         ),
         metrics=rules.aggregate_metrics.output.metrics,
-        attrition=expand(rules.label_cohort.output.attrition, cohort=study.cohorts),
+        attrition=ATTRITION,
         windows=rules.windows.input.windows,
     output:
         report=f"{RESULTS}/report.html",

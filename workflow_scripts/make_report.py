@@ -30,10 +30,10 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--metrics", required=True, type=Path, help="summary table of all runs (CSV)")
     parser.add_argument(
         "--attrition",
-        required=True,
-        nargs="+",
+        nargs="*",
+        default=[],
         type=Path,
-        help="attrition tables, <cohort>.attrition.csv, one for each cohort",
+        help="attrition tables, <cohort>.attrition.csv, one for each cohort that was labelled here",
     )
     parser.add_argument(
         "--runs", required=True, type=Path, help="folder of the runs, <cohort>/<vital>/<model>/<arm>/seed<k>"

@@ -1,6 +1,6 @@
 """Cut one vital sign of one cohort into windows of context and horizon, split into train, validation, test.
 
-Example: python -m workflow_scripts.make_windows --events data/simulated/events
+Example: python -m workflow_scripts.make_windows --values data/simulated/events/vitals.parquet
 --cohort data/simulated/cohorts/explicit.parquet --vital heart_rate --settings settings.json
 --output data/simulated/windows/explicit/heart_rate.parquet
 """
@@ -20,10 +20,10 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument(
-        "--events",
+        "--values",
         type=Path,
         required=True,
-        help="folder with vitals.parquet: icustay_id, charttime, vital, value (natural unit)",
+        help="long table (Parquet): icustay_id, charttime, vital, value (natural unit)",
     )
     parser.add_argument("--cohort", type=Path, required=True, help="cohort table (Parquet)")
     parser.add_argument("--vital", required=True, help="vital sign, a name of the concept dictionary")
@@ -51,7 +51,7 @@ def main() -> None:
     arguments = _parser().parse_args()
     concept = _concept(arguments.vital)
     windows = make_windows(
-        arguments.events / "vitals.parquet",
+        arguments.values,
         arguments.cohort,
         arguments.vital,
         WindowParameters(**read_settings(arguments.settings)["windows"]),

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from workflow_scripts.adaptation.arms import METHODS, Arm, expand_arms
 from workflow_scripts.adaptation.parameters import AdaptationParameters
 from workflow_scripts.cohorts.definitions import definition_names
 from workflow_scripts.cohorts.parameters import CohortParameters
 from workflow_scripts.mimic.concepts import vital_names
+from workflow_scripts.mimic.folders import MIMIC_DATASETS
 from workflow_scripts.mimic.parameters import ExtractionParameters, SimulatorParameters
 from workflow_scripts.models.parameters import PretrainingParameters
 from workflow_scripts.models.registry import NAIVE_MODELS, VARIANTS
@@ -25,8 +27,6 @@ from workflow_scripts.runtime.hashing import code_hash
 from workflow_scripts.runtime.parameters import Parameters, TrackingParameters
 from workflow_scripts.training.parameters import ForecastParameters, TrainingParameters
 from workflow_scripts.windows.parameters import WindowParameters
-
-Dataset = Literal["simulated", "mimic-iii-demo", "mimic-iii"]
 
 NAIVE_ARM = "fit"
 """The one arm of a naive reference: it has nothing to adapt."""
@@ -52,6 +52,16 @@ def _known(names: list[str], allowed: tuple[str, ...], kind: str) -> list[str]:
     return names
 
 
+def _plain_names(names: list[str]) -> list[str]:
+    """Refuse names that no file should have: cohort tables from elsewhere are found by their name."""
+    wrong = [name for name in names if not re.fullmatch(r"[a-z0-9_]+", name)]
+    if wrong or len(set(names)) < len(names):
+        raise ValueError(
+            f"{', '.join(map(repr, wrong)) or 'a repeated name'}; allowed: a-z, 0-9 and _, each once"
+        )
+    return names
+
+
 def _suggestion(name: str, allowed: tuple[str, ...] | list[str]) -> str:
     close = difflib.get_close_matches(name, allowed, n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
@@ -60,7 +70,12 @@ def _suggestion(name: str, allowed: tuple[str, ...] | list[str]) -> str:
 class Study(Parameters):
     """The whole study. params.yaml may leave out any setting; unknown ones are refused."""
 
-    dataset: Dataset = Field("simulated", description="which MIMIC-III folder the study runs on")
+    dataset: str = Field(
+        "simulated",
+        pattern=r"^[a-z0-9][a-z0-9-]*$",
+        description="simulated, mimic-iii-demo or mimic-iii; or a folder of data from elsewhere below data/raw "
+        "(docs/own-data.md), as simulated-monitor",
+    )
     cohorts: list[str] = Field(["explicit"], min_length=1, description="cohort definitions")
     vitals: list[str] = Field(
         ["heart_rate", "mean_blood_pressure"], min_length=1, description="vital signs, each forecast alone"
@@ -92,7 +107,9 @@ class Study(Parameters):
 
     @field_validator("cohorts")
     @classmethod
-    def _known_cohorts(cls, names: list[str]) -> list[str]:
+    def _known_cohorts(cls, names: list[str], info: ValidationInfo) -> list[str]:
+        if info.data.get("dataset") not in MIMIC_DATASETS:
+            return _plain_names(names)
         return _known(names, tuple(definition_names()), "cohort")
 
     @field_validator("vitals")

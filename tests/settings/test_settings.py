@@ -20,7 +20,7 @@ def test_all_problems_are_reported_at_once_with_path_and_remedy():
     with pytest.raises(UserError) as caught:
         load_study(
             {
-                "dataset": "eicu",
+                "dataset": "e ICU",
                 "vitals": ["heart_rat"],
                 "models": ["chronos-t5-nona"],
                 "arms": ["lora", "qlora"],
@@ -33,7 +33,7 @@ def test_all_problems_are_reported_at_once_with_path_and_remedy():
     message = str(caught.value)
     assert "9 problems" in message
     for expected in (
-        "dataset: found 'eicu'",
+        "dataset: found 'e ICU'",
         "'heart_rat' is no vital sign (did you mean 'heart_rate'?)",
         "'chronos-t5-nona' is no model (did you mean 'chronos-t5-nano'?)",
         "'qlora' is no arm",

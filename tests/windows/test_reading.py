@@ -142,7 +142,13 @@ def run_step(ward, vital: str) -> subprocess.CompletedProcess[str]:
         "minimum_context_observed": 1, "minimum_horizon_observed": 1}}}))  # fmt: skip
     return subprocess.run(
         [
-            *[sys.executable, "-m", "workflow_scripts.make_windows", "--events", ward.folder],
+            *[
+                sys.executable,
+                "-m",
+                "workflow_scripts.make_windows",
+                "--values",
+                ward.folder / "vitals.parquet",
+            ],
             *["--cohort", cohort, "--vital", vital, "--settings", settings],
             *["--output", ward.folder / "out" / "windows.parquet"],
         ],

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy.signal import lfilter
 
+from workflow_scripts.mimic.folders import MONITOR_COHORTS
 from workflow_scripts.mimic.parameters import SimulatorParameters
 from workflow_scripts.mimic.simulator.patients import (
     CHUNK,
@@ -27,9 +28,6 @@ from workflow_scripts.mimic.simulator.patients import (
 from workflow_scripts.mimic.simulator.physiology import Course, draw_course
 
 MINUTES = 5
-COHORTS = ("all", "septic")
-"""Cohort tables that come with the values: every stay, and the stays with a septic episode, with its onset."""
-
 _STEPS = 60 // MINUTES
 _MEMORY = 0.9
 # Vital sign of the concept dictionary -> (name in the course, spread of the fast noise in its unit).
@@ -70,11 +68,11 @@ def simulate_monitor(parameters: SimulatorParameters, folder: Path) -> dict[str,
             rows += len(values)
             tables.append(_stays(people, stays).filter(pa.array(wanted)))
     cohort = pa.concat_tables(tables)
-    for name in COHORTS:
+    for name in MONITOR_COHORTS:
         included = cohort["septic"] if name == "septic" else pa.array(np.ones(len(cohort), dtype=bool))
         table = cohort.drop_columns("septic").append_column("included", included)
         pq.write_table(table, folder / "cohorts" / f"{name}.parquet")
-    return {"vitals": rows, **{name: len(cohort) for name in COHORTS}}
+    return {"vitals": rows, **{name: len(cohort) for name in MONITOR_COHORTS}}
 
 
 def _values(rng: np.random.Generator, stays: Stays, course: Course, wanted: np.ndarray) -> pa.Table:
