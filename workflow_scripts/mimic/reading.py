@@ -41,9 +41,9 @@ def stream_table(path: Path, table: str, columns: Sequence[str]) -> Iterator[pa.
     Raises UserError, without content of rows, for a cut or corrupt gzip file, a missing column, a line with
     too few or too many fields, a value that is not of its column's type, and text that is not UTF-8.
     """
-    header = _read_header(path, table)
+    header = read_header(path, table)
     names = match_columns(path, table, header, columns)
-    with _explained(path, table, header), _open_bytes(path) as stream:
+    with _explained(path, table, header), open_bytes(path) as stream:
         reader = pacsv.open_csv(
             stream,
             # One thread, because only then does Arrow know the number of a broken line.
@@ -82,13 +82,15 @@ def empty_table(path: Path, table: str) -> UserError:
     )
 
 
-def _open_bytes(path: Path) -> IO[bytes]:
+def open_bytes(path: Path) -> IO[bytes]:
+    """Open a plain or gzipped file for reading its content."""
     if path.name.lower().endswith(".gz"):
         return cast(IO[bytes], igzip_threaded.open(path, "rb", threads=1))
     return path.open("rb")
 
 
-def _read_header(path: Path, table: str) -> list[str]:
+def read_header(path: Path, table: str) -> list[str]:
+    """Return the names in the first line of a CSV; raises UserError where it cannot be read."""
     with _explained(path, table, []):
         opener = igzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb")
         with opener as stream:
