@@ -1,8 +1,11 @@
 """The one training loop: every family, every arm, the same budget."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,6 +13,7 @@ from torch import Tensor
 from workflow_scripts.models.interface import ForecastModel
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.progress import progress
+from workflow_scripts.training.checkpoints import Checkpoints, run_identity
 from workflow_scripts.training.data import WindowArrays, WindowTensors
 from workflow_scripts.training.parameters import TrainingParameters
 
@@ -33,43 +37,70 @@ def fit(
     parameters: TrainingParameters,
     seed: int,
     device: torch.device,
+    checkpoints: Path | None = None,
+    after_step: Callable[[int], None] | None = None,
 ) -> History:
     """Train the parameters that require a gradient; leave the best of them in the model.
 
     AdamW, linear warm-up then cosine decay, gradient clipping, early stopping on the validation loss.
     Validation at step 0 competes too, so training never leaves the model worse on validation.
     Deterministic for a seed on CPU. Raises UserError where the loss is not finite.
+
+    checkpoints: folder of a checkpoint after every evaluation. The same call with the same folder continues
+    from it and ends with the same weights as an uninterrupted one, bit for bit on CPU; a checkpoint of other
+    settings, data or initial weights is replaced. The caller deletes the folder once the result is safe.
+    after_step: called with the step's number after every update, gradients still in place. What it keeps to
+    itself is not in a checkpoint.
     """
     torch.manual_seed(seed)
-    trainable = [weight for weight in model.module.parameters() if weight.requires_grad]
-    optimiser = torch.optim.AdamW(
-        trainable, lr=parameters.learning_rate, weight_decay=parameters.weight_decay
-    )
+    trainable = {name: weight for name, weight in model.module.named_parameters() if weight.requires_grad}
+    weights = list(trainable.values())
+    optimiser = torch.optim.AdamW(weights, lr=parameters.learning_rate, weight_decay=parameters.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate_factor(step, parameters))
     train_tensors, validation_tensors = train.on(device), validation.on(device)
-    batches = _shuffled_batches(len(train), parameters.batch_size, seed, device)
 
     history = History()
-    best = _Best(trainable)
-    _evaluate(model, validation_tensors, parameters, history, best)
+    best = _Best(weights)
+    run = _Run(trainable, optimiser, schedule, history, best, device)
+    saved = None
+    if checkpoints is not None:
+        identity = run_identity(
+            parameters.model_dump(),
+            seed,
+            device.type,
+            *_tensors(train_tensors, validation_tensors, trainable),
+        )
+        saved = Checkpoints(checkpoints, identity)
+    state = saved.load() if saved else None
+    if state is None:
+        _evaluate(model, validation_tensors, parameters, history, best)
+    else:
+        run.restore(state)
+    batches = _shuffled_batches(len(train), parameters.batch_size, seed, device, skipped=history.steps)
+    last = history.steps if history.stopped_early else parameters.steps
     losses_since_evaluation: list[Tensor] = []
-    steps = progress(range(1, parameters.steps + 1), "training")
+    steps = progress(range(history.steps + 1, last + 1), "training")
     for step in steps:
         model.module.train()
         loss = model.loss(*train_tensors.batch(next(batches)))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(trainable, parameters.gradient_clip)
+        torch.nn.utils.clip_grad_norm_(weights, parameters.gradient_clip)
         optimiser.step()
         schedule.step()
+        if after_step is not None:
+            after_step(step)
         losses_since_evaluation.append(loss.detach())
         history.steps = step
         if step % parameters.evaluate_every == 0 or step == parameters.steps:
             _record_training_loss(losses_since_evaluation, history)
             _evaluate(model, validation_tensors, parameters, history, best)
             steps.show_loss(history.validation_loss[-1][1])
-            if best.evaluations_without_improvement >= parameters.patience:
-                history.stopped_early = step < parameters.steps
+            exhausted = best.evaluations_without_improvement >= parameters.patience
+            history.stopped_early = exhausted and step < parameters.steps
+            if saved is not None:
+                saved.save(run.state())
+            if exhausted:
                 break
     best.restore()
     model.module.eval()
@@ -92,21 +123,76 @@ class _Best:
 
     def __init__(self, trainable: list[torch.nn.Parameter]) -> None:
         self._trainable = trainable
-        self._weights: list[Tensor] = []
+        self.weights: list[Tensor] = []
         self.evaluations_without_improvement = 0
 
     def offer(self, history: History, loss: float) -> None:
         if loss < history.best_validation_loss:
             history.best_validation_loss, history.best_step = loss, history.steps
-            self._weights = [weight.detach().clone() for weight in self._trainable]
+            self.weights = [weight.detach().clone() for weight in self._trainable]
             self.evaluations_without_improvement = 0
         else:
             self.evaluations_without_improvement += 1
 
     def restore(self) -> None:
         with torch.no_grad():
-            for weight, kept in zip(self._trainable, self._weights, strict=True):
+            for weight, kept in zip(self._trainable, self.weights, strict=True):
                 weight.copy_(kept)
+
+
+@dataclass
+class _Run:
+    """Everything that moves during training, besides the order of the data, which the seed and the step decide."""
+
+    trainable: dict[str, torch.nn.Parameter]
+    optimiser: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LambdaLR
+    history: History
+    best: _Best
+    device: torch.device
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        optimiser = self.optimiser.state_dict()
+        return {
+            "weights": dict(self.trainable),
+            "moments": list(optimiser["state"].items()),
+            "groups": optimiser["param_groups"],
+            "schedule": self.schedule.state_dict(),
+            "history": asdict(self.history),
+            "best": self.best.weights,
+            "evaluations_without_improvement": self.best.evaluations_without_improvement,
+            "generator": torch.get_rng_state(),
+            "device_generator": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to where `state` was taken."""
+        with torch.no_grad():
+            for name, weight in self.trainable.items():
+                weight.copy_(state["weights"][name])
+        self.optimiser.load_state_dict({"state": dict(state["moments"]), "param_groups": state["groups"]})
+        self.schedule.load_state_dict(state["schedule"])
+        losses = {
+            name: [(step, loss) for step, loss in state["history"][name]]
+            for name in ("train_loss", "validation_loss")
+        }
+        vars(self.history).update(state["history"] | losses)
+        self.best.weights = [weight.to(self.device) for weight in state["best"]]
+        self.best.evaluations_without_improvement = state["evaluations_without_improvement"]
+        torch.set_rng_state(state["generator"])
+        if state["device_generator"] is not None:
+            torch.cuda.set_rng_state(state["device_generator"], self.device)
+
+
+def _tensors(
+    train: WindowTensors, validation: WindowTensors, trainable: dict[str, torch.nn.Parameter]
+) -> list[Any]:
+    """What a run starts from, for its identity."""
+    windows = [
+        part for tensors in (train, validation) for part in (tensors.context, tensors.target, tensors.start)
+    ]
+    return [*windows, train.step, *(part for pair in trainable.items() for part in pair)]
 
 
 def _evaluate(
@@ -148,9 +234,14 @@ def _rate_factor(step: int, parameters: TrainingParameters) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
-def _shuffled_batches(count: int, size: int, seed: int, device: torch.device) -> Iterator[Tensor]:
+def _shuffled_batches(
+    count: int, size: int, seed: int, device: torch.device, skipped: int = 0
+) -> Iterator[Tensor]:
     """Row numbers of one batch after another; every epoch is a new seeded permutation."""
     generator = torch.Generator().manual_seed(seed)
-    while True:
-        order = torch.randperm(count, generator=generator).to(device)
-        yield from order.split(size)
+
+    def batches() -> Iterator[Tensor]:
+        while True:
+            yield from torch.randperm(count, generator=generator).to(device).split(size)
+
+    return islice(batches(), skipped, None)
