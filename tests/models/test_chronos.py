@@ -241,7 +241,7 @@ def test_lora_trains_the_published_number_of_parameters(name: str, rank: int) ->
 
 def test_a_folder_of_another_family_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"d_model": 384}')
-    with pytest.raises(UserError, match="no chronos_config"):
+    with pytest.raises(UserError, match="without chronos_config"):
         Chronos.load(tmp_path)
 
 

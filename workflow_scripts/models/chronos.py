@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers.cache_utils import EncoderDecoderCache
 from transformers.models.t5.configuration_t5 import T5Config
 from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration
 from transformers.utils import logging as transformers_logging
 
+from workflow_scripts.models.base_weights import check_tensors, read_config, reading
 from workflow_scripts.models.interface import ForecastModel, Series
+from workflow_scripts.models.limits import require_at_most
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.runtime.files import read_json
 
 VOCABULARY = 4096
 BIN_LIMIT = 15.0
@@ -154,29 +154,11 @@ class Chronos(ForecastModel):
         """Load a published checkpoint's folder; see ForecastModel.load."""
         _check_is_chronos(folder)
         transformers_logging.disable_progress_bar()
-        try:
-            module, report = T5ForConditionalGeneration.from_pretrained(
-                folder,
-                dtype=torch.float32,
-                local_files_only=True,
-                use_safetensors=True,
-                output_loading_info=True,
+        with reading(folder):
+            module = T5ForConditionalGeneration.from_pretrained(
+                folder, dtype=torch.float32, local_files_only=True, use_safetensors=True
             )
-        except (SafetensorError, OSError, RuntimeError, ValueError) as error:
-            raise UserError(
-                str(folder),
-                f"weights that cannot be read: {str(error).splitlines()[0]}",
-                "model.safetensors that fits config.json",
-                "prepare the weights again from a complete source",
-            ) from error
-        absent = sorted(report["missing_keys"])
-        if absent:
-            raise UserError(
-                str(folder),
-                f"{len(absent)} tensors are missing, the first is {absent[0]}",
-                "every tensor of the model that config.json describes",
-                "prepare the weights again from a complete source",
-            )
+            check_tensors(folder, module)
         return cls(module.eval())
 
     def save(self, folder: Path) -> None:
@@ -192,7 +174,7 @@ class Chronos(ForecastModel):
 
     def loss(self, context: Series, target: Tensor) -> Tensor:
         """Cross-entropy over bins, the end token included; see ForecastModel.loss."""
-        self._check_horizon(target.shape[1])
+        self._check_lengths(context, target.shape[1])
         ids, mask, scale = self._encode_context(context)
         labels, observed = self._quantiser.encode(target, scale)
         return self._t5(
@@ -202,15 +184,14 @@ class Chronos(ForecastModel):
     @torch.no_grad()
     def sample(self, context: Series, uniforms: Tensor) -> Tensor:
         """One token at a time, cached; step t uses uniforms[:, :, t]; see ForecastModel.sample."""
-        self._check_horizon(uniforms.shape[2])
+        self._check_lengths(context, uniforms.shape[2])
         ids, mask, scale = self._encode_context(context)
         tokens = self._draw_paths(ids, mask, uniforms)
         return self._quantiser.decode(tokens, scale)
 
     def _encode_context(self, context: Series) -> tuple[Tensor, Tensor, Tensor]:
-        values = context.values[:, -self._context_length :]
-        scale = self._quantiser.scale(values)
-        ids, mask = self._quantiser.encode(values, scale)
+        scale = self._quantiser.scale(context.values)
+        ids, mask = self._quantiser.encode(context.values, scale)
         return ids, mask, scale
 
     def _draw_paths(self, ids: Tensor, mask: Tensor, uniforms: Tensor) -> Tensor:
@@ -247,14 +228,9 @@ class Chronos(ForecastModel):
     def _draw(self, logits: Tensor, uniforms: Tensor) -> Tensor:
         return draw_tokens(logits, uniforms, self._top_k, forbidden=self._quantiser.end_token)
 
-    def _check_horizon(self, horizon: int) -> None:
-        if horizon > self._prediction_length:
-            raise UserError(
-                "windows.horizon",
-                f"{horizon} steps",
-                f"at most {self._prediction_length} steps, what this Chronos-T5 model was trained for",
-                "choose a shorter horizon or another model",
-            )
+    def _check_lengths(self, context: Series, horizon: int) -> None:
+        require_at_most("windows.context", context.values.shape[1], self._context_length, "Chronos-T5")
+        require_at_most("windows.horizon", horizon, self._prediction_length, "Chronos-T5")
 
 
 def _ordered_bins(config: T5Config) -> Tensor:
@@ -292,15 +268,14 @@ def _chronos_settings(vocabulary: int = VOCABULARY, bin_limit: float = BIN_LIMIT
 
 def _check_is_chronos(folder: Path) -> None:
     """Refuse a folder that does not hold a Chronos-T5 model of the kind that this module computes."""
-    path = folder / "config.json"
-    settings = read_json(path).get("chronos_config") if path.is_file() else None
+    settings = read_config(folder, "Chronos-T5", {"chronos_config"})["chronos_config"]
     fixed = ("tokenizer_class", "use_eos_token", "model_type", "temperature", "top_p")
     expected = {name: _chronos_settings()[name] for name in fixed}
-    found = {name: settings.get(name) for name in fixed} if settings else "no chronos_config"
+    found = {name: settings.get(name) for name in fixed}
     if found != expected:
         raise UserError(
-            str(path),
-            str(found) if path.is_file() else "no such file",
+            str(folder / "config.json"),
+            str(found),
             f"a Chronos-T5 configuration with {expected}",
             "point to a folder of Chronos-T5 weights",
         )

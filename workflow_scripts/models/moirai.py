@@ -5,18 +5,14 @@ packed tensors for one variate are built here (tests hold them to `MoiraiForecas
 file is loaded without the package beside it.
 """
 
-import sys
 from collections.abc import Callable
 from functools import partial
-from importlib import import_module
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from scipy import special
 from torch import Tensor, nn
 from torch.distributions import AffineTransform, Distribution, LogNormal, Normal, StudentT
@@ -27,9 +23,11 @@ from uni2ts.distribution.normal import NormalFixedScaleOutput
 from uni2ts.distribution.student_t import StudentTOutput
 from uni2ts.loss.packed import PackedNLLLoss
 
+from workflow_scripts.models.base_weights import check_tensors, read_config, reading
 from workflow_scripts.models.interface import ForecastModel, Series
+from workflow_scripts.models.limits import require_at_most
+from workflow_scripts.models.uni2ts_parts import patches, uni2ts_module
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.runtime.files import read_json
 
 FEWEST_PATCHES = 8
 """A context is cut into at least so many patches, where the smallest patch size allows it."""
@@ -38,20 +36,8 @@ Array = NDArray[np.float64]
 
 
 def moirai_module_class() -> type[nn.Module]:
-    """`uni2ts.model.moirai.module.MoiraiModule`, without running `uni2ts.model.moirai`'s own imports."""
-    name = "uni2ts.model.moirai.module"
-    if name not in sys.modules:
-        package = find_spec("uni2ts.model")
-        if package is None or package.origin is None:
-            return import_module(name).MoiraiModule
-        spec = spec_from_file_location(name, Path(package.origin).parent / "moirai" / "module.py")
-        if spec is None or spec.loader is None:
-            return import_module(name).MoiraiModule
-        module = module_from_spec(spec)
-        # Under its own name, so that a later plain import finds this very class.
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return sys.modules[name].MoiraiModule
+    """`uni2ts.model.moirai.module.MoiraiModule`, without Lightning."""
+    return uni2ts_module("moirai").MoiraiModule
 
 
 class Moirai(ForecastModel):
@@ -67,6 +53,7 @@ class Moirai(ForecastModel):
     def __init__(self, module: nn.Module) -> None:
         self.module = module
         self._patch_sizes = sorted(module.patch_sizes)
+        self._most_tokens: int = module.max_seq_len
 
     @classmethod
     def create(cls, sizes: dict[str, Any], seed: int) -> Self:
@@ -99,16 +86,12 @@ class Moirai(ForecastModel):
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Load a published checkpoint's folder; see ForecastModel.load."""
-        _check_is_moirai(folder)
-        try:
+        read_config(
+            folder, "MOIRAI 1.x", {"distr_output", "d_model", "num_layers", "patch_sizes", "max_seq_len"}
+        )
+        with reading(folder):
             module = moirai_module_class().from_pretrained(str(folder), local_files_only=True, strict=True)
-        except (SafetensorError, OSError, RuntimeError, TypeError, ValueError) as error:
-            raise UserError(
-                str(folder),
-                f"weights that cannot be read: {' '.join(str(error).split())[:300]}",
-                "model.safetensors that fits config.json",
-                "prepare the weights again from a complete source",
-            ) from error
+            check_tensors(folder, module)
         return cls(module.eval())
 
     def save(self, folder: Path) -> None:
@@ -127,7 +110,7 @@ class Moirai(ForecastModel):
 
     def loss(self, context: Series, target: Tensor) -> Tensor:
         """Negative log-likelihood under the mixture, mean over observed points; see ForecastModel.loss."""
-        packed = pack(context.values, target, self.patch_size(context.values.shape[1]), self._patch_sizes[-1])
+        packed = self._pack(context.values, target)
         masks = {name: packed[name] for name in _LOSS_INPUTS}
         return PackedNLLLoss()(pred=self.module(**packed), **masks)
 
@@ -137,7 +120,7 @@ class Moirai(ForecastModel):
         values, horizon = context.values, uniforms.shape[2]
         patch = self.patch_size(values.shape[1])
         unknown = values.new_zeros(len(values), horizon)
-        distribution = self.module(**pack(values, unknown, patch, self._patch_sizes[-1]))
+        distribution = self.module(**self._pack(values, unknown))
         predicted = slice(-(-values.shape[1] // patch), None)
 
         def points(parameter: Tensor) -> Array:
@@ -150,6 +133,15 @@ class Moirai(ForecastModel):
         scale, location = (_every_point(value, patch) for value in (affine.scale, affine.loc))
         restored = drawn * points(scale) + points(location)
         return torch.from_numpy(restored).to(values.device, torch.float32)
+
+    def _pack(self, values: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """`pack` with the patch size of this context, for windows that the model's positions cover."""
+        steps, horizon, patch = values.shape[1], target.shape[1], self.patch_size(values.shape[1])
+        require_at_most("windows.horizon", horizon, (self._most_tokens - 1) * patch, "MOIRAI")
+        require_at_most(
+            "windows.context", steps, (self._most_tokens - -(-horizon // patch)) * patch, "MOIRAI"
+        )
+        return pack(values, target, patch, self._patch_sizes[-1])
 
 
 _LOSS_INPUTS = ("target", "observed_mask", "prediction_mask", "sample_id", "variate_id")
@@ -165,10 +157,10 @@ def pack(context: Tensor, target: Tensor, patch: int, widest_patch: int) -> dict
     observed = ~torch.isnan(context)
     started = observed.cummax(dim=1).values
     past, past_mask, past_in_series = (
-        _patches(value, patch, left=True) for value in (torch.nan_to_num(context), observed, started)
+        patches(value, patch, left=True) for value in (torch.nan_to_num(context), observed, started)
     )
     future, future_mask = (
-        _patches(value, patch, left=False) for value in (torch.nan_to_num(target), ~torch.isnan(target))
+        patches(value, patch, left=False) for value in (torch.nan_to_num(target), ~torch.isnan(target))
     )
     past_time = (past_mask.any(-1).cummax(dim=1).values.cumsum(dim=1) - 1).clamp(min=0)
     future_time = torch.arange(1, future.shape[1] + 1, device=context.device) + past_time[:, -1:]
@@ -184,12 +176,6 @@ def pack(context: Tensor, target: Tensor, patch: int, widest_patch: int) -> dict
         "prediction_mask": torch.cat((torch.zeros_like(past_time), future_ones), dim=1).bool(),
         "patch_size": torch.full_like(sample_id, patch),
     }
-
-
-def _patches(values: Tensor, patch: int, left: bool) -> Tensor:
-    """[batch, time] -> [batch, patches, patch], filled up with zeros on the left or on the right."""
-    missing = -values.shape[1] % patch
-    return nn.functional.pad(values, (missing, 0) if left else (0, missing)).unflatten(1, (-1, patch))
 
 
 def _every_point(per_token: Tensor, patch: int) -> Tensor:
@@ -265,24 +251,3 @@ def negative_binomial_quantile(level: Array, total_count: Array, logits: Array) 
         low, high = np.where(enough, low, middle), np.where(enough, middle, high)
         middle = np.floor((low + high) / 2)
     return np.where(np.isfinite(total_count) & np.isfinite(logits) & np.isfinite(level), high, np.nan)
-
-
-def _check_is_moirai(folder: Path) -> None:
-    """Refuse a folder without a MOIRAI 1.x configuration and safetensors."""
-    path = folder / "config.json"
-    expected = {"distr_output", "d_model", "num_layers", "patch_sizes", "max_seq_len"}
-    found = expected & set(read_json(path)) if path.is_file() else set()
-    if found != expected:
-        raise UserError(
-            str(path),
-            f"without {', '.join(sorted(expected - found))}" if path.is_file() else "no such file",
-            "the configuration of a MOIRAI 1.x model",
-            "point to a folder of MOIRAI 1.x weights",
-        )
-    if not (folder / "model.safetensors").is_file():
-        raise UserError(
-            str(folder),
-            "no model.safetensors",
-            "weights as safetensors",
-            "prepare the weights again from a complete source",
-        )
