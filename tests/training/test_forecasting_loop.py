@@ -6,8 +6,9 @@ import torch
 from linear_model import LinearModel
 from scipy.stats import norm
 
+from workflow_scripts.models.interface import path_quantiles
 from workflow_scripts.training.data import WindowArrays
-from workflow_scripts.training.forecasting import forecast, path_quantiles, window_uniforms
+from workflow_scripts.training.forecasting import forecast, window_uniforms
 from workflow_scripts.training.parameters import ForecastParameters
 
 CPU = torch.device("cpu")

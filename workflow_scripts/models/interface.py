@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 
@@ -65,6 +67,14 @@ class ForecastModel(ABC):
         window's forecast depends on neither its batch nor the device. Horizon and samples are its shape.
         """
 
+    def quantiles(self, context: Series, uniforms: Tensor, levels: list[float]) -> Tensor:
+        """Forecast quantiles, float32 [batch, levels, horizon], on the scale of the context.
+
+        Those of sample paths drawn with `uniforms` (see `sample`), unless the family was trained to give
+        quantiles itself.
+        """
+        return torch.from_numpy(path_quantiles(self.sample(context, uniforms).cpu().numpy(), levels))
+
     @classmethod
     @abstractmethod
     def create(cls, sizes: dict[str, Any], seed: int) -> Self:
@@ -81,3 +91,14 @@ class ForecastModel(ABC):
     @abstractmethod
     def save(self, folder: Path) -> None:
         """Write base weights and configuration so that `load`, and the upstream library, read them."""
+
+
+def path_quantiles(paths: NDArray[np.float32], levels: list[float]) -> NDArray[np.float32]:
+    """Quantiles over the sample axis: [windows, samples, horizon] to [windows, levels, horizon].
+
+    A path that is not finite makes the quantiles of its window and step NaN.
+    """
+    with np.errstate(invalid="ignore"):
+        quantiles = np.quantile(paths.astype(np.float64), levels, axis=1)
+    quantiles[:, ~np.isfinite(paths).all(axis=1)] = np.nan
+    return np.moveaxis(quantiles, 0, 1).astype(np.float32)

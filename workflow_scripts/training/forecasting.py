@@ -1,4 +1,4 @@
-"""The one forecasting loop: sample paths, summarised as quantiles."""
+"""The one forecasting loop: quantiles of every window, whatever the family."""
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ def forecast(
     """Forecast every window: float32 [windows, quantile levels, horizon].
 
     Each window has random numbers of its own, keyed by the seed and its id, so its forecast depends on
-    neither the batch size nor the other windows. A path that is not finite makes the quantiles NaN.
+    neither the batch size nor the other windows. A quantile is NaN where the model gave no finite number.
     """
     model.module.eval()
     horizon = windows.target.shape[1]
@@ -31,8 +31,8 @@ def forecast(
         context, _ = tensors.batch(rows)
         uniforms = window_uniforms(window_ids[rows], parameters.samples, horizon, seed)
         with torch.inference_mode():
-            paths = model.sample(context, torch.from_numpy(uniforms).to(device)).cpu().numpy()
-        quantiles[rows] = path_quantiles(paths, parameters.quantiles)
+            forecasts = model.quantiles(context, torch.from_numpy(uniforms).to(device), parameters.quantiles)
+        quantiles[rows] = forecasts.cpu().numpy()
     return quantiles
 
 
@@ -47,11 +47,3 @@ def window_uniforms(
             for window_id in window_ids
         ]
     ).clip(smallest, 1 - 2 * smallest)
-
-
-def path_quantiles(paths: NDArray[np.float32], levels: list[float]) -> NDArray[np.float32]:
-    """Quantiles over the sample axis: [windows, samples, horizon] to [windows, levels, horizon]."""
-    with np.errstate(invalid="ignore"):
-        quantiles = np.quantile(paths.astype(np.float64), levels, axis=1)
-    quantiles[:, ~np.isfinite(paths).all(axis=1)] = np.nan
-    return np.moveaxis(quantiles, 0, 1).astype(np.float32)
