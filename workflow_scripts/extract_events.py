@@ -4,14 +4,15 @@ import argparse
 import sys
 from pathlib import Path
 
+from workflow_scripts.mimic.tables import EVENT_TABLES
 from workflow_scripts.runtime.step import read_settings, run_step
 
 
 def main() -> None:
-    """Parse the command line, extract, and print how many chart events were read, kept and dropped."""
+    """Parse the command line, extract, and print how many rows of each table were read, kept and dropped."""
     parser = argparse.ArgumentParser(
-        description="Read a MIMIC-III folder (CSV, plain or gzipped) and write the tables patients, "
-        "admissions, icustays, diagnoses_icd, procedures_icd and vitals as Parquet.",
+        description="Read a MIMIC-III folder (CSV, plain or gzipped) and write the events tables as Parquet: "
+        f"{', '.join(EVENT_TABLES)}.",
         epilog="example: python -m workflow_scripts.extract_events --raw data/raw/simulated "
         "--settings data/simulated/settings/extract_events.json --events data/simulated/events",
     )
@@ -27,9 +28,10 @@ def main() -> None:
 
     parameters = ExtractionParameters(**read_settings(arguments.settings)["extraction"])
     counts = extract_events(arguments.raw, arguments.events, parameters)
-    print("chart events:", file=sys.stderr)
-    for name, count in counts.items():
-        print(f"  {name.replace('_', ' '):<40} {count:>12,}", file=sys.stderr)
+    for table, rows in counts.items():
+        print(table, file=sys.stderr)
+        for name, count in rows.items():
+            print(f"  {name.replace('_', ' '):<40} {count:>12,}", file=sys.stderr)
 
 
 if __name__ == "__main__":

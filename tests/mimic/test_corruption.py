@@ -60,7 +60,7 @@ def test_damage_ends_in_a_result_or_in_one_error_with_nothing_left(
     events = raw.parent / "events"
     error, counts = None, {}
     try:
-        counts = extract_events(raw, events, ExtractionParameters())
+        counts = extract_events(raw, events, ExtractionParameters())["vitals"]
     except UserError as raised:
         error = raised
     if error is not None:

@@ -8,15 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tiny_folder import SMALL, chart_row
 
 from workflow_scripts.mimic import vitals
-from workflow_scripts.mimic.concepts import load_concepts
-from workflow_scripts.mimic.extraction import SMALL_TABLES, extract_events
+from workflow_scripts.mimic.concepts import clinical_itemids, load_concepts
+from workflow_scripts.mimic.extraction import CHART_COLUMNS, KEPT_COLUMNS, extract_events
 from workflow_scripts.mimic.parameters import ExtractionParameters, SimulatorParameters
 from workflow_scripts.mimic.simulator import simulate_mimic
+from workflow_scripts.mimic.tables import EVENT_TABLES
 from workflow_scripts.runtime.errors import UserError
 
 WriteFolder = Callable[..., Path]
@@ -25,8 +27,9 @@ KEYS = ["subject_id", "icustay_id", "charttime", "vital"]
 
 
 def extracted(raw: Path, parameters: ExtractionParameters = DEFAULT) -> tuple[pd.DataFrame, dict[str, int]]:
+    """The vital signs and their counts."""
     counts = extract_events(raw, raw.parent / "events", parameters)
-    return pd.read_parquet(raw.parent / "events" / "vitals.parquet"), counts
+    return pd.read_parquet(raw.parent / "events" / "vitals.parquet"), counts["vitals"]
 
 
 def test_a_heart_rate_arrives_with_its_identifiers_time_and_unit(write_folder: WriteFolder) -> None:
@@ -242,28 +245,116 @@ def test_the_demos_vitals_are_those_that_pandas_finds(demo_folder: Path, demo_ev
     pd.testing.assert_frame_equal(ours, theirs, rtol=1e-6)
 
 
-def test_a_simulated_folders_vitals_are_those_that_pandas_finds(tmp_path: Path) -> None:
-    # It has what the demo lacks: rows without a stay, damped lines, many error flags, years beyond 2262.
-    raw = tmp_path / "raw"
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """It has what the demo lacks: rows without a stay, damped lines, many error flags, years beyond 2262."""
+    raw = tmp_path_factory.mktemp("simulated") / "raw"
     raw.mkdir()
     simulate_mimic(SimulatorParameters(patients=40), raw)
-    ours, counts = extracted(raw)
-    pd.testing.assert_frame_equal(ours, pandas_vitals(raw), rtol=1e-6)
+    extract_events(raw, raw.parent / "events", DEFAULT)
+    return raw
+
+
+def test_a_simulated_folders_vitals_are_those_that_pandas_finds(simulated: Path) -> None:
+    vitals = simulated.parent / "events" / "vitals.parquet"
+    pd.testing.assert_frame_equal(pd.read_parquet(vitals), pandas_vitals(simulated), rtol=1e-6)
+    counts = json.loads(pq.read_schema(vitals).metadata[b"vitalora"])["counts"]
     for reason in ("marked_as_error", "no_value", "no_icu_stay", "implausible", "duplicate"):
         assert counts[f"dropped_{reason}"] > 0
 
 
+def pandas_rows(folder: Path, table: str, columns: list[str]) -> pd.DataFrame:
+    """The rows that the dictionary's items select, all as texts, empty fields as None."""
+    rows = pd.read_csv(folder / f"{table.upper()}.csv.gz", dtype=str, keep_default_na=False)
+    rows = rows.rename(columns=str.lower)[columns]
+    if "itemid" in columns:
+        rows = rows[rows["itemid"].astype("int64").isin(clinical_itemids(table))]
+    return rows.mask(rows == "", other=None).reset_index(drop=True)
+
+
+def as_texts(rows: pa.Table) -> pd.DataFrame:
+    """The values as the CSV has them: whole seconds, nothing for null."""
+    seconds = [field.with_type(pa.timestamp("s")) if pa.types.is_timestamp(field.type) else field
+               for field in rows.schema]  # fmt: skip
+    rows = rows.cast(pa.schema(seconds))
+    return pd.DataFrame({name: rows[name].cast(pa.string()).to_pylist() for name in rows.column_names})
+
+
+COPIES = {table: (table, columns) for table, columns in KEPT_COLUMNS.items()}
+COPIES["clinical_chart"] = ("chartevents", CHART_COLUMNS)
+
+
+def check_copy(raw: Path, events: Path, table: str) -> None:
+    """The events table holds what pandas selects, in the file's order and with the counts of its rows."""
+    source, columns = COPIES[table]
+    ours = pq.read_table(events / f"{table}.parquet")
+    theirs = pandas_rows(raw, source, columns)
+    numbers = [field.name for field in ours.schema if pa.types.is_floating(field.type)]
+    for column in numbers:
+        pd.testing.assert_series_equal(
+            ours[column].to_pandas(), theirs[column].astype(float), check_names=False
+        )
+    pd.testing.assert_frame_equal(as_texts(ours.drop_columns(numbers)), theirs.drop(columns=numbers))
+    counts = json.loads(ours.schema.metadata[b"vitalora"])["counts"]
+    read = len(pd.read_csv(raw / f"{source.upper()}.csv.gz", usecols=[0]))
+    assert (counts["read"], counts["kept"]) == (read, len(theirs))
+    assert counts["dropped_other_item"] == read - len(theirs)
+
+
 @pytest.mark.demo
-@pytest.mark.parametrize("table", SMALL_TABLES)
-def test_the_demos_small_tables_are_those_that_pandas_reads(
+@pytest.mark.parametrize("table", COPIES)
+def test_the_demos_tables_are_those_that_pandas_selects(
     demo_folder: Path, demo_events: Path, table: str
 ) -> None:
-    ours = pq.read_table(demo_events / f"{table}.parquet")
-    theirs = pd.read_csv(demo_folder / f"{table.upper()}.csv.gz", dtype=str)[SMALL_TABLES[table]]
-    assert ours.num_rows == len(theirs)
-    for column in SMALL_TABLES[table]:
-        texts = [None if value is None else str(value) for value in ours[column].to_pylist()]
-        assert texts == theirs[column].astype(object).where(theirs[column].notna(), None).tolist()
+    check_copy(demo_folder, demo_events, table)
+    assert pq.read_metadata(demo_events / f"{table}.parquet").num_rows > 0
+
+
+@pytest.mark.parametrize("table", COPIES)
+def test_a_simulated_folders_tables_are_those_that_pandas_selects(simulated: Path, table: str) -> None:
+    check_copy(simulated, simulated.parent / "events", table)
+
+
+def test_every_events_table_is_written_with_its_types(write_folder: WriteFolder) -> None:
+    raw = write_folder()
+    extract_events(raw, raw.parent / "events", DEFAULT)
+    assert {path.stem for path in (raw.parent / "events").iterdir()} == set(EVENT_TABLES)
+    chart = pq.read_schema(raw.parent / "events" / "clinical_chart.parquet")
+    assert {field.name: str(field.type) for field in chart} == {
+        "subject_id": "int64",
+        "hadm_id": "int64",
+        "icustay_id": "int64",
+        "charttime": "timestamp[us]",
+        "itemid": "int64",
+        "value": "string",
+        "valuenum": "double",
+        "error": "int64",
+    }
+
+
+def test_a_row_can_be_a_vital_sign_and_clinical_or_neither(write_folder: WriteFolder) -> None:
+    # Heart rate is both; the verbal score of an intubated patient is a word; a skin site is neither.
+    rows = [
+        chart_row(icustay_id="", error=1),
+        chart_row(itemid=723, value="1.0 ET/Trach", valuenum=1),
+        chart_row(itemid=224032, value="Arm, Right Lower", valuenum=""),
+    ]
+    raw = write_folder(chartevents=rows)
+    counts = extract_events(raw, raw.parent / "events", DEFAULT)
+    chart = pq.read_table(raw.parent / "events" / "clinical_chart.parquet").to_pylist()
+    assert [(row["icustay_id"], row["itemid"], row["value"], row["error"]) for row in chart] == [
+        (None, 211, "80", 1),
+        (700, 723, "1.0 ET/Trach", None),
+    ]
+    assert counts["clinical_chart"] == {"read": 3, "kept": 2, "dropped_other_item": 1}
+    assert counts["vitals"]["dropped_not_a_vital_sign"] == 2
+
+
+def test_items_that_the_dictionary_lacks_are_dropped_and_counted(write_folder: WriteFolder) -> None:
+    raw = write_folder()
+    counts = extract_events(raw, raw.parent / "events", DEFAULT)
+    assert pq.read_table(raw.parent / "events" / "labevents.parquet")["itemid"].to_pylist() == [50821]
+    assert counts["labevents"] == {"read": 2, "kept": 1, "dropped_other_item": 1}
 
 
 # ---- bad input
@@ -279,11 +370,11 @@ def failure(raw: Path) -> UserError:
 
 
 def test_missing_tables_are_named_all_at_once(write_folder: WriteFolder) -> None:
-    error = failure(write_folder(patients=None, chartevents=None))
-    assert "PATIENTS, CHARTEVENTS" in error.found
+    error = failure(write_folder(patients=None, labevents=None, chartevents=None))
+    assert "PATIENTS, LABEVENTS, CHARTEVENTS" in error.found
 
 
-@pytest.mark.parametrize("table", ["icustays", "chartevents", "procedures_icd"])
+@pytest.mark.parametrize("table", ["icustays", "chartevents", "procedures_icd", "labevents"])
 def test_an_empty_table_is_refused(write_folder: WriteFolder, table: str) -> None:
     error = failure(write_folder(**{table: []}))
     assert (table.upper() in error.where, error.found) == (True, "a header and no row")

@@ -1,22 +1,26 @@
 """From a MIMIC-III folder to the events tables: the columns and items that are needed, typed."""
 
-import json
 import tempfile
-from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from workflow_scripts.mimic.concepts import clinical_itemids
+from workflow_scripts.mimic.events_file import EventsFile
 from workflow_scripts.mimic.parameters import ExtractionParameters
-from workflow_scripts.mimic.reading import read_table
+from workflow_scripts.mimic.reading import arrow_schema, empty_table, stream_table
 from workflow_scripts.mimic.tables import require_tables
 from workflow_scripts.mimic.vital_rows import Stays
-from workflow_scripts.mimic.vitals import VITALS_SCHEMA, extract_vitals
+from workflow_scripts.mimic.vitals import VITALS_SCHEMA, VitalSigns
 from workflow_scripts.runtime.errors import UserError
 
-SMALL_TABLES = {
+_IDS = ["subject_id", "hadm_id", "icustay_id"]
+_ICD = ["subject_id", "hadm_id", "seq_num", "icd9_code"]
+
+KEPT_COLUMNS = {
     "patients": ["subject_id", "gender", "dob", "dod"],
     "admissions": [
         "subject_id",
@@ -24,43 +28,96 @@ SMALL_TABLES = {
         "admittime",
         "dischtime",
         "deathtime",
+        "admission_type",
         "ethnicity",
         "hospital_expire_flag",
     ],
-    "icustays": ["subject_id", "hadm_id", "icustay_id", "dbsource", "first_careunit", "intime", "outtime"],
-    "diagnoses_icd": ["subject_id", "hadm_id", "seq_num", "icd9_code"],
-    "procedures_icd": ["subject_id", "hadm_id", "seq_num", "icd9_code"],
+    "icustays": [*_IDS, "dbsource", "first_careunit", "last_careunit", "intime", "outtime"],
+    "services": ["subject_id", "hadm_id", "transfertime", "prev_service", "curr_service"],
+    "diagnoses_icd": _ICD,
+    "procedures_icd": _ICD,
+    "prescriptions": [*_IDS, "startdate", "enddate", "drug_type", "drug", "route"],
+    "microbiologyevents": [
+        "subject_id",
+        "hadm_id",
+        "chartdate",
+        "charttime",
+        "spec_itemid",
+        "spec_type_desc",
+        "org_name",
+    ],
+    "labevents": ["subject_id", "hadm_id", "charttime", "itemid", "value", "valuenum", "valueuom"],
+    "outputevents": [*_IDS, "charttime", "itemid", "value", "iserror"],
+    "inputevents_cv": [*_IDS, "charttime", "itemid", "amount", "amountuom", "rate", "rateuom"],
+    "inputevents_mv": [
+        *_IDS,
+        "starttime",
+        "endtime",
+        "itemid",
+        "amount",
+        "amountuom",
+        "rate",
+        "rateuom",
+        "statusdescription",
+        "patientweight",
+    ],
+    "procedureevents_mv": [*_IDS, "starttime", "endtime", "itemid", "statusdescription"],
 }
-"""Table -> columns that are kept of it."""
+"""Table -> columns that are kept of it; where `itemid` is one of them, only the dictionary's items are kept."""
+
+CHART_COLUMNS = [*_IDS, "charttime", "itemid", "value", "valuenum", "error"]
+"""What is read of CHARTEVENTS, and kept in `clinical_chart`."""
 
 _PRIMARY_KEYS = {"patients": "subject_id", "admissions": "hadm_id", "icustays": "icustay_id"}
-_ROW_GROUP_ROWS = 1 << 18
+# Tables of one charting system only: a selection of patients may have no row there.
+_MAY_BE_EMPTY = {"inputevents_cv", "inputevents_mv", "procedureevents_mv"}
 
 
-def extract_events(raw: Path, events: Path, parameters: ExtractionParameters) -> dict[str, int]:
-    """Write the six events tables of docs/architecture.md and return the counts of chart events.
+def extract_events(raw: Path, events: Path, parameters: ExtractionParameters) -> dict[str, dict[str, int]]:
+    """Write the events tables of docs/architecture.md and return {table: counts of rows read, kept, dropped}.
 
-    Vital signs are sorted by (subject_id, icustay_id, charttime, vital, value); their file's metadata key
-    `vitalora` holds {"counts": ...} as JSON. The other tables keep the order of their files.
+    Vital signs are sorted by (subject_id, icustay_id, charttime, vital, value); the other tables keep the
+    order of their files. Each file's metadata key `vitalora` holds {"counts": ...} as JSON.
     Raises UserError for missing tables or columns, broken files, empty tables and repeated primary keys;
     then no table is written or changed.
     """
-    paths = require_tables(raw, [*SMALL_TABLES, "chartevents"])
+    paths = require_tables(raw, [*KEPT_COLUMNS, "chartevents"])
     events.mkdir(parents=True, exist_ok=True)
+    counts = {}
     with tempfile.TemporaryDirectory(prefix=".extract.", suffix=".part", dir=events) as name:
         scratch = Path(name)
-        small = {table: read_table(paths[table], table, columns) for table, columns in SMALL_TABLES.items()}
-        for table, column in _PRIMARY_KEYS.items():
-            _check_primary_key(paths[table], table, column, small[table][column])
-        for table, rows in small.items():
-            pq.write_table(rows, scratch / f"{table}.parquet", compression="zstd")
-        counts = _write_vitals(paths["chartevents"], Stays(small["icustays"]), parameters, scratch)
+        for table in KEPT_COLUMNS:
+            counts[table] = _copy_table(paths[table], table, scratch / f"{table}.parquet")
+        stays = Stays(pq.read_table(scratch / "icustays.parquet"))
+        counts |= _split_chart(paths["chartevents"], stays, parameters, scratch)
         for path in sorted(scratch.glob("*.parquet")):
             path.replace(events / path.name)
     return counts
 
 
-def _check_primary_key(path: Path, table: str, column: str, values: pa.ChunkedArray) -> None:
+def _copy_table(path: Path, table: str, target: Path) -> dict[str, int]:
+    """Write the kept columns, and of a table of items the dictionary's items."""
+    columns = KEPT_COLUMNS[table]
+    with EventsFile(target, arrow_schema(table, columns)) as file:
+        for batch in stream_table(path, table, columns):
+            file.counts["read"] += batch.num_rows
+            rows = _rows_of_items(batch, clinical_itemids(table)) if "itemid" in columns else batch
+            file.write(rows)
+            file.counts["kept"] += rows.num_rows
+            file.counts["dropped_other_item"] += batch.num_rows - rows.num_rows
+        if not file.counts["read"] and table not in _MAY_BE_EMPTY:
+            raise empty_table(path, table)
+    if table in _PRIMARY_KEYS:
+        _check_primary_key(path, table, pq.read_table(target, columns=[_PRIMARY_KEYS[table]]))
+    return dict(file.counts)
+
+
+def _rows_of_items(batch: pa.RecordBatch, itemids: Iterable[int]) -> pa.RecordBatch:
+    return batch.filter(pc.is_in(batch["itemid"], pa.array(itemids, pa.int64())))
+
+
+def _check_primary_key(path: Path, table: str, key: pa.Table) -> None:
+    (column,), (values,) = key.column_names, key.columns
     repeated = len(values) - pc.count_distinct(values, mode="all").as_py()
     if repeated or values.null_count:
         raise UserError(
@@ -71,16 +128,27 @@ def _check_primary_key(path: Path, table: str, column: str, values: pa.ChunkedAr
         )
 
 
-def _write_vitals(
-    chartevents: Path, stays: Stays, parameters: ExtractionParameters, scratch: Path
-) -> dict[str, int]:
-    counts: Counter[str] = Counter()
-    # The counts are known only at the end; without a stored Arrow schema, readers take the file's key and
-    # values for the schema's metadata.
-    with pq.ParquetWriter(
-        scratch / "vitals.parquet", VITALS_SCHEMA, compression="zstd", store_schema=False
-    ) as writer:
-        for rows in extract_vitals(chartevents, stays, parameters, scratch, counts):
-            writer.write_table(rows, row_group_size=_ROW_GROUP_ROWS)
-        writer.add_key_value_metadata({"vitalora": json.dumps({"counts": counts})})
-    return dict(counts)
+def _split_chart(
+    path: Path, stays: Stays, parameters: ExtractionParameters, scratch: Path
+) -> dict[str, dict[str, int]]:
+    """Write `clinical_chart` and `vitals` in one pass over CHARTEVENTS."""
+    clinical = clinical_itemids("chartevents")
+    vitals = VitalSigns(path, stays, parameters, scratch)
+    wanted = {*clinical, *vitals.itemids}
+    schema = arrow_schema("chartevents", CHART_COLUMNS)
+    with EventsFile(scratch / "clinical_chart.parquet", schema) as chart:
+        for batch in stream_table(path, "chartevents", CHART_COLUMNS):
+            rows = _rows_of_items(batch, wanted)
+            vitals.add(_rows_of_items(rows, vitals.itemids), batch.num_rows)
+            rows = _rows_of_items(rows, clinical)
+            chart.write(rows)
+            chart.counts["read"] += batch.num_rows
+            chart.counts["kept"] += rows.num_rows
+            chart.counts["dropped_other_item"] += batch.num_rows - rows.num_rows
+        if not chart.counts["read"]:
+            raise empty_table(path, "chartevents")
+    with EventsFile(scratch / "vitals.parquet", VITALS_SCHEMA) as file:
+        for table in vitals.finish():
+            file.write(table)
+        file.counts = vitals.counts
+    return {"clinical_chart": dict(chart.counts), "vitals": dict(vitals.counts)}

@@ -75,8 +75,24 @@ TABLES = _parse_schema(_SCHEMA)
 Source: https://mimic.mit.edu/docs/iii/tables/ and the PostgreSQL build scripts of MIT-LCP/mimic-code.
 """
 
-EVENT_TABLES = ("patients", "admissions", "icustays", "diagnoses_icd", "procedures_icd", "vitals")
-"""The tables that the extraction writes; `vitals` comes from CHARTEVENTS."""
+EVENT_TABLES = (
+    "patients",
+    "admissions",
+    "icustays",
+    "services",
+    "diagnoses_icd",
+    "procedures_icd",
+    "prescriptions",
+    "microbiologyevents",
+    "labevents",
+    "outputevents",
+    "inputevents_cv",
+    "inputevents_mv",
+    "procedureevents_mv",
+    "clinical_chart",
+    "vitals",
+)
+"""The tables that the extraction writes; `clinical_chart` and `vitals` come from CHARTEVENTS."""
 
 _SUFFIXES = (".csv", ".csv.gz")
 

@@ -10,9 +10,6 @@ import pyarrow.compute as pc
 from workflow_scripts.mimic.concepts import CONVERSIONS, Item, load_concepts, vital_names
 from workflow_scripts.mimic.parameters import ExtractionParameters
 
-COLUMNS = ["icustay_id", "itemid", "charttime", "valuenum", "error"]
-"""What is read of CHARTEVENTS; patient and admission follow from the ICU stay."""
-
 VITAL_CODES = {name: code for code, name in enumerate(sorted(vital_names()))}
 """Vital sign -> small number, in alphabetical order, so that sorting by number sorts by name."""
 
@@ -84,6 +81,7 @@ def select_rows(
 ) -> np.ndarray:
     """Return a batch of vital signs' chart events as ROW; add to the counts of dropped rows.
 
+    Patient and admission follow from the ICU stay.
     A row that could be dropped for several reasons counts under the first.
     """
     value = pc.fill_null(batch["valuenum"], np.nan).to_numpy(zero_copy_only=False)

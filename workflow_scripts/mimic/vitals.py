@@ -1,15 +1,13 @@
 """CHARTEVENTS to the long table of vital signs, in bounded memory.
 
-One pass over the file drops what is not wanted, converts units and spreads the kept rows over files of stays
-("buckets") on disk; each bucket then fits into memory, where duplicates and inconsistent pressures go, the
+As rows come in, what is not wanted is dropped, units are converted, and the kept rows are spread over files
+of stays ("buckets") on disk; each bucket then fits into memory, where duplicates and inconsistent pressures go, the
 derived mean pressure is added, and rows are sorted. Buckets hold rising ranges of (subject_id, icustay_id),
 so that their concatenation is sorted.
 """
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
-from io import BufferedWriter
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +16,7 @@ import pyarrow.compute as pc
 
 from workflow_scripts.mimic.concepts import DERIVED_PRESSURE
 from workflow_scripts.mimic.parameters import ExtractionParameters
-from workflow_scripts.mimic.reading import empty_table, stream_table
-from workflow_scripts.mimic.vital_rows import COLUMNS, ROW, VITAL_CODES, ItemArrays, Stays, select_rows
+from workflow_scripts.mimic.vital_rows import ROW, VITAL_CODES, ItemArrays, Stays, select_rows
 
 VITALS_SCHEMA = pa.schema(
     [
@@ -35,62 +32,57 @@ _NAMES = pa.array(list(VITAL_CODES))
 # A bucket of this much input holds about 150,000 kept rows of the release, and at most 700,000
 # of a folder that holds little but vital signs.
 _BUCKET_BYTES = {".gz": 10 << 20, ".csv": 80 << 20}
-_MOST_BUCKETS = 400  # open files
 _PENDING_ROWS = 400_000
 
 
-def extract_vitals(
-    chartevents: Path, stays: Stays, parameters: ExtractionParameters, scratch: Path, counts: Counter[str]
-) -> Iterator[pa.Table]:
-    """Yield sorted tables of VITALS_SCHEMA whose concatenation is sorted; add to the counts of rows.
+class VitalSigns:
+    """Takes rows of vital signs as they come, and gives them back cleaned and sorted.
 
     scratch: an existing folder for intermediate files; they take about 18 bytes for each kept row.
     counts: read, kept, derived, and dropped_<reason>, in the order in which the reasons are applied.
-    Raises UserError as `reading.stream_table` does, and where the table is empty.
     """
-    bytes_per_bucket = _BUCKET_BYTES[chartevents.suffix.lower()]
-    number = min(1 + chartevents.stat().st_size // bytes_per_bucket, _MOST_BUCKETS)
-    buckets = [scratch / f"bucket-{index}" for index in range(number)]
-    _spread(chartevents, stays, parameters, buckets, counts)
-    if counts["read"] == 0:
-        raise empty_table(chartevents, "chartevents")
-    for bucket in buckets:
-        rows = np.fromfile(bucket, dtype=ROW)
-        bucket.unlink()
-        yield _finish(rows, stays, parameters, counts)
 
+    def __init__(
+        self, chartevents: Path, stays: Stays, parameters: ExtractionParameters, scratch: Path
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self._stays, self._parameters = stays, parameters
+        self._items = ItemArrays.from_dictionary()
+        number = 1 + chartevents.stat().st_size // _BUCKET_BYTES[chartevents.suffix.lower()]
+        self._buckets = [scratch / f"bucket-{index}" for index in range(number)]
+        self._pending: list[np.ndarray] = []
 
-def _spread(
-    chartevents: Path,
-    stays: Stays,
-    parameters: ExtractionParameters,
-    buckets: list[Path],
-    counts: Counter[str],
-) -> None:
-    items = ItemArrays.from_dictionary()
-    wanted = pa.array(items.itemid)
-    pending: list[np.ndarray] = []
-    with ExitStack() as stack:
-        files = [stack.enter_context(bucket.open("wb")) for bucket in buckets]
-        for batch in stream_table(chartevents, "chartevents", COLUMNS):
-            vitals = batch.filter(pc.is_in(batch["itemid"], wanted))
-            counts["read"] += batch.num_rows
-            counts["dropped_not_a_vital_sign"] += batch.num_rows - vitals.num_rows
-            pending.append(select_rows(vitals, stays, items, parameters, counts))
-            if sum(map(len, pending)) >= _PENDING_ROWS:
-                _append(np.concatenate(pending), len(stays), files)
-                pending.clear()
-        if pending:
-            _append(np.concatenate(pending), len(stays), files)
+    @property
+    def itemids(self) -> np.ndarray:
+        """The ITEMIDs of all vital signs."""
+        return self._items.itemid
 
+    def add(self, rows: pa.RecordBatch, read: int) -> None:
+        """Add chart events of vital signs, and the number of all chart events among which they were."""
+        self.counts["read"] += read
+        self.counts["dropped_not_a_vital_sign"] += read - rows.num_rows
+        self._pending.append(select_rows(rows, self._stays, self._items, self._parameters, self.counts))
+        if sum(map(len, self._pending)) >= _PENDING_ROWS:
+            self._spread()
 
-def _append(rows: np.ndarray, stays: int, files: list[BufferedWriter]) -> None:
-    """Append each row to the file of its range of stays."""
-    target = rows["stay"].astype(np.int64) * len(files) // stays
-    order = np.argsort(target, kind="stable")
-    ends = np.cumsum(np.bincount(target, minlength=len(files)))
-    for file, part in zip(files, np.split(rows[order], ends[:-1]), strict=True):
-        file.write(part.tobytes())
+    def finish(self) -> Iterator[pa.Table]:
+        """Yield sorted tables of VITALS_SCHEMA whose concatenation is sorted."""
+        self._spread()
+        for bucket in self._buckets:
+            rows = np.fromfile(bucket, dtype=ROW)
+            bucket.unlink()
+            yield _finish(rows, self._stays, self._parameters, self.counts)
+
+    def _spread(self) -> None:
+        """Append each pending row to the file of its range of stays."""
+        rows = np.concatenate([*self._pending, np.empty(0, dtype=ROW)])
+        self._pending.clear()
+        target = rows["stay"].astype(np.int64) * len(self._buckets) // len(self._stays)
+        order = np.argsort(target, kind="stable")
+        ends = np.cumsum(np.bincount(target, minlength=len(self._buckets)))
+        for bucket, part in zip(self._buckets, np.split(rows[order], ends[:-1]), strict=True):
+            with bucket.open("ab") as file:
+                file.write(part.tobytes())
 
 
 _INCONSISTENT = "systolic <= diastolic + 4 or systolic <= mean or diastolic >= mean"
