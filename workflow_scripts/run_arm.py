@@ -188,6 +188,7 @@ def _record(
             "test_patients": len(np.unique(test.subject_id)),
             "non_finite_windows": scores.non_finite_windows,
         },
+        "windows": {name: value for name, value in asdict(windows.metadata).items() if name != "vital"},
         "training": outcome.training,
         "metrics": scores.metrics,
         "seconds": {

@@ -5,6 +5,7 @@ import torch
 from numpy.typing import NDArray
 
 from workflow_scripts.models.interface import ForecastModel
+from workflow_scripts.runtime.progress import progress
 from workflow_scripts.training.data import WindowArrays
 from workflow_scripts.training.parameters import ForecastParameters
 
@@ -26,7 +27,8 @@ def forecast(
     horizon = windows.target.shape[1]
     tensors = windows.on(device)
     quantiles = np.empty((len(windows), len(parameters.quantiles), horizon), dtype=np.float32)
-    for first in range(0, len(windows), parameters.batch_size):
+    starts = range(0, len(windows), parameters.batch_size)
+    for first in progress(starts, "forecasting", unit="batch"):
         rows = slice(first, first + parameters.batch_size)
         context, _ = tensors.batch(rows)
         uniforms = window_uniforms(window_ids[rows], parameters.samples, horizon, seed)
