@@ -12,7 +12,7 @@ from pathlib import Path
 
 from workflow_scripts.cohorts.definitions import definition_names
 from workflow_scripts.cohorts.labelling import AttritionRow, label_cohort
-from workflow_scripts.cohorts.parameters import CohortParameters
+from workflow_scripts.cohorts.parameters import CohortParameters, Sepsis3Parameters
 from workflow_scripts.runtime.files import atomic_path, write_text
 from workflow_scripts.runtime.step import read_settings, run_step
 
@@ -24,10 +24,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--events", type=Path, required=True, help="folder with the events tables (Parquet)")
     parser.add_argument("--cohort", required=True, help=f"definition, one of {', '.join(definition_names())}")
     parser.add_argument(
+        "--definition",
+        type=Path,
+        help="SQL file of a cohort of your own, which is then called as --cohort says",
+    )
+    parser.add_argument(
         "--settings",
         type=Path,
         required=True,
-        help="JSON file of the step's settings: the group cohort and the list vitals",
+        help="JSON file of the step's settings: the groups cohort and sepsis3 and the list vitals",
     )
     parser.add_argument("--output", type=Path, required=True, help="cohort table to write (Parquet)")
     parser.add_argument("--attrition", type=Path, required=True, help="attrition table to write (CSV)")
@@ -53,6 +58,8 @@ def main() -> None:
         CohortParameters(**settings["cohort"]),
         settings["vitals"],
         arguments.threads,
+        sepsis3=Sepsis3Parameters(**settings.get("sepsis3", {})),
+        own=arguments.definition,
     )
     import pyarrow.parquet as pq
 

@@ -10,7 +10,7 @@ from workflow_scripts.runtime.tables import ColumnKind, check_columns
 if TYPE_CHECKING:
     import duckdb
 
-# What labelling and the definitions read of each table.
+# What labelling and the definitions by diagnosis read of each table.
 NEEDED_COLUMNS: dict[str, dict[str, ColumnKind]] = {
     "patients": {"subject_id": "integer", "dob": "timestamp without zone"},
     "admissions": {"hadm_id": "integer", "hospital_expire_flag": "number"},
@@ -31,16 +31,77 @@ NEEDED_COLUMNS: dict[str, dict[str, ColumnKind]] = {
     },
 }
 
+# What the concepts read besides.
+CLINICAL_COLUMNS: dict[str, dict[str, ColumnKind]] = {
+    "clinical_chart": {
+        "hadm_id": "integer",
+        "icustay_id": "integer",
+        "charttime": "timestamp without zone",
+        "itemid": "integer",
+        "value": "text",
+        "valuenum": "number",
+        "error": "integer",
+    },
+    "labevents": {
+        "subject_id": "integer",
+        "hadm_id": "integer",
+        "charttime": "timestamp without zone",
+        "itemid": "integer",
+        "value": "text",
+        "valuenum": "number",
+    },
+    "outputevents": {
+        "icustay_id": "integer",
+        "charttime": "timestamp without zone",
+        "itemid": "integer",
+        "value": "number",
+        "iserror": "integer",
+    },
+    "inputevents_cv": {
+        "icustay_id": "integer",
+        "charttime": "timestamp without zone",
+        "itemid": "integer",
+        "rate": "number",
+        "stopped": "text",
+    },
+    "inputevents_mv": {
+        "icustay_id": "integer",
+        "starttime": "timestamp without zone",
+        "endtime": "timestamp without zone",
+        "itemid": "integer",
+        "rate": "number",
+        "statusdescription": "text",
+    },
+    "procedureevents_mv": {
+        "icustay_id": "integer",
+        "starttime": "timestamp without zone",
+        "itemid": "integer",
+    },
+    "prescriptions": {
+        "hadm_id": "integer",
+        "startdate": "timestamp without zone",
+        "drug_type": "text",
+        "drug": "text",
+        "route": "text",
+    },
+    "microbiologyevents": {
+        "hadm_id": "integer",
+        "chartdate": "timestamp without zone",
+        "charttime": "timestamp without zone",
+    },
+}
+
 
 @contextmanager
-def open_events(folder: Path, threads: int) -> Iterator["duckdb.DuckDBPyConnection"]:
+def open_events(folder: Path, threads: int, clinical: bool) -> Iterator["duckdb.DuckDBPyConnection"]:
     """Give an in-process DuckDB connection with one view, named as its file, per Parquet file.
 
+    clinical: whether the tables of the concepts are needed.
     Raises UserError where a needed table or column is missing or has another type.
     """
     import duckdb
 
-    for table, columns in NEEDED_COLUMNS.items():
+    for table, columns in (NEEDED_COLUMNS | CLINICAL_COLUMNS if clinical else NEEDED_COLUMNS).items():
         check_columns(folder / f"{table}.parquet", columns, "extract the events anew (extract_events)")
     # Without a folder for temporary files no row of a patient is ever spilled into the working folder.
     with duckdb.connect(config={"threads": threads, "temp_directory": ""}) as connection:

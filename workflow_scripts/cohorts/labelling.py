@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workflow_scripts.cohorts.definitions import DEFINITIONS_FOLDER, read_definition
+from workflow_scripts.cohorts.definitions import read_definition
 from workflow_scripts.cohorts.events import open_events
-from workflow_scripts.cohorts.parameters import CohortParameters
+from workflow_scripts.cohorts.parameters import CohortParameters, Sepsis3Parameters
+from workflow_scripts.cohorts.queries import create_definition
 from workflow_scripts.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -36,8 +37,14 @@ def label_cohort(
     parameters: CohortParameters,
     vitals: list[str],
     threads: int = 1,
+    *,
+    sepsis3: Sepsis3Parameters | None = None,
+    own: Path | None = None,
 ) -> tuple["pa.Table", list[AttritionRow]]:
     """Return the cohort table and its attrition.
+
+    sepsis3: choices of the Sepsis-3 concepts (default: the preset `clinical`). own: the SQL file of a cohort
+    that is not of the definitions folder.
 
     The cohort table has one row per ICU stay, in the order of icustay_id, with the columns subject_id,
     hadm_id, icustay_id (int64), intime, outtime, onset (timestamp[us]), age_years (double; 91.4 for patients
@@ -49,11 +56,11 @@ def label_cohort(
     Raises UserError for an unknown definition, a missing or ill-typed events table, a definition whose result
     breaks its contract, and a cohort without any stay.
     """
-    query = read_definition(definition)
+    query = read_definition(definition, own)
     where = f"cohort '{definition}'"
-    with open_events(events_folder, threads) as connection:
+    with open_events(events_folder, threads, clinical=bool(query.needs)) as connection:
         _create_stays(connection, events_folder)
-        _create_definition(connection, DEFINITIONS_FOLDER / f"{definition}.sql", query)
+        create_definition(connection, query, (sepsis3 or Sepsis3Parameters()).choices())
         _create_charted(connection, parameters, vitals)
         steps = _inclusion_steps(parameters)
         _create_labels(connection, steps)
@@ -106,59 +113,6 @@ def _create_stays(connection: "duckdb.DuckDBPyConnection", events_folder: Path) 
             f"{repeated} rows too many when ICU stays are joined with patients and admissions",
             "every patient, admission and ICU stay once in its table",
             "extract the events anew from an unmodified data set",
-        )
-
-
-def _create_definition(connection: "duckdb.DuckDBPyConnection", path: Path, query: str) -> None:
-    """Create `defined` from a definition's query, and refuse a result that breaks the contract."""
-    import duckdb
-
-    remedy = "mend this SQL file; its contract stands in cohorts/definitions.py"
-    contract = "one SELECT that gives the columns icustay_id (integer) and onset (timestamp without zone)"
-    try:
-        kinds = [statement.type.name for statement in connection.extract_statements(query)]
-        if kinds != ["SELECT"]:
-            raise UserError(str(path), f"statements: {', '.join(kinds) or 'none'}", contract, remedy)
-        result = connection.sql(query).to_arrow_table()
-    except duckdb.Error as error:
-        # The text of a conversion error can hold a value of a patient's row; a name error cannot.
-        safe = isinstance(error, duckdb.BinderException | duckdb.CatalogException | duckdb.ParserException)
-        found = str(error).splitlines()[0] if safe else type(error).__name__
-        raise UserError(str(path), found, contract, remedy) from None
-    if not _obeys_contract(result.schema):
-        found = "columns " + ", ".join(f"{field.name} ({field.type})" for field in result.schema)
-        raise UserError(str(path), found, contract, remedy)
-    connection.register("defined", result)
-    _refuse_wrong_stays(connection, path, remedy)
-
-
-def _obeys_contract(schema: "pa.Schema") -> bool:
-    import pyarrow as pa
-
-    types = dict(zip(schema.names, schema.types, strict=True))
-    return (
-        sorted(schema.names) == ["icustay_id", "onset"]
-        and pa.types.is_integer(types["icustay_id"])
-        and pa.types.is_timestamp(types["onset"])
-        and types["onset"].tz is None
-    )
-
-
-def _refuse_wrong_stays(connection: "duckdb.DuckDBPyConnection", path: Path, remedy: str) -> None:
-    repeated = _count(
-        connection, "SELECT count(*) FROM (SELECT icustay_id FROM defined GROUP BY ALL HAVING count(*) > 1)"
-    )
-    unknown = _count(
-        connection,
-        "SELECT count(*) FROM defined WHERE icustay_id IS NULL "
-        "OR icustay_id NOT IN (SELECT icustay_id FROM stays)",
-    )
-    if repeated or unknown:
-        raise UserError(
-            str(path),
-            f"{repeated} stays returned more than once, {unknown} rows with a stay that is not in icustays",
-            "one row for each stay that meets the definition, and only stays of icustays",
-            remedy,
         )
 
 
