@@ -48,7 +48,7 @@ KEPT_COLUMNS = {
     ],
     "labevents": ["subject_id", "hadm_id", "charttime", "itemid", "value", "valuenum", "valueuom"],
     "outputevents": [*_IDS, "charttime", "itemid", "value", "iserror"],
-    "inputevents_cv": [*_IDS, "charttime", "itemid", "amount", "amountuom", "rate", "rateuom"],
+    "inputevents_cv": [*_IDS, "charttime", "itemid", "amount", "amountuom", "rate", "rateuom", "stopped"],
     "inputevents_mv": [
         *_IDS,
         "starttime",
