@@ -16,7 +16,7 @@ TINY_STUDY = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8")) 
     "simulator": {"patients": 60},
     "pretraining": {"series": 100, "steps": 3},
     "training": {"steps": 4, "evaluate_every": 2},
-    "forecast": {"samples": 4},
+    "forecast": {"samples": 10},
 }
 
 

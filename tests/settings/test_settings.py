@@ -55,6 +55,7 @@ def test_all_problems_are_reported_at_once_with_path_and_remedy():
         ({"weights": {"chronos-t5-nano": "here"}}, "is no published model"),
         ({"forecast": {"quantiles": [0.5, 0.1, 0.9]}}, "rising"),
         ({"forecast": {"quantiles": [0.1, 0.5]}}, "must contain 0.1, 0.5 and 0.9"),
+        ({"forecast": {"samples": 9}}, "9 are too few for quantiles 0.1 to 0.9; at least 10"),
         ({"windows": {"validation_fraction": 0.6, "test_fraction": 0.5}}, "something to train on"),
         ({"training": {"learning_rate": float("nan")}}, "finite"),
     ],

@@ -1,6 +1,8 @@
 """Settings of the one training loop and the one forecasting loop."""
 
-from pydantic import Field, field_validator
+from math import ceil
+
+from pydantic import Field, field_validator, model_validator
 
 from workflow_scripts.runtime.parameters import Parameters
 
@@ -23,7 +25,9 @@ class TrainingParameters(Parameters):
 class ForecastParameters(Parameters):
     """How a forecast is drawn and summarised."""
 
-    samples: int = Field(20, ge=2, description="sample paths for each window")
+    samples: int = Field(
+        20, ge=2, description="sample paths for each window; at least 1 / the lowest quantile level"
+    )
     quantiles: list[float] = Field(
         [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
         description="levels kept of the samples; 0.1, 0.5 and 0.9 must be among them (median, 80 % interval)",
@@ -38,3 +42,15 @@ class ForecastParameters(Parameters):
         if not {0.1, 0.5, 0.9} <= set(levels):
             raise ValueError("must contain 0.1, 0.5 and 0.9")
         return levels
+
+    @model_validator(mode="after")
+    def _enough_samples(self) -> "ForecastParameters":
+        tail = min(self.quantiles[0], 1 - self.quantiles[-1])
+        # A level beyond the outermost sample would be that sample, whatever the model says.
+        fewest = ceil(round(1 / tail, 6))
+        if self.samples < fewest:
+            raise ValueError(
+                f"samples: {self.samples} are too few for quantiles {self.quantiles[0]:g} to "
+                f"{self.quantiles[-1]:g}; at least {fewest}"
+            )
+        return self
