@@ -1,0 +1,59 @@
+"""The three families that give quantiles, small and random, for tests."""
+
+import torch
+
+from workflow_scripts.models.chronos_2 import Chronos2
+from workflow_scripts.models.chronos_bolt import ChronosBolt
+from workflow_scripts.models.interface import Series
+from workflow_scripts.models.moirai_2 import Moirai2
+from workflow_scripts.models.quantile_model import QuantileModel
+
+T5_SIZES = {"d_model": 32, "d_ff": 64, "num_layers": 2, "num_heads": 2, "d_kv": 16}
+MOIRAI_2_SIZES = {
+    "d_model": 64,
+    "d_ff": 128,
+    "num_layers": 2,
+    "patch_size": 16,
+    "max_seq_len": 512,
+    "attn_dropout_p": 0.0,
+    "dropout_p": 0.0,
+    "scaling": True,
+    "num_predict_token": 4,
+    "quantile_levels": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
+}
+FAMILIES: list[tuple[type[QuantileModel], dict]] = [
+    (ChronosBolt, T5_SIZES),
+    (Chronos2, T5_SIZES),
+    (Moirai2, MOIRAI_2_SIZES),
+]
+
+
+def small(family: type[QuantileModel], seed: int = 3) -> QuantileModel:
+    """A random model whose output is far from constant: upstream's own initial weights are tiny."""
+    model = family.create(dict(FAMILIES)[family], seed)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.module.parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(std=parameter.shape[-1] ** -0.5, generator=generator)
+    return model
+
+
+def series(values: torch.Tensor) -> Series:
+    return Series(values, torch.zeros(len(values), dtype=torch.int64), 3600)
+
+
+def random_values(rows: int, length: int, seed: int, missing: float = 0.2) -> torch.Tensor:
+    """Series around 80 with gaps; the first has no observation, the second starts late."""
+    generator = torch.Generator().manual_seed(seed)
+    values = 80 + 10 * torch.randn(rows, length, generator=generator)
+    values[torch.rand(rows, length, generator=generator) < missing] = torch.nan
+    if missing:
+        values[0] = torch.nan
+        values[1, : 2 * length // 3] = torch.nan
+    return values
+
+
+def random_uniforms(rows: int, samples: int, horizon: int, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(rows, samples, horizon, dtype=torch.float64, generator=generator)

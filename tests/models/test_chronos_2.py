@@ -1,0 +1,92 @@
+"""Chronos-2 against the upstream package: its pipeline, its own training batches, counts."""
+
+import chronos as upstream
+import pytest
+import torch
+from chronos.chronos2 import Chronos2Dataset
+from peft import LoraConfig, get_peft_model
+from quantile_families import random_uniforms, random_values, series, small
+
+from workflow_scripts.models.chronos_2 import Chronos2
+
+LEVELS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
+
+
+@pytest.fixture(scope="module")
+def model() -> Chronos2:
+    return small(Chronos2)
+
+
+@pytest.fixture(scope="module")
+def pipeline(model: Chronos2, tmp_path_factory: pytest.TempPathFactory) -> upstream.Chronos2Pipeline:
+    folder = tmp_path_factory.mktemp("saved")
+    model.save(folder)
+    return upstream.BaseChronosPipeline.from_pretrained(folder, device_map="cpu", dtype=torch.float32)
+
+
+def test_upstream_reads_what_we_save_with_equal_weights(
+    model: Chronos2, pipeline: upstream.Chronos2Pipeline
+) -> None:
+    assert isinstance(pipeline, upstream.Chronos2Pipeline)
+    theirs, ours = pipeline.model.state_dict(), model.module.state_dict()
+    assert theirs.keys() == ours.keys()
+    assert all(torch.equal(theirs[name], ours[name]) for name in ours)
+
+
+@pytest.mark.parametrize(("length", "horizon"), [(24, 12), (72, 36), (300, 64), (5, 1)])
+def test_quantiles_equal_the_pipelines(
+    model: Chronos2, pipeline: upstream.Chronos2Pipeline, length: int, horizon: int
+) -> None:
+    """Also at levels that it was not trained at (0.12, 0.97) and beyond its outermost (0.001)."""
+    values, wanted = random_values(6, length, seed=length), [0.001, 0.12, *LEVELS, 0.97]
+    expected, _ = pipeline.predict_quantiles(
+        values[:, None], prediction_length=horizon, quantile_levels=wanted
+    )
+    found = model.quantiles(series(values), random_uniforms(6, 2, horizon), wanted)
+    torch.testing.assert_close(found, torch.cat(expected).transpose(1, 2), rtol=1e-6, atol=1e-4)
+
+
+@pytest.mark.parametrize("horizon", [12, 36])
+def test_loss_equals_upstreams_own_training_batch(model: Chronos2, horizon: int) -> None:
+    values = random_values(6, 40 + horizon, seed=horizon)
+    # Its validation mode takes the last steps as the target; training mode takes steps at random.
+    batches = Chronos2Dataset(
+        values[:, None],
+        context_length=8192,
+        prediction_length=horizon,
+        batch_size=6,
+        output_patch_size=16,
+        mode="validation",
+    )
+    expected = model.module(**next(iter(batches))).loss
+    found = model.loss(series(values[:, :40]), values[:, 40:])
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
+
+
+def test_series_of_a_batch_do_not_see_each_other(model: Chronos2) -> None:
+    values = random_values(4, 40, seed=3, missing=0.0)
+    changed = values.clone()
+    changed[1:] = 5.0
+    torch.testing.assert_close(
+        model.trained_quantiles(series(changed), 12)[0],
+        model.trained_quantiles(series(values), 12)[0],
+        rtol=1e-6,
+        atol=1e-4,
+    )
+
+
+# The published model has "120M" parameters (arXiv 2510.15821); small are the sizes in upstream's defaults.
+COUNTS = {"small": ((512, 2048, 6, 8), 28_262_560), "base": ((768, 3072, 12, 12), 119_477_664)}
+
+
+@pytest.mark.parametrize("size", COUNTS)
+def test_lora_trains_as_many_parameters_as_the_sizes_say(size: str) -> None:
+    (width, inner, layers, heads), total = COUNTS[size]
+    sizes = {"d_model": width, "d_ff": inner, "num_layers": layers, "num_heads": heads, "d_kv": 64}
+    with torch.device("meta"):
+        built = Chronos2.create(sizes, seed=0)
+        assert sum(parameter.numel() for parameter in built.module.parameters()) == total
+        wrapped = get_peft_model(built.module, LoraConfig(r=8, target_modules=Chronos2.attention_targets))
+    trainable = sum(weight.numel() for weight in wrapped.parameters() if weight.requires_grad)
+    # q, k, v and o of two attentions in each layer: in time and between series.
+    assert trainable == 2 * layers * 4 * 8 * (width + heads * 64)
