@@ -25,7 +25,8 @@ WITH charted AS (
                 'TranstrachealCat', 'Heated Neb', 'Ultrasonic Neb'
             )
         ) AS on_oxygen,
-        bool_or(itemid = 640 AND value IN ('Extubated', 'Self Extubation')) AS extubated
+        bool_or(itemid = 640 AND value IN ('Extubated', 'Self Extubation')) AS extubated,
+        bool_or(itemid = 640 AND value = 'Self Extubation') AS by_patient
     FROM clinical_chart
     WHERE
         itemid IN (
@@ -50,9 +51,10 @@ WITH charted AS (
 ),
 
 signs AS (
+    -- Two records of one extubation, planned and not, are two signs: the second begins anew.
     SELECT * FROM charted
-    UNION ALL
-    SELECT DISTINCT icustay_id, starttime, false, false, true
+    UNION
+    SELECT icustay_id, starttime, false, false, true, itemid = 225468
     FROM procedureevents_mv
     WHERE itemid IN (227194, 225468, 225477) AND icustay_id IS NOT NULL -- extubation, planned or not
 ),
