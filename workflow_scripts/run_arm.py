@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workflow_scripts.adaptation.arms import Arm, adapt, count_parameters, save_adapter
+from workflow_scripts.adaptation.adapters import save_adapter
+from workflow_scripts.adaptation.adapting import adapt, count_parameters
+from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.adaptation.parameters import AdaptationParameters
 from workflow_scripts.evaluation.forecasts import write_forecasts
 from workflow_scripts.evaluation.metrics import score

@@ -9,18 +9,26 @@ from torch import Tensor, nn
 from workflow_scripts.models.interface import ForecastModel, Series
 
 
+class TwoLayers(nn.ModuleDict):
+    """Two linear maps, one after the other."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        return self["head"](self["attention"](values))
+
+
 class LinearModel(ForecastModel):
-    attention_targets = r".*\.attention"
+    attention_targets = linear_targets = "attention"
+    head_parameters = r"head\..*"
 
     def __init__(self) -> None:
-        self.module = nn.ModuleDict({"attention": nn.Linear(1, 1), "head": nn.Linear(1, 1)})
+        self.module = TwoLayers({"attention": nn.Linear(1, 1), "head": nn.Linear(1, 1)})
         with torch.no_grad():
             for layer in self.module.values():
                 layer.weight.fill_(1.0)
                 layer.bias.zero_()
 
     def _predict(self, context: Series) -> Tensor:
-        return self.module["head"](self.module["attention"](context.values[:, -1:]))
+        return self.module(context.values[:, -1:])
 
     def loss(self, context: Series, target: Tensor) -> Tensor:
         observed = ~target.isnan()

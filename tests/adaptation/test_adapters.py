@@ -1,0 +1,167 @@
+"""Saved adapters: nothing but the adapter, for anybody's peft, the same after reloading and after merging."""
+
+import json
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file, save_file
+from tiny_families import CONTEXT, FAMILIES, UNIFORMS, tiny
+from trained_arms import PEFT_ARMS, SELECTING_ARMS, loss, trained
+from transformers import T5ForConditionalGeneration
+
+from workflow_scripts.adaptation.adapters import load_adapter, merge, read_arm, save_adapter
+from workflow_scripts.adaptation.adapting import adapt
+from workflow_scripts.adaptation.arms import Arm
+from workflow_scripts.adaptation.parameters import AdaptationParameters
+from workflow_scripts.models.chronos import Chronos
+from workflow_scripts.runtime.errors import UserError
+
+ARMS = (*PEFT_ARMS, *SELECTING_ARMS)
+every_pair = pytest.mark.parametrize(
+    ("family", "name"), [(family, name) for family in FAMILIES for name in ARMS]
+)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Save a trained arm and return its folder."""
+
+    def save(family: str, name: str):
+        run = trained(family, name)
+        save_adapter(run.model, run.arm, tmp_path / name, f"{family}-tiny")
+        return tmp_path / name
+
+    return save
+
+
+@every_pair
+def test_a_reloaded_adapter_forecasts_as_the_trained_model(saved, family, name):
+    model, run = tiny(family), trained(family, name)
+    assert load_adapter(model, saved(family, name)) == run.arm
+    # PiSSA comes back as a change of the original weights: equal to rounding.
+    torch.testing.assert_close(model.sample(CONTEXT, UNIFORMS), run.forecast, rtol=1e-5, atol=1e-4)
+    assert loss(model) == pytest.approx(run.loss_after, rel=1e-6)
+    assert not any(weight.requires_grad for weight in model.module.parameters())
+
+
+@every_pair
+def test_merged_weights_forecast_as_the_adapter_and_have_the_family_s_own_names(saved, family, name):
+    model, bare = tiny(family), tiny(family).module.state_dict()
+    load_adapter(model, saved(family, name))
+    merge(model)
+    assert type(model.module) is type(tiny(family).module)
+    merged = model.module.state_dict()
+    assert {key: value.shape for key, value in merged.items()} == {k: v.shape for k, v in bare.items()}
+    assert loss(model) == pytest.approx(trained(family, name).loss_after, rel=1e-5)
+
+
+@every_pair
+def test_only_the_adapter_is_saved(saved, family, name):
+    folder, run = saved(family, name), trained(family, name)
+    tensors = [tensor for path in folder.glob("*.safetensors") for tensor in load_file(path).items()]
+    # VeRA's two random projections are frozen, but an adapter is of no use without them.
+    values = sum(value.numel() for key, value in tensors if not key.endswith(("vera_A", "vera_B")))
+    trainable = sum(w.numel() for w in run.model.module.parameters() if w.requires_grad)
+    assert values == trainable * (2 if name.startswith("pissa") else 1)
+    assert read_arm(folder).arm == run.arm
+    assert read_arm(folder).base == f"{family}-tiny"
+
+
+@pytest.mark.parametrize("name", PEFT_ARMS)
+def test_peft_alone_loads_the_adapter_on_the_original_model(saved, name):
+    model, run = tiny("chronos"), trained("chronos", name)
+    model.module = PeftModel.from_pretrained(model.module, str(saved("chronos", name))).eval()
+    assert loss(model) == pytest.approx(run.loss_after, rel=1e-6)
+
+
+def test_all_weights_of_full_fine_tuning_are_saved_and_load_again(saved):
+    run, model = trained("lag-llama", "full"), tiny("lag-llama")
+    load_adapter(model, saved("lag-llama", "full"))
+    torch.testing.assert_close(model.sample(CONTEXT, UNIFORMS), run.forecast)
+    for name, weight in run.model.module.state_dict().items():
+        assert torch.equal(model.module.state_dict()[name], weight)
+
+
+def test_nothing_in_a_folder_tells_where_the_base_weights_lay(tmp_path):
+    tiny("chronos").save(tmp_path / "base")
+    for name in ARMS:
+        model = Chronos.load(tmp_path / "base")
+        adapt(model, Arm.parse(name), AdaptationParameters(), seed=0, steps=2)
+        save_adapter(model, Arm.parse(name), tmp_path / name, "chronos-tiny")
+        for path in (tmp_path / name).iterdir():
+            assert str(tmp_path).encode() not in path.read_bytes()
+        if name in PEFT_ARMS:
+            config = json.loads((tmp_path / name / "adapter_config.json").read_text())
+            assert config["base_model_name_or_path"] == "chronos-tiny"
+
+
+@pytest.mark.parametrize("name", ["lora-r2", "pissa-r2", "head-only"])
+def test_merged_weights_load_in_the_upstream_library(saved, tmp_path, name):
+    model = tiny("chronos")
+    load_adapter(model, saved("chronos", name))
+    merge(model)
+    model.save(tmp_path / "merged")
+    upstream = T5ForConditionalGeneration.from_pretrained(tmp_path / "merged").eval()
+    ids = torch.tensor([[5, 9, 30, 1]])
+    with torch.no_grad():
+        expected = model.module(input_ids=ids, decoder_input_ids=ids).logits
+        assert torch.equal(upstream(input_ids=ids, decoder_input_ids=ids).logits, expected)
+
+
+# Folders that do not fit.
+
+
+def refusal(family: str, folder) -> str:
+    with pytest.raises(UserError) as refused:
+        load_adapter(tiny(family), folder)
+    assert refused.value.where.startswith(str(folder))
+    return refused.value.found
+
+
+def test_a_folder_without_an_arm_is_refused(tmp_path):
+    assert "arm.json" in refusal("chronos", tmp_path)
+    (tmp_path / "arm.json").write_text('{"arm": "lora-r", "base": "x"}')
+    assert "arm.json" in refusal("chronos", tmp_path)
+
+
+@pytest.mark.parametrize("name", [*ARMS, "full"])
+def test_an_adapter_of_another_family_is_refused(saved, name):
+    assert refusal("moirai", saved("chronos", name))
+
+
+@pytest.mark.parametrize("name", ARMS)
+def test_an_adapter_of_a_wider_or_deeper_model_is_refused(tmp_path, name):
+    small = {
+        "vocab_size": 64,
+        "bin_limit": 4.0,
+        "d_model": 16,
+        "d_ff": 32,
+        "num_layers": 1,
+        "num_heads": 2,
+        "d_kv": 8,
+    }
+    for place, change in enumerate(({"num_heads": 4, "d_model": 24, "d_ff": 48}, {"num_layers": 2})):
+        if name in SELECTING_ARMS and "num_layers" in change:
+            continue  # T5's head and attention biases are the same at any depth.
+        model = Chronos.create({**small, **change}, seed=0)
+        adapt(model, Arm.parse(name), AdaptationParameters(), seed=0, steps=2)
+        save_adapter(model, Arm.parse(name), tmp_path / str(place), "another")
+        assert "does not fit" in refusal("chronos", tmp_path / str(place))
+
+
+@pytest.mark.parametrize("name", ["lora-r2", "bitfit"])
+def test_a_value_that_is_not_finite_is_refused(saved, name):
+    folder = saved("lag-llama", name)
+    path = next(folder.glob("*.safetensors"))
+    tensors = load_file(path)
+    next(iter(tensors.values())).view(-1)[0] = torch.nan
+    save_file(tensors, path)
+    assert "not finite" in refusal("lag-llama", folder)
+
+
+def test_a_damaged_file_is_refused(saved):
+    folder = saved("lag-llama", "lora-r2")
+    path = folder / "adapter_model.safetensors"
+    path.write_bytes(path.read_bytes()[:100])
+    assert "does not fit" in refusal("lag-llama", folder)

@@ -1,0 +1,258 @@
+"""Every method on every family: what trains, what stays, and how much of it there is."""
+
+import pytest
+import torch
+from linear_model import LinearModel
+from tiny_families import CONTEXT, FAMILIES, TARGET, UNIFORMS, tiny
+from trained_arms import PEFT_ARMS, SELECTING_ARMS, loss, trained
+
+from workflow_scripts.adaptation.adapting import adapt, count_parameters
+from workflow_scripts.adaptation.arms import Arm
+from workflow_scripts.adaptation.parameters import AdaptationParameters
+from workflow_scripts.adaptation.plan import plan
+from workflow_scripts.models.registry import family_class, variant
+from workflow_scripts.runtime.errors import UserError
+
+DEFAULTS = AdaptationParameters()
+ALL_LINEAR = AdaptationParameters(targets="all-linear")
+every_pair = pytest.mark.parametrize(
+    ("family", "name"), [(family, name) for family in FAMILIES for name in (*PEFT_ARMS, *SELECTING_ARMS)]
+)
+
+
+def counted(model_name: str, arm: str, parameters: AdaptationParameters = DEFAULTS) -> int:
+    """What an arm of a real-size model trains; no weight is ever made."""
+    entry = variant(model_name)
+    with torch.device("meta"):
+        model = family_class(entry.family).create(entry.sizes, seed=0)
+    return plan(model, Arm.parse(arm), parameters).trainable
+
+
+@every_pair
+def test_weights_that_do_not_train_stay_bit_for_bit(family, name):
+    run = trained(family, name)
+    end = run.model.module.state_dict()
+    changed = {key for key, value in run.start.items() if not torch.equal(end[key], value)}
+    assert changed, "nothing was trained"
+    assert changed <= run.trainable
+
+
+@every_pair
+def test_adapting_changes_no_base_weight(family, name):
+    base, run = tiny(family).module.state_dict(), trained(family, name)
+    start = {
+        key.removeprefix("base_model.model.").replace(".base_layer", ""): value
+        for key, value in run.start.items()
+    }
+    if name.startswith("pissa"):
+        # By its design: base and adapter together are the original (arXiv 2404.02948, equation 5).
+        moved = {key for key in base if not torch.equal(start[key], base[key])}
+        assert len(moved) == len(plan(tiny(family), run.arm, DEFAULTS).modules)
+    else:
+        assert all(torch.equal(start[key], value) for key, value in base.items())
+
+
+@every_pair
+def test_an_untrained_adapter_forecasts_as_the_base_model(family, name):
+    assert trained(family, name).loss_before == pytest.approx(loss(tiny(family)), rel=1e-6)
+
+
+@every_pair
+def test_training_an_adapter_changes_the_loss(family, name):
+    run = trained(family, name)
+    assert run.loss_after != run.loss_before
+
+
+def test_zero_shot_trains_nothing_and_full_trains_everything():
+    for name, trainable in (("zero-shot", 0), ("full", 4)):
+        model = LinearModel()
+        adapt(model, Arm.parse(name), DEFAULTS, seed=0)
+        assert count_parameters(model) == {"total": 4, "trainable": trainable}
+
+
+# Counts. Closed forms are those of the methods' papers; widths are written out from the tiny models' sizes.
+# Chronos: 3 attentions x (q, k, v, o: 16 x 16), 5 norms + 2 final ones... of 16, feed-forward 32.
+# MOIRAI: q, k, v, o 64 x 64; feed-forward 3 x (64, 176). Lag-Llama: q 16, kv 32, c 16; feed-forward 256.
+TINY_COUNTS = {
+    ("chronos", "lora-r2"): 12 * 2 * (16 + 16),
+    ("chronos", "rslora-r2"): 12 * 2 * (16 + 16),
+    ("chronos", "pissa-r2"): 12 * 2 * (16 + 16),
+    ("chronos", "dora-r2"): 12 * (2 * (16 + 16) + 16),
+    ("chronos", "adalora-r2"): 12 * 3 * (16 + 16 + 1),
+    ("chronos", "vera-r4"): 12 * (4 + 16),
+    ("chronos", "fourierft"): 12 * 50,
+    ("chronos", "ia3"): 6 * 16 + 2 * 32,
+    ("chronos", "layernorm"): (2 + 3 + 2) * 16,
+    ("chronos", "bitfit"): 2 * 32 * 2,
+    ("chronos", "head-only"): 64 * 16,
+    ("moirai", "lora-r2"): 4 * 2 * (64 + 64),
+    ("moirai", "dora-r2"): 4 * (2 * (64 + 64) + 64),
+    ("moirai", "vera-r4"): 4 * (4 + 64),
+    ("moirai", "ia3"): 2 * 64 + 176,
+    ("moirai", "layernorm"): 3 * 64 + 2 * 64,
+    ("lag-llama", "lora-r2"): 2 * ((16 + 16) + (16 + 32) + (16 + 16)),
+    ("lag-llama", "dora-r2"): 2 * ((16 + 16) + (16 + 32) + (16 + 16)) + 16 + 32 + 16,
+    ("lag-llama", "adalora-r2"): 3 * ((16 + 16 + 1) + (16 + 32 + 1) + (16 + 16 + 1)),
+    ("lag-llama", "vera-r4"): 3 * 4 + 16 + 32 + 16,
+    ("lag-llama", "fourierft"): 3 * 50,
+    ("lag-llama", "ia3"): 32 + 256,
+    ("lag-llama", "layernorm"): 3 * 16,
+    ("lag-llama", "bitfit"): 16 + 3,
+    ("lag-llama", "head-only"): 3 * (16 + 1),
+}
+
+
+@pytest.mark.parametrize(("family", "name"), TINY_COUNTS)
+def test_as_many_parameters_train_as_the_method_s_paper_says(family, name):
+    weights = trained(family, name).model.module.parameters()
+    assert sum(weight.numel() for weight in weights if weight.requires_grad) == TINY_COUNTS[family, name]
+
+
+@every_pair
+def test_the_closed_form_is_what_peft_makes_of_it(family, name):
+    planned = plan(tiny(family), Arm.parse(name), DEFAULTS)
+    assert planned.trainable == count_parameters(trained(family, name).model)["trainable"]
+
+
+@pytest.mark.parametrize(
+    ("model", "arm", "published"),
+    [
+        # arXiv 2409.11302: FourierFT with 50 coefficients, and the relative attention biases of T5.
+        ("chronos-t5-tiny", "fourierft", 2_400),
+        ("chronos-t5-tiny", "bitfit", 256),
+        ("chronos-t5-small", "bitfit", 512),
+        ("chronos-t5-base", "bitfit", 768),
+        # Rank x (in + out) over the published configurations; 49K and 442K are also told of arXiv 2409.11302.
+        ("chronos-t5-tiny", "lora-r2", 49_152),
+        ("chronos-t5-base", "lora-r2", 442_368),
+        ("moirai-1.0-R-small", "lora-r8", 147_456),
+        ("lag-llama", "lora-r2", 16_128),
+    ],
+)
+def test_counts_of_published_models_are_the_published_ones(model, arm, published):
+    assert counted(model, arm) == published
+
+
+def test_all_linear_adds_the_feed_forward_layers():
+    # Lag-Llama: width 144, hidden 512, 8 blocks: q, kv, c and the three of the feed-forward layer.
+    assert counted("lag-llama", "lora-r1", ALL_LINEAR) == 8 * ((288 + 432 + 288) + 3 * (144 + 512))
+    # T5 tiny: 4 encoder and 4 decoder blocks, each with wi and wo between 256 and 1024.
+    assert counted("chronos-t5-tiny", "lora-r1", ALL_LINEAR) == 24_576 + 8 * 2 * (256 + 1024)
+    model = tiny("moirai")
+    adapt(model, Arm.parse("dora-r2"), ALL_LINEAR, seed=0)
+    assert count_parameters(model)["trainable"] == 4 * (2 * 128 + 64) + 3 * 2 * (64 + 176) + 2 * 176 + 64
+
+
+def test_rslora_scales_by_the_root_of_the_rank():
+    for name, scale in (("lora-r4", 16 / 4), ("rslora-r4", 16 / 4**0.5)):
+        model = tiny("lag-llama")
+        adapt(model, Arm.parse(name), DEFAULTS, seed=0)
+        adapted = model.module.get_base_model().transformer["h"][0].attn.q_proj
+        assert adapted.scaling["default"] == scale
+
+
+def test_the_first_factor_starts_as_it_was_asked_to():
+    # peft: normal with deviation 1 / rank, or uniform within 1 / sqrt(fan in) of 16.
+    factors = {}
+    for kind in ("gaussian", "kaiming"):
+        model = tiny("lag-llama")
+        adapt(model, Arm.parse("lora-r2"), AdaptationParameters(lora_initialisation=kind), seed=0)
+        factors[kind] = model.module.get_base_model().transformer["h"][0].attn.q_proj.lora_A["default"].weight
+    assert factors["kaiming"].abs().max() <= 1 / 16**0.5
+    assert factors["gaussian"].abs().max() > 1 / 16**0.5
+
+
+def test_a_seed_decides_the_adapter_and_touches_no_other_random_number():
+    def first_weights(seed: int) -> torch.Tensor:
+        model = tiny("lag-llama")
+        adapt(model, Arm.parse("lora-r2"), DEFAULTS, seed)
+        return torch.cat([w.flatten() for w in model.module.parameters() if w.requires_grad])
+
+    before = torch.get_rng_state()
+    assert torch.equal(first_weights(1), first_weights(1))
+    assert not torch.equal(first_weights(1), first_weights(2))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_gaussian_fourierft_is_the_one_that_does_not_start_as_the_base_model():
+    model = tiny("moirai")
+    adapt(model, Arm.parse("fourierft"), AdaptationParameters(fourierft_initialisation="gaussian"), seed=0)
+    assert loss(model) != pytest.approx(loss(tiny("moirai")), rel=1e-6)
+
+
+def test_head_only_leaves_the_embedding_alone_that_t5_shares_with_its_head():
+    base, module = tiny("chronos").module, trained("chronos", "head-only").model.module
+    assert base.lm_head.weight is base.shared.weight
+    assert torch.equal(module.shared.weight, base.shared.weight)
+    assert not torch.equal(module.lm_head.weight, base.shared.weight)
+
+
+# What cannot be had is refused before anything is trained.
+
+
+def refusal(
+    family: str, name: str, parameters: AdaptationParameters = DEFAULTS, steps: int | None = 10
+) -> str:
+    model = tiny(family)
+    before = {key: value.clone() for key, value in model.module.state_dict().items()}
+    with pytest.raises(UserError) as refused:
+        adapt(model, Arm.parse(name), parameters, seed=0, steps=steps)
+    after = model.module.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(value, after[key]) for key, value in before.items())
+    assert name in refused.value.where
+    return refused.value.found
+
+
+@pytest.mark.parametrize("method", ["lora", "rslora", "dora", "pissa"])
+def test_a_rank_larger_than_the_layer_is_refused_with_the_layer(method):
+    assert "16 x 16" in refusal("chronos", f"{method}-r17")
+    adapt(tiny("chronos"), Arm.parse(f"{method}-r16"), DEFAULTS, seed=0)
+
+
+def test_adalora_s_initial_rank_counts():
+    assert "a rank of 17 is larger" in refusal("chronos", "adalora-r11")
+
+
+def test_adalora_without_steps_to_cut_ranks_in_is_refused():
+    assert "no training steps" in refusal("lag-llama", "adalora-r2", steps=None)
+    assert "1 training step" in refusal("lag-llama", "adalora-r2", steps=1)
+
+
+def test_vera_s_random_basis_may_be_wider_than_the_layer():
+    # arXiv 2310.11454, table 8: rank 1024 on matrices of 768.
+    model = tiny("chronos")
+    adapt(model, Arm.parse("vera-r40"), DEFAULTS, seed=0)
+    assert count_parameters(model)["trainable"] == 12 * (40 + 16)
+
+
+def test_more_fourier_coefficients_than_entries_are_refused():
+    found = refusal("lag-llama", "fourierft", AdaptationParameters(fourierft_coefficients=257))
+    assert found.startswith("257 coefficients are more than entries")
+
+
+def test_dora_refuses_a_row_of_zeros():
+    model = tiny("moirai")
+    with torch.no_grad():
+        model.module.encoder.layers[0].self_attn.k_proj.weight[5] = 0
+    with pytest.raises(UserError, match="k_proj has a row of zeros"):
+        adapt(model, Arm.parse("dora-r2"), DEFAULTS, seed=0)
+
+
+@pytest.mark.parametrize("name", ["layernorm", "ia3"])
+def test_a_family_without_what_the_method_trains_is_refused(name):
+    with pytest.raises(UserError, match="of the kind that the method"):
+        adapt(LinearModel(), Arm.parse(name), DEFAULTS, seed=0)
+
+
+def test_targets_that_are_no_linear_maps_are_refused():
+    model = tiny("chronos")
+    model.attention_targets = "shared"
+    with pytest.raises(UserError, match="shared is a Embedding"):
+        adapt(model, Arm.parse("lora-r2"), DEFAULTS, seed=0)
+
+
+def test_the_series_of_these_tests_give_finite_forecasts():
+    for family in FAMILIES:
+        assert tiny(family).sample(CONTEXT, UNIFORMS).isfinite().all()
+        assert TARGET.isfinite().all()
