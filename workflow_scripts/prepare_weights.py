@@ -1,10 +1,12 @@
-"""Put a published model's base weights in place, from a folder or from the hub, checked and recorded."""
+"""Put a model's base weights in place, from the repository, a folder or file, or the hub, checked and recorded."""
 
 import argparse
 from pathlib import Path
 
-from workflow_scripts.models.registry import variant, variant_names
-from workflow_scripts.models.weights import HUB, copy_local, download, load_variant, write_provenance
+from workflow_scripts.models.hub import LOCK, download, read_lock, write_pin
+from workflow_scripts.models.registry import Variant, variant, variant_names
+from workflow_scripts.models.sources import EMBEDDED, HUB, convert, copy_embedded, copy_local
+from workflow_scripts.models.weights import load_variant, write_provenance
 from workflow_scripts.runtime.files import atomic_folder
 from workflow_scripts.runtime.step import run_step
 
@@ -16,30 +18,63 @@ def main() -> None:
         "--model", required=True, metavar="NAME", help=f"one of: {', '.join(variant_names())}"
     )
     parser.add_argument(
-        "--source", required=True, help=f"folder with config.json and safetensors, or '{HUB}' to download"
+        "--source",
+        required=True,
+        help=f"'{EMBEDDED}'; '{HUB}' to download; or a path: a folder with config.json and model.safetensors, "
+        "or Lag-Llama's official checkpoint",
     )
     parser.add_argument("--output", required=True, type=Path, help="folder to write, weights/<model>")
+    parser.add_argument(
+        "--lock", type=Path, default=LOCK, help="file of pinned downloads (default: %(default)s)"
+    )
     arguments = parser.parse_args()
-    prepare(arguments.model, arguments.source, arguments.output)
+    prepare(arguments.model, arguments.source, arguments.output, arguments.lock)
 
 
-def prepare(model: str, source: str, output: Path) -> None:
-    """Fetch, check and record one variant's weights.
+def prepare(model: str, source: str, output: Path, lock: Path = LOCK) -> None:
+    """Fetch, check and record one variant's weights; say what its licence restricts.
 
-    Raises UserError where the source is out of reach or does not hold this variant: another family or size,
-    no safetensors, missing tensors, NaN weights.
+    Raises UserError where the source is out of reach, is not what was pinned, or does not hold this variant:
+    another family or size, no safetensors, missing tensors, NaN weights.
     """
     chosen = variant(model)
+    if chosen.restriction:
+        print(f"{model}: the licence of these weights is {chosen.licence}: {chosen.restriction}.", flush=True)
     with atomic_folder(output) as folder:
-        if source == HUB:
-            download(chosen, folder)
-            origin = {"source": HUB, "hub_id": chosen.hub_id, "revision": chosen.revision}
+        if source == EMBEDDED:
+            # Their hashes are in git beside them: reading them once more with torch would show nothing new.
+            copy_embedded(chosen, folder)
+        elif source == HUB:
+            _download(chosen, folder, lock)
         else:
-            copy_local(chosen, Path(source), folder)
-            origin = {"source": "local folder"}
-        load_variant(chosen, folder)
-        write_provenance(chosen, folder, origin)
+            origin = copy_local(chosen, Path(source), folder)
+            load_variant(chosen, folder)
+            write_provenance(chosen, folder, origin)
+
+
+def _download(chosen: Variant, folder: Path, lock: Path) -> None:
+    known = read_lock(lock).get(chosen.name)
+    pin = download(chosen, folder, known)
+    origin = {"source": HUB, "hub_id": pin.hub_id, "commit": pin.commit}
+    if chosen.checkpoint:
+        checkpoint = folder / chosen.checkpoint
+        origin["checkpoint"] = convert(chosen, checkpoint, folder)
+        checkpoint.unlink()
+    load_variant(chosen, folder)
+    write_provenance(chosen, folder, origin)
+    if known is None:
+        # Only what loads is pinned.
+        write_pin(chosen.name, pin, lock)
+        revision = (
+            "the registry's revision"
+            if chosen.revision
+            else "what `main` is today: no revision was on record"
+        )
+        print(
+            f"{chosen.name}: commit {pin.commit} ({revision}) is pinned in {lock}; commit that file.",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
-    run_step(main)
+    run_step(main, online=True)

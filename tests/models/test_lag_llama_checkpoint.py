@@ -11,37 +11,12 @@ from typing import Any
 
 import pytest
 import torch
-from gluonts.torch.distributions.studentT import StudentTOutput
+from lag_llama_checkpoint import Runs, stand_in
 
 from workflow_scripts.models.lag_llama import LagLlama
 from workflow_scripts.models.lag_llama.checkpoint import convert_checkpoint
-from workflow_scripts.models.lag_llama.configuration import DEFAULT_LAGS
 from workflow_scripts.models.registry import VARIANTS
 from workflow_scripts.runtime.errors import UserError
-
-
-def stand_in() -> dict[str, Any]:
-    """What Lightning stores: the network under `model.`, the optimiser, and the arguments of the module."""
-    network = LagLlama.create(VARIANTS["lag-llama"].sizes, seed=4).module
-    arguments = {
-        **VARIANTS["lag-llama"].sizes,
-        "max_context_length": 2048,
-        "scaling": "robust",
-        "input_size": 1,
-        "distr_output": StudentTOutput(),
-        "lags_seq": list(DEFAULT_LAGS),
-        "rope_scaling": None,
-        "num_parallel_samples": 100,
-        "time_feat": True,
-        "dropout": 0.0,
-    }
-    return {
-        "epoch": 158,
-        "pytorch-lightning_version": "2.0.4",
-        "state_dict": {f"model.{name}": tensor for name, tensor in network.state_dict().items()},
-        "optimizer_states": [{"state": {0: {"step": torch.tensor(1.0)}}, "param_groups": [{"lr": 1e-4}]}],
-        "hyper_parameters": {"model_kwargs": arguments, "loss": StudentTOutput(), "lr": 1e-4},
-    }
 
 
 def test_the_checkpoint_s_weights_and_settings_become_a_folder_that_loads(tmp_path: Path) -> None:
@@ -53,16 +28,6 @@ def test_the_checkpoint_s_weights_and_settings_become_a_folder_that_loads(tmp_pa
     weights = expected.module.state_dict()
     assert all(torch.equal(tensor, weights[name]) for name, tensor in loaded.module.state_dict().items())
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["config.json", "model.safetensors"]
-
-
-class _Runs:
-    """Unpickled in the ordinary way, this runs a command."""
-
-    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
-        self.call = (function, arguments)
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return self.call
 
 
 @pytest.mark.parametrize(
@@ -77,7 +42,7 @@ def test_a_hostile_pickle_is_refused_and_never_runs(
     trace, path = tmp_path / "trace", tmp_path / "hostile.ckpt"
     command = f"touch {trace}" if function is os.system else f"open({str(trace)!r}, 'w')"
     content = stand_in()
-    content["hyper_parameters"]["loss"] = _Runs(function, command)
+    content["hyper_parameters"]["loss"] = Runs(function, command)
     torch.save(content, path, _use_new_zipfile_serialization=not legacy)
     with pytest.raises(UserError) as error:
         convert_checkpoint(path, tmp_path / "out")
@@ -89,7 +54,7 @@ def test_a_hostile_pickle_is_refused_and_never_runs(
 def test_the_hostile_pickle_would_run_where_it_is_trusted(tmp_path: Path) -> None:
     """The counter-check: without the allow-list the same kind of file does leave its trace."""
     trace, path = tmp_path / "trace", tmp_path / "hostile.ckpt"
-    torch.save({"loss": _Runs(os.system, f"touch {trace}")}, path)
+    torch.save({"loss": Runs(os.system, f"touch {trace}")}, path)
     torch.load(path, weights_only=False)
     assert trace.exists()
 

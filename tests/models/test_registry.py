@@ -5,26 +5,59 @@ import sys
 
 import pytest
 
-from workflow_scripts.models.registry import FAMILY_CLASSES, VARIANTS, family_class, variant, variant_names
+from workflow_scripts.list_models import describe, overview
+from workflow_scripts.models.registry import (
+    FAMILY_CLASSES,
+    VARIANTS,
+    check_geometry,
+    family_class,
+    patch_size,
+    variant,
+    variant_names,
+)
 from workflow_scripts.runtime.errors import UserError
 
+EMBEDDED = {"chronos-t5-nano", "moirai-nano", "lag-llama-nano"}
 PUBLISHED = {
     *(f"chronos-t5-{size}" for size in ("tiny", "mini", "small", "base", "large")),
+    *(f"chronos-bolt-{size}" for size in ("tiny", "mini", "small", "base")),
+    "chronos-2",
     *(f"moirai-{v}-R-{size}" for v in ("1.0", "1.1") for size in ("small", "base", "large")),
+    "moirai-2.0-R-small",
     "lag-llama",
 }
 
 
 def test_every_published_size_and_three_embedded_ones_are_listed() -> None:
-    assert set(variant_names()) == PUBLISHED | {"chronos-t5-nano", "moirai-nano", "lag-llama-nano"}
+    assert set(variant_names()) == PUBLISHED | EMBEDDED
     assert {name for name, entry in VARIANTS.items() if entry.hub_id} == PUBLISHED
     assert all(entry.name == name and entry.family in FAMILY_CLASSES for name, entry in VARIANTS.items())
 
 
-def test_pinned_revisions_are_whole_commits() -> None:
+def test_every_fact_says_where_it_was_read() -> None:
+    for entry in VARIANTS.values():
+        facts = ("licence", "sizes", "lora_targets", "parameters", "revision", "checkpoint")
+        limits = ("context_limit", "horizon_limit", "token_limit")
+        stated = [name for name in (*facts, *limits) if getattr(entry, name) is not None]
+        assert [name for name in stated if not entry.sources.get(name)] == [], entry.name
+
+
+def test_revisions_are_whole_commits() -> None:
     pinned = [entry.revision for entry in VARIANTS.values() if entry.revision]
     assert len(set(pinned)) == len(pinned)
     assert all(len(commit) == 40 and int(commit, 16) for commit in pinned)
+
+
+@pytest.mark.parametrize("family", FAMILY_CLASSES)
+def test_the_lora_targets_are_those_of_the_family_s_class(family: str) -> None:
+    targets = {entry.lora_targets for entry in VARIANTS.values() if entry.family == family}
+    assert targets == {family_class(family).attention_targets}
+
+
+def test_only_moirai_s_published_weights_restrict_their_use() -> None:
+    restricted = {name for name, entry in VARIANTS.items() if entry.restriction}
+    assert restricted == {name for name in PUBLISHED if name.startswith("moirai")}
+    assert variant("moirai-1.0-R-small").restriction == "non-commercial use only"
 
 
 def test_an_unknown_name_is_refused_with_the_names_there_are() -> None:
@@ -32,16 +65,72 @@ def test_an_unknown_name_is_refused_with_the_names_there_are() -> None:
         variant("chronos-t5-huge")
 
 
-def test_the_table_is_read_without_torch() -> None:
+@pytest.mark.parametrize("module", ["models.registry", "models.weights", "models.sources", "list_models"])
+def test_the_table_is_read_without_torch(module: str) -> None:
     program = (
-        "import sys, workflow_scripts.models.registry;"
-        "assert not {'torch', 'numpy', 'scipy', 'pydantic'} & set(sys.modules)"
+        f"import sys, workflow_scripts.{module};"
+        "assert not {'torch', 'numpy', 'scipy', 'transformers', 'huggingface_hub'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-@pytest.mark.parametrize("name", ["chronos-t5-nano", "moirai-nano", "lag-llama-nano"])
-def test_embedded_models_are_far_below_a_million_parameters(name: str) -> None:
-    entry = variant(name)
-    module = family_class(entry.family).create(entry.sizes, 0).module
-    assert sum(parameter.numel() for parameter in module.parameters()) < 600_000
+# The lengths that upstream's own configurations give: the longest that fits, and one step more.
+LONGEST = {
+    "chronos-t5-small": (512, 64),
+    "chronos-bolt-base": (2048, 64),
+    "chronos-2": (8192, 1024),
+    # 512 patches of 16, of which four are the horizon.
+    "moirai-2.0-R-small": ((512 - 4) * 16, 64),
+    # 512 patches of 8, of which two are the horizon.
+    "moirai-nano": ((512 - 2) * 8, 12),
+    "lag-llama": (2048, 100_000),
+}
+
+
+@pytest.mark.parametrize("name", LONGEST)
+def test_the_longest_context_and_horizon_are_accepted(name: str) -> None:
+    check_geometry(variant(name), *LONGEST[name])
+
+
+@pytest.mark.parametrize("name", LONGEST)
+def test_a_longer_context_is_refused_with_the_limit_and_its_source(name: str) -> None:
+    context, horizon = LONGEST[name]
+    with pytest.raises(UserError, match=rf"windows\.context[\s\S]*{context + 1} [\s\S]*at most \d+ .*\(.+\)"):
+        check_geometry(variant(name), context + 1, horizon)
+
+
+@pytest.mark.parametrize("name", ["chronos-t5-small", "chronos-bolt-base", "chronos-2", "moirai-2.0-R-small"])
+def test_a_longer_horizon_is_refused(name: str) -> None:
+    horizon = LONGEST[name][1]
+    with pytest.raises(
+        UserError, match=rf"windows\.horizon[\s\S]*{horizon + 1} steps[\s\S]*at most {horizon}"
+    ):
+        check_geometry(variant(name), 24, horizon + 1)
+
+
+def test_moirai_s_patches_are_counted_as_its_family_cuts_them() -> None:
+    model = family_class("moirai").create(variant("moirai-1.1-R-small").sizes | {"num_layers": 1}, 0)
+    sizes = variant("moirai-1.1-R-small").patch_sizes
+    assert sizes is not None
+    for context in (1, 24, 63, 64, 72, 127, 128, 512, 1024, 5000):
+        assert patch_size(sizes, context) == model.patch_size(context)
+
+
+def test_the_list_shows_every_model_with_its_licence_and_what_each_rank_trains() -> None:
+    lines = overview((2,)).splitlines()
+    facts, counts = (
+        [line for line in lines if line.startswith("moirai-1.0-R-small")][part] for part in (0, 1)
+    )
+    assert facts.split()[-4:] == ["CC-BY-NC-4.0", "Salesforce/moirai-1.0-R-small", "f5bd5d0", "?"]
+    # The study's table of trainable parameters: 36,864 at rank 2.
+    assert counts.split()[1:] == ["0", "13,827,528", "36,864"]
+    assert all(sum(line.startswith(f"{name} ") for line in lines) == 2 for name in VARIANTS)
+    assert "non-commercial use only" in "\n".join(lines)
+
+
+def test_one_model_is_described_with_the_source_of_each_fact() -> None:
+    text = describe(variant("moirai-2.0-R-small"))
+    entry = variant("moirai-2.0-R-small")
+    assert all(source in text for source in entry.sources.values())
+    assert "the licence restricts: non-commercial use only" in text
+    assert "pinned in weights.lock.yaml: not yet" in text

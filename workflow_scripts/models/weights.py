@@ -1,11 +1,11 @@
-"""Where a variant's base weights come from, and the proof that a folder holds them; light to import."""
+"""A folder of base weights: the proof that it holds a variant, and its record; light to import."""
 
 import json
-import shutil
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workflow_scripts.models.registry import Variant, family_class
+from workflow_scripts.models.registry import FAMILY_MARKS, Variant, family_class
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import read_json, write_json
 from workflow_scripts.runtime.hashing import file_hash
@@ -13,51 +13,94 @@ from workflow_scripts.runtime.hashing import file_hash
 if TYPE_CHECKING:
     from workflow_scripts.models.interface import ForecastModel
 
-HUB = "hub"
-"""The source that means: download the pinned revision."""
-
+CONFIGURATION = "config.json"
+WEIGHTS = "model.safetensors"
 PROVENANCE = "provenance.json"
-_CONFIGURATION = "config.json"
-_KEPT = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json")
-"""What is taken from a source. Never a pickle (*.bin, *.ckpt, *.pt)."""
+
+_DERIVED = ("bin_limit",)
+"""Sizes that a configuration stores in another form; loading checks them."""
+_BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+_LONGEST_HEADER = 100_000_000
+"""Bytes; the limit of the safetensors library itself."""
 
 
 def load_variant(variant: Variant, folder: Path) -> "ForecastModel":
     """Load a variant's base weights in evaluation mode, after checking that the folder holds this variant.
 
-    Raises UserError naming what was found and expected: another family, another size, NaN weights.
+    Raises UserError naming what was found and expected: another family, another size, a damaged file, NaN.
     """
-    check_sizes(variant, folder)
+    check_folder(variant, folder)
     model = family_class(variant.family).load(folder)
     _check_finite(model, folder)
     return model
 
 
-def check_sizes(variant: Variant, folder: Path) -> None:
-    """Compare config.json with the variant's sizes, without importing torch. Raises UserError."""
-    path = folder / _CONFIGURATION
+def check_folder(variant: Variant, folder: Path) -> None:
+    """Compare configuration and weights with the registry before anything is allocated, without torch.
+
+    Raises UserError: a file is missing, another family or size, a cut or forged safetensors header.
+    """
+    found = _read_configuration(variant, folder)
+    _check_family(variant, found, folder / CONFIGURATION)
+    _check_sizes(variant, found, folder / CONFIGURATION)
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise _no_safetensors(folder)
+    elements = count_elements(path)
+    if variant.parameters is not None and elements != variant.parameters:
+        raise UserError(
+            str(path),
+            f"{elements:,} values",
+            f"the {variant.parameters:,} parameters of {variant.name}",
+            "give the folder of that very model, or name the model that the folder holds",
+        )
+
+
+def _read_configuration(variant: Variant, folder: Path) -> dict[str, Any]:
+    path = folder / CONFIGURATION
     if not path.is_file():
         raise UserError(
             str(path),
             "no such file",
-            f"a folder with {_CONFIGURATION} and safetensors of {variant.name}",
+            f"a folder with {CONFIGURATION} and {WEIGHTS} of {variant.name}",
             f"give the folder that was downloaded from {variant.hub_id}"
             if variant.hub_id
-            else "run the step that pre-trains the embedded models",
+            else "give the folder that the rule `pretrain` wrote",
         )
     try:
         found = read_json(path)
-    except json.JSONDecodeError as error:
-        raise UserError(
-            str(path),
-            f"not JSON ({error.msg})",
-            "a model's configuration",
-            "restore the file from its source",
-        ) from None
+    except ValueError:
+        found = None
     if not isinstance(found, dict):
         raise UserError(
-            str(path), "a JSON list or value", "a JSON object", "restore the file from its source"
+            str(path), "no JSON object", "a model's configuration", "restore the file from its source"
         )
+    return found
+
+
+def _check_family(variant: Variant, found: dict[str, Any], path: Path) -> None:
+    family = next((name for name, mark in FAMILY_MARKS.items() if _has(found, mark)), None)
+    if family != variant.family:
+        raise UserError(
+            str(path),
+            f"a model of the family {family}"
+            if family
+            else "the configuration of no family that is known here",
+            f"{variant.name}, of the family {variant.family}, whose configuration has "
+            f"{FAMILY_MARKS[variant.family]}",
+            "give the folder of that very model, or name the model that the folder holds",
+        )
+
+
+def _has(found: Any, key: str) -> bool:
+    for part in key.split("."):
+        if not isinstance(found, dict) or part not in found:
+            return False
+        found = found[part]
+    return True
+
+
+def _check_sizes(variant: Variant, found: dict[str, Any], path: Path) -> None:
     compared = {name: size for name, size in variant.sizes.items() if name in found or name not in _DERIVED}
     differing = {
         name: found.get(name, "absent") for name, size in compared.items() if found.get(name) != size
@@ -71,71 +114,66 @@ def check_sizes(variant: Variant, folder: Path) -> None:
         )
 
 
-_DERIVED = ("bin_limit",)
-"""Sizes that a configuration stores in another form; loading checks them."""
+def _no_safetensors(folder: Path) -> UserError:
+    others = sorted(path.name for path in folder.iterdir() if path.suffix in {".bin", ".ckpt", ".pt", ".pth"})
+    return UserError(
+        str(folder),
+        f"no {WEIGHTS}, but {', '.join(others)}" if others else f"no {WEIGHTS}",
+        f"weights as {WEIGHTS}; other formats can run code when they are read and are never opened",
+        "get the model's safetensors file",
+    )
 
 
-def copy_local(variant: Variant, source: Path, destination: Path) -> None:
-    """Copy configuration and safetensors of a local folder. Raises UserError where it is not this variant."""
-    check_sizes(variant, source)
-    if not any(source.glob("*.safetensors")):
-        others = sorted(
-            path.name for path in source.iterdir() if path.suffix in {".bin", ".ckpt", ".pt", ".pth"}
-        )
-        raise UserError(
-            str(source),
-            f"no safetensors, but {', '.join(others)}" if others else "no safetensors",
-            "weights as *.safetensors; other formats can run code when they are read and are never opened",
-            "get the model's safetensors files",
-        )
-    for pattern in _KEPT:
-        for path in sorted(source.glob(pattern)):
-            shutil.copyfile(path, destination / path.name)
+def count_elements(path: Path) -> int:
+    """The values that a safetensors file holds, by its header alone.
 
-
-def download(variant: Variant, destination: Path) -> None:
-    """Download the pinned revision's configuration and safetensors from the hub.
-
-    Raises UserError where the variant is embedded, has no revision on record, or the hub is out of reach.
+    Raises UserError where the header is cut, is no table of tensors, or does not fit the file's length:
+    shapes and places that contradict each other, overlap, leave gaps or lie beyond the end.
     """
-    if variant.hub_id is None:
-        raise UserError(
-            f"model {variant.name}",
-            "an embedded model, which no hub has",
-            "a published model",
-            "run the step that pre-trains the embedded models",
-        )
-    if variant.revision is None:
-        raise UserError(
-            f"model {variant.name}",
-            "no pinned revision on record",
-            "a commit of the hub that the registry names",
-            f"download {variant.hub_id} yourself and give its folder as the source",
-        )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if size < 8 or length > min(size - 8, _LONGEST_HEADER):
+            raise _damaged(path, f"{size:,} bytes, which end before the header does")
+        header = stream.read(length)
     try:
-        snapshot_download(
-            variant.hub_id,
-            revision=variant.revision,
-            local_dir=destination,
-            allow_patterns=list(_KEPT),
+        tensors = json.loads(header)
+        tensors.pop("__metadata__", None)
+        places = sorted(
+            (*entry["data_offsets"], _elements(entry), _BYTES[entry["dtype"]]) for entry in tensors.values()
         )
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        end = total = 0
+        for first, last, elements, width in places:
+            if first != end or last - first != elements * width:
+                raise ValueError("shapes and places of the tensors contradict each other")
+            end, total = last, total + elements
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(path, f"a header that is no table of tensors ({error})") from None
+    if end != size - 8 - length:
+        raise _damaged(path, f"{size:,} bytes, where the header asks for {end + 8 + length:,}")
+    return total
+
+
+def _elements(entry: dict[str, Any]) -> int:
+    if not all(isinstance(length, int) and length >= 0 for length in entry["shape"]):
+        raise ValueError("a shape is not made of whole numbers")
+    return prod(entry["shape"])
+
+
+def _damaged(path: Path, found: str) -> UserError:
+    return UserError(
+        str(path), found, "a whole safetensors file", "prepare the weights again from an undamaged source"
+    )
+
+
+def _check_finite(model: "ForecastModel", folder: Path) -> None:
+    broken = [name for name, weight in model.module.named_parameters() if not weight.isfinite().all()]
+    if broken:
         raise UserError(
-            f"{variant.hub_id}, revision {variant.revision}",
-            f"the download failed ({type(error).__name__})",
-            "a reachable hub that has this revision",
-            "check the network, or download elsewhere and give the folder as the source",
-        ) from error
-    shutil.rmtree(destination / ".cache", ignore_errors=True)
-    if not any(destination.glob("*.safetensors")):
-        raise UserError(
-            f"{variant.hub_id}, revision {variant.revision}",
-            "a repository without safetensors",
-            "weights as *.safetensors; other formats can run code when they are read and are never opened",
-            "convert them once on a machine that you can spare, and give the folder as the source",
+            str(folder),
+            f"NaN or infinite weights in {len(broken)} tensors, the first is {broken[0]}",
+            "finite weights",
+            "prepare the weights again from an undamaged source",
         )
 
 
@@ -150,14 +188,3 @@ def write_provenance(variant: Variant, folder: Path, origin: dict[str, Any]) -> 
         "sha256": {path.name: file_hash(path) for path in files},
     }
     write_json(folder / PROVENANCE, record)
-
-
-def _check_finite(model: "ForecastModel", folder: Path) -> None:
-    broken = [name for name, weight in model.module.named_parameters() if not weight.isfinite().all()]
-    if broken:
-        raise UserError(
-            str(folder),
-            f"NaN or infinite weights in {len(broken)} tensors, the first is {broken[0]}",
-            "finite weights",
-            "prepare the weights again from an undamaged source",
-        )

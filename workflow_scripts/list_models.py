@@ -1,0 +1,110 @@
+"""List every model variant: parameters by arm, limits, licence, hub id and revision; or all about one of them."""
+
+import argparse
+
+import yaml
+
+from workflow_scripts.models.hub import LOCK, Pin, read_lock
+from workflow_scripts.models.registry import VARIANTS, Variant, variant
+from workflow_scripts.runtime.step import run_step
+
+RANKS = (1, 2, 4, 8, 16, 32, 64)
+
+
+def main() -> None:
+    """Parse the command line and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", metavar="NAME", help="the whole entry of one variant, with its sources")
+    parser.add_argument(
+        "--ranks", type=int, nargs="+", default=RANKS, help="ranks of LoRA (default: %(default)s)"
+    )
+    arguments = parser.parse_args()
+    print(describe(variant(arguments.model)) if arguments.model else overview(arguments.ranks))
+
+
+def overview(ranks: tuple[int, ...] = RANKS) -> str:
+    """Both tables: what each model is, and how many parameters each arm trains."""
+    pins, variants = read_lock(), VARIANTS.values()
+    facts = [("model", "family", "context", "horizon", "licence", "hub id", "revision")]
+    facts += [
+        (
+            entry.name,
+            entry.family,
+            _limit(entry, "context"),
+            _limit(entry, "horizon"),
+            entry.licence,
+            entry.hub_id or "embedded",
+            _revision(entry, pins.get(entry.name)),
+        )
+        for entry in variants
+    ]
+    counts = [("trainable parameters of", "zero-shot", "full = all", *(f"lora-r{rank}" for rank in ranks))]
+    counts += [
+        (entry.name, "0", _count(entry), *(_count(entry, rank) for rank in ranks)) for entry in variants
+    ]
+    licences = {entry.licence: entry.restriction for entry in variants if entry.restriction}
+    return "\n".join(
+        [
+            *_table(facts, right=(2, 3)),
+            "",
+            *_table(counts, right=range(1, len(counts[0]))),
+            "",
+            *(f"{licence}: {restriction}." for licence, restriction in licences.items()),
+            "Limits are grid steps, or patches of context and horizon together. A revision marked ? is quoted from",
+            "elsewhere and was never compared with the hub; the first download pins it in weights.lock.yaml.",
+            "All about one model, and where each fact was read: python -m workflow_scripts.list_models --model NAME",
+        ]
+    )
+
+
+def describe(entry: Variant) -> str:
+    """Everything that is known of one variant, each fact with its source."""
+    pin = read_lock().get(entry.name)
+    lines = [entry.name]
+    for name, value in vars(entry).items():
+        if name in ("name", "sources") or value is None:
+            continue
+        source = entry.sources.get(name)
+        text = yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("...\n").strip()
+        lines += [f"  {name}: {text}", *([f"      {source}"] if source else [])]
+    if entry.restriction:
+        lines.append(f"  the licence restricts: {entry.restriction}")
+    if entry.hub_id:
+        lines.append(f"  pinned in {LOCK}: {pin.commit if pin else 'not yet; the first download does so'}")
+    return "\n".join(lines)
+
+
+def _limit(entry: Variant, what: str) -> str:
+    limit = entry.context_limit if what == "context" else entry.horizon_limit
+    if limit is None and entry.token_limit:
+        return f"{entry.token_limit} patches"
+    return "any" if limit is None else f"{limit:,}"
+
+
+def _revision(entry: Variant, pin: Pin | None) -> str:
+    if entry.hub_id is None:
+        return "in this repository"
+    if pin:
+        return f"{pin.commit[:7]} pinned"
+    return f"{entry.revision[:7]} ?" if entry.revision else "none: the first download pins main"
+
+
+def _count(entry: Variant, rank: int | None = None) -> str:
+    number = entry.parameters if rank is None else entry.lora_parameters_per_rank
+    return "unknown" if number is None else f"{number * (rank or 1):,}"
+
+
+def _table(rows: list[tuple[str, ...]], right: range | tuple[int, ...]) -> list[str]:
+    """Rows as aligned columns, those of `right` to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+if __name__ == "__main__":
+    run_step(main)

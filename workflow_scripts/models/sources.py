@@ -1,0 +1,127 @@
+"""Where base weights come from: the repository itself, a local folder or file, or the hub."""
+
+import shutil
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.models.registry import Variant, family_module
+from workflow_scripts.models.weights import CONFIGURATION, PROVENANCE, WEIGHTS, check_folder
+from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.files import read_json
+from workflow_scripts.runtime.hashing import PACKAGE, file_hash
+
+EMBEDDED = "embedded"
+HUB = "hub"
+"""The two sources that are no path."""
+
+EMBEDDED_FOLDER = PACKAGE.parent / "weights" / "embedded"
+KEPT = (CONFIGURATION, WEIGHTS, "generation_config.json")
+"""What is taken from a folder or from the hub. Never a pickle (*.bin, *.ckpt, *.pt)."""
+
+
+def default_source(variant: Variant) -> str:
+    """What is meant where the study names no source."""
+    return HUB if variant.hub_id else EMBEDDED
+
+
+def copy_embedded(variant: Variant, destination: Path) -> None:
+    """Copy an embedded model with its provenance.json, after comparing every file with the SHA-256 there.
+
+    Raises UserError where the repository holds no such model, or a file is missing or differs.
+    """
+    folder = EMBEDDED_FOLDER / variant.name
+    record = _read_provenance(variant, folder)
+    for name, expected in record["sha256"].items():
+        path = folder / name
+        found = file_hash(path) if path.is_file() else "no such file"
+        if found != expected:
+            raise UserError(
+                str(path),
+                f"SHA-256 {found}",
+                f"SHA-256 {expected}, as {PROVENANCE} says",
+                f"restore the file: git checkout -- weights/embedded/{variant.name}",
+            )
+    check_folder(variant, folder)
+    for name in (*record["sha256"], PROVENANCE):
+        shutil.copyfile(folder / name, destination / name)
+
+
+def _read_provenance(variant: Variant, folder: Path) -> dict[str, Any]:
+    path = folder / PROVENANCE
+    try:
+        record = read_json(path)
+        # A name with a folder in it could reach outside.
+        usable = record["model"] == variant.name and {CONFIGURATION, WEIGHTS} <= record["sha256"].keys()
+        usable = usable and all(Path(name).name == name for name in record["sha256"])
+        found = "the record of another model, or without hashes of its files"
+    except FileNotFoundError:
+        usable, found = False, "no such file"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        usable, found = False, "no record of weights"
+    if not usable:
+        raise UserError(
+            str(path),
+            found,
+            f"the record of the embedded model {variant.name}, with the SHA-256 of every file",
+            "name an embedded model, restore the folder from git, or give a folder of weights as the source",
+        )
+    return record
+
+
+def copy_local(variant: Variant, source: Path, destination: Path) -> dict[str, Any]:
+    """Copy configuration and safetensors of a local folder, or convert a local checkpoint.
+
+    source: a folder; its model.safetensors; or, where the variant has one, the official checkpoint.
+    Returns the origin for provenance.json, which names no path. Raises UserError where it is not this variant.
+    """
+    folder = source.parent if source.name == WEIGHTS else source
+    if source.is_file() and folder is source:
+        return _convert_local(variant, source, destination)
+    if not folder.is_dir():
+        raise UserError(
+            str(source),
+            "no such file or folder",
+            f"a folder with {CONFIGURATION} and {WEIGHTS} of {variant.name}, '{EMBEDDED}' or '{HUB}'",
+            "correct the path",
+        )
+    if (
+        variant.checkpoint
+        and not (folder / CONFIGURATION).exists()
+        and (folder / variant.checkpoint).exists()
+    ):
+        return _convert_local(variant, folder / variant.checkpoint, destination)
+    check_folder(variant, folder)
+    for name in KEPT:
+        if (folder / name).is_file():
+            shutil.copyfile(folder / name, destination / name)
+    return {"source": "local folder"}
+
+
+def _convert_local(variant: Variant, checkpoint: Path, destination: Path) -> dict[str, Any]:
+    if variant.checkpoint is None:
+        raise UserError(
+            str(checkpoint),
+            "a file",
+            f"a folder with {CONFIGURATION} and {WEIGHTS}; other formats can run code when they are read and "
+            "are never opened",
+            f"give the folder that was downloaded from {variant.hub_id}"
+            if variant.hub_id
+            else "give the folder that the rule `pretrain` wrote",
+        )
+    return {"source": "local file", "checkpoint": convert(variant, checkpoint, destination)}
+
+
+def convert(variant: Variant, checkpoint: Path, destination: Path) -> dict[str, str]:
+    """Re-save the official checkpoint, a pickle, as safetensors with its settings; see the family's reader.
+
+    Returns the file's name and SHA-256. Raises UserError where it is damaged or asks for anything harmful.
+    """
+    # By name, so that only the family whose checkpoint it is counts as this step's code.
+    reader = import_module(checkpoint_reader(variant))
+    return {"file": checkpoint.name, "sha256": reader.convert_checkpoint(checkpoint, destination)}
+
+
+def checkpoint_reader(variant: Variant) -> str:
+    """The module that reads the official checkpoint of a variant that has one."""
+    return f"{family_module(variant.family)}.checkpoint"
