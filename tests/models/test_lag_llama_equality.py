@@ -22,7 +22,7 @@ from torch import Tensor
 
 from workflow_scripts.models.interface import Series
 from workflow_scripts.models.lag_llama import LagLlama
-from workflow_scripts.models.lag_llama.model import Past
+from workflow_scripts.models.lag_llama.sampling import Past
 from workflow_scripts.models.lag_llama.student_t import StudentT
 
 FIXTURES = Path(__file__).parent / "lag_llama_fixtures"

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from workflow_scripts.models.interface import Series
 from workflow_scripts.models.lag_llama import LagLlama
-from workflow_scripts.models.lag_llama.model import Past
+from workflow_scripts.models.lag_llama.network import Memory
+from workflow_scripts.models.lag_llama.sampling import Past
 from workflow_scripts.models.lag_llama.student_t import StudentT
 from workflow_scripts.models.lag_llama.tokens import calendar_features
 from workflow_scripts.models.registry import VARIANTS, family_class
@@ -297,21 +298,6 @@ def test_tokens_that_repeat_the_first_are_equal_to_computing_each(tiny: LagLlama
         torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_a_window_s_forecast_depends_on_neither_its_batch_nor_its_chunk(
-    tiny: LagLlama, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    context, numbers = heart_rates(7, 24), uniforms(7, 5, 6)
-    together = tiny.sample(context, numbers)
-    for index in range(7):
-        window = slice(index, index + 1)
-        alone = Series(context.values[window], context.start[window], HOUR)
-        torch.testing.assert_close(
-            tiny.sample(alone, numbers[window]), together[window], rtol=1e-6, atol=1e-5
-        )
-    monkeypatch.setattr("workflow_scripts.models.lag_llama.model._CPU_VALUES", 1)
-    torch.testing.assert_close(tiny.sample(context, numbers), together, rtol=1e-6, atol=1e-5)
-
-
 def test_samples_rise_with_their_uniform_numbers_at_the_first_step(tiny: LagLlama) -> None:
     numbers = torch.linspace(0.01, 0.99, 15, dtype=torch.float64).expand(3, 15).unsqueeze(-1)
     samples = tiny.sample(heart_rates(3, 24), numbers)
@@ -370,6 +356,7 @@ class _SettlesOnTwo(nn.Module):
         tokens: Tensor,
         repeats: int,  # noqa: ARG002
         last_only: bool,
+        memory: Memory,  # noqa: ARG002
     ) -> tuple[Tensor, Tensor, Tensor]:
         zeros = tokens.new_zeros(tokens.shape[0], 1 if last_only else tokens.shape[1])
         return zeros + 2.0, zeros, zeros + 1.0

@@ -19,6 +19,7 @@ from workflow_scripts.models.lag_llama.student_t import StudentT
 from workflow_scripts.models.lag_llama.tokens import (
     assemble_tokens,
     calendar_features,
+    lag,
     lag_positions,
     window_calendar,
 )
@@ -148,7 +149,7 @@ def test_virtual_padding_gives_the_tokens_of_upstreams_padded_arrays(series: dic
     values = raw.nan_to_num(nan=0.0)
     own_loc, own_scale = SCALERS["robust"](values, ~raw.isnan())
     positions = lag_positions(values.shape[1], tokens, torch.tensor(lags))
-    assembled = assemble_tokens(values, torch.zeros_like(own_loc), own_loc, own_scale, positions, None)
+    assembled = assemble_tokens(lag(values, 0.0, positions), own_loc, own_scale, None)
     assert torch.equal(assembled[0, :, : len(lags)], expected)
     statistics = torch.tensor([loc.abs().log1p().item(), scale.log().item()])
     torch.testing.assert_close(assembled[0, :, len(lags) :], statistics.expand(tokens, 2))

@@ -38,7 +38,9 @@ class LagLlamaConfiguration(Parameters):
     n_head: int = Field(ge=1, description="attention heads")
     n_embd_per_head: int = Field(ge=2, description="width of one head; even, for rotary pairs")
     context_length: int = Field(32, ge=1, description="tokens before the first forecast step")
-    max_context_length: int = Field(2048, ge=1, description="length beyond which dynamic scaling acts")
+    max_context_length: int = Field(
+        2048, ge=1, description="longest window; only dynamic rope_scaling goes beyond"
+    )
     scaling: Literal["robust", "mean", "std", "none"] = Field("robust", description="how a row is scaled")
     time_feat: bool = Field(True, description="six calendar features for each token")
     rope_scaling: RopeScaling | None = Field(None, description="None: plain rotary positions")
@@ -55,13 +57,19 @@ class LagLlamaConfiguration(Parameters):
         return lags
 
     @model_validator(mode="after")
-    def _rotary_pairs(self) -> Self:
+    def _rotary_positions(self) -> Self:
         if self.n_embd_per_head % 2:
             raise ValueError("n_embd_per_head must be even")
-        dynamic = self.rope_scaling is not None and self.rope_scaling.type == "dynamic"
-        if dynamic and self.n_embd_per_head < 4:
+        if self.stretches and self.n_embd_per_head < 4:
             raise ValueError("dynamic rope_scaling needs n_embd_per_head of at least 4")
+        if self.context_length > self.max_context_length and not self.stretches:
+            raise ValueError("context_length above max_context_length needs dynamic rope_scaling")
         return self
+
+    @property
+    def stretches(self) -> bool:
+        """Whether rotary positions change where a window becomes longer than `max_context_length`."""
+        return self.rope_scaling is not None and self.rope_scaling.type == "dynamic"
 
     @property
     def width(self) -> int:
@@ -82,6 +90,11 @@ class LagLlamaConfiguration(Parameters):
     def past_length(self) -> int:
         """Points of the past that are used: the context and the largest lag before it."""
         return self.context_length + self.lags[-1]
+
+    @property
+    def gap(self) -> float:
+        """What a value that was not observed counts as: 0, or NaN where tokens put the location."""
+        return 0.0 if self.missing_as == "zero" else math.nan
 
     @classmethod
     def parse(cls, settings: Mapping[str, Any], where: str) -> Self:

@@ -1,7 +1,6 @@
 """Lag-Llama behind the interface of all families: its loss and its sampling loop."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,35 +11,18 @@ from workflow_scripts.models.interface import ForecastModel, Series
 from workflow_scripts.models.lag_llama import weights
 from workflow_scripts.models.lag_llama.configuration import LagLlamaConfiguration
 from workflow_scripts.models.lag_llama.network import LagLlamaNetwork
+from workflow_scripts.models.lag_llama.sampling import SAMPLERS, Past
 from workflow_scripts.models.lag_llama.scaling import SCALERS
 from workflow_scripts.models.lag_llama.student_t import StudentT
-from workflow_scripts.models.lag_llama.tokens import assemble_tokens, lag_positions, window_calendar
+from workflow_scripts.models.lag_llama.tokens import assemble_tokens, lag, lag_positions, window_calendar
+from workflow_scripts.runtime.errors import UserError
 
 Pick = Callable[[StudentT, int], Tensor]
 """How a roll-out chooses the next values [batch, paths], from their distributions and the step's number."""
 
-# Values of the widest layer that a chunk of rows may have while sampling. On a CPU, tensors that stay in its
-# caches, and below the size from which every allocation is fresh memory, are several times faster.
-_CPU_VALUES = 2**18
-_DEVICE_VALUES = 2**26
-
-
-@dataclass(frozen=True)
-class Past:
-    """What the model takes of a context, without any padding.
-
-    values: float32 [batch, time], 0 where nothing was observed. observed: bool [batch, time].
-    calendar: float32 [batch, tokens, 6] of the window and all of the horizon but its last step, or None.
-    window: tokens before the horizon. repeats: how often more than once the first of them stands there.
-
-    The tokens of the padding before a short context are all the same: only one of them is computed.
-    """
-
-    values: Tensor
-    observed: Tensor
-    calendar: Tensor | None
-    window: int
-    repeats: int
+# Paths that grow side by side: on a CPU few, for its caches' sake.
+_CPU_PATHS = 80
+_DEVICE_PATHS = 4096
 
 
 class LagLlama(ForecastModel):
@@ -57,6 +39,9 @@ class LagLlama(ForecastModel):
     feedforward_targets = r".*\.mlp\.c_proj"
     head_parameters = r"param_proj\..*"
     norm_parameters = r".*\.(rms_1|rms_2|ln_f)\.scale"
+
+    samplers = tuple(SAMPLERS)
+    sampler: str = "exact"
 
     def __init__(self, network: LagLlamaNetwork) -> None:
         self.module = network
@@ -104,7 +89,10 @@ class LagLlama(ForecastModel):
         loc, scale = SCALERS[self.configuration.scaling](past.values, past.observed)
         known = torch.cat([past.values, target.nan_to_num(nan=0.0)], dim=1)
         observed = torch.cat([past.observed, ~target.isnan()], dim=1)
-        features = self._tokens(known[:, :-1], observed[:, :-1], loc, scale, past.calendar, tokens)
+        lags = torch.tensor(self.configuration.lags, device=known.device)
+        gap, positions = self.configuration.gap, lag_positions(known.shape[1] - 1, tokens, lags)
+        lagged = lag(known.masked_fill(~observed, gap)[:, :-1], gap, positions)
+        features = assemble_tokens(lagged, loc, scale, past.calendar)
         wanted, counted = known[:, -tokens:], observed[:, -tokens:]
         df, shift, spread = self.module(features, past.repeats)
         # A value that does not count must not bring an infinity into the gradient either.
@@ -113,31 +101,42 @@ class LagLlama(ForecastModel):
         return (losses * counted).sum() / counted.sum().clamp(min=1)
 
     def sample(self, context: Series, uniforms: Tensor) -> Tensor:
-        """Draw sample paths as upstream does without its cache: every step starts from the grown past.
+        """Draw sample paths; a draw is the quantile of its uniform number.
 
-        Location, scale and all tokens are computed again at each step, the samples included; the first step,
-        at which the paths of a series do not differ yet, is computed once for each series. A draw is the
-        quantile of its uniform number.
+        `sampler` says how the paths grow. "exact": as upstream without its cache, every step from the grown
+        past: location, scale and all tokens anew, the samples included. "frozen": location and scale stay the
+        context's, which is much faster and another forecast (docs/lag-llama.md).
+        Raises UserError for an unknown sampler or a geometry that the model cannot forecast.
         """
-
-        def draw(distribution: StudentT, step: int) -> Tensor:
-            return distribution.quantile(uniforms[:, :, step]).float()
-
-        return self._roll_out(context, uniforms.shape[2], draw)
+        if self.sampler not in SAMPLERS:
+            names = ", ".join(SAMPLERS)
+            raise UserError(
+                "sampler of Lag-Llama", repr(self.sampler), f"one of {names}", "name one of these"
+            )
+        series, samples, horizon = uniforms.shape
+        limit = _CPU_PATHS if uniforms.device.type == "cpu" else _DEVICE_PATHS
+        size = max(1, limit // samples)
+        portions = []
+        for rows in (slice(first, first + size) for first in range(0, series, size)):
+            part = Series(context.values[rows], context.start[rows], context.step)
+            portions.append(self._roll_out(part, horizon, _quantiles_of(uniforms[rows])))
+        return torch.cat(portions)
 
     @torch.no_grad()
     def _roll_out(self, context: Series, horizon: int, pick: Pick) -> Tensor:
         """Grow paths by the values that `pick` chooses; float32 [batch, paths, horizon]."""
         past = self._past(context, horizon)
-        paths = past.values.new_empty(len(past.values), 1, 0)
+        sampler = SAMPLERS[self.sampler](self.module, self.configuration, past, horizon)
+        chosen = []
         for step in range(horizon):
-            chosen = pick(self._next_distribution(past, paths), step)
-            paths = torch.cat([paths.expand(-1, chosen.shape[1], -1), chosen[:, :, None]], dim=2)
-        return paths
+            chosen.append(pick(sampler.next(), step))
+            sampler.append(chosen[-1])
+        return torch.stack(chosen, dim=2)
 
     def _past(self, context: Series, horizon: int) -> Past:
         """Cut the context to what is used, and find out where its window begins."""
         configuration, length = self.configuration, context.values.shape[1]
+        self._check_geometry(length, horizon)
         values = context.values[:, -configuration.past_length :]
         # The padding's one token, and then every value of a short context.
         window = min(configuration.context_length, length + 1)
@@ -148,40 +147,23 @@ class LagLlama(ForecastModel):
         repeats = configuration.context_length - window
         return Past(values.nan_to_num(nan=0.0), ~values.isnan(), calendar, window, repeats)
 
-    def _tokens(
-        self,
-        values: Tensor,
-        observed: Tensor,
-        loc: Tensor,
-        scale: Tensor,
-        calendar: Tensor | None,
-        tokens: int,
-    ) -> Tensor:
-        """The features of the last `tokens` points.
+    def _check_geometry(self, length: int, horizon: int) -> None:
+        configuration = self.configuration
+        if min(length, horizon) < 1:
+            found = f"a context of {length} values and a horizon of {horizon}"
+            raise UserError("series for Lag-Llama", found, "at least one of each", "give longer windows")
+        positions = configuration.context_length + horizon - 1
+        if positions > configuration.max_context_length and not configuration.stretches:
+            raise UserError(
+                "window of Lag-Llama",
+                f"{configuration.context_length} tokens of context and a horizon of {horizon}",
+                f"at most {configuration.max_context_length} positions (max_context_length)",
+                "choose a smaller context_length or a shorter horizon, or dynamic rope_scaling",
+            )
 
-        Upstream enters 0 where nothing was observed, padding included. To a short context far from 0 that is
-        many scales away, in most of the 84 lags, and drowns what was observed; the location is a typical value.
-        """
-        missing = loc if self.configuration.missing_as == "location" else torch.zeros_like(loc)
-        values = torch.where(observed, values, missing)
-        lags = torch.tensor(self.configuration.lags, device=values.device)
-        positions = lag_positions(values.shape[1], tokens, lags)
-        return assemble_tokens(values, missing, loc, scale, positions, calendar)
 
-    def _next_distribution(self, past: Past, paths: Tensor) -> StudentT:
-        """The next value's distribution for each path [batch, paths, steps so far]; fields [batch, paths]."""
-        batch, paths_of_each, steps = paths.shape
-        tokens = past.window + steps
-        rows = torch.arange(batch * paths_of_each, device=paths.device)
-        budget = _CPU_VALUES if paths.device.type == "cpu" else _DEVICE_VALUES
-        parts = []
-        for chunk in rows.split(max(1, budget // (tokens * self.configuration.hidden_width))):
-            series, grown = chunk // paths_of_each, paths.flatten(0, 1)[chunk]
-            values = torch.cat([past.values[series], grown], dim=1)
-            observed = torch.cat([past.observed[series], torch.ones_like(grown, dtype=torch.bool)], dim=1)
-            calendar = None if past.calendar is None else past.calendar[series, :tokens]
-            loc, scale = SCALERS[self.configuration.scaling](values, observed)
-            features = self._tokens(values, observed, loc, scale, calendar, tokens)
-            parameters = self.module(features, past.repeats, last_only=True)
-            parts.append(torch.cat([*parameters, loc, scale], dim=1))
-        return StudentT(*torch.cat(parts).T.unflatten(1, (batch, paths_of_each)))
+def _quantiles_of(uniforms: Tensor) -> Pick:
+    def draw(distribution: StudentT, step: int) -> Tensor:
+        return distribution.quantile(uniforms[:, :, step]).float()
+
+    return draw

@@ -1,5 +1,9 @@
 """The transformer. Module and parameter names are upstream's, so that its weights load one to one."""
 
+from collections.abc import Callable
+from copy import copy
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -8,6 +12,9 @@ from workflow_scripts.models.lag_llama.configuration import LagLlamaConfiguratio
 
 Tables = tuple[Tensor, Tensor] | None
 """Cosines and signed sines of all positions, or None without rotation."""
+
+Remember = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Takes one layer's newest rotated keys and values, gives back all; [rows, heads, tokens, head width]."""
 
 _ROTARY_BASE = 10000.0
 _NORM_EPSILON = 1e-5
@@ -50,6 +57,46 @@ def rotate(projected: Tensor, heads: int, tables: tuple[Tensor, Tensor]) -> Tens
     return torch.addcmul(projected * cosines, halves_swapped, signed_sines)
 
 
+class Memory:
+    """Rotated keys and values of the tokens that a network has read, in buffers as long as they will get.
+
+    A call of the network that is given a memory continues where the last one ended. Positions are rotated as
+    in a sequence of `capacity` tokens, which matters for "dynamic" scaling only.
+    """
+
+    def __init__(
+        self, configuration: LagLlamaConfiguration, rows: int, capacity: int, device: torch.device
+    ) -> None:
+        layers, heads, width = configuration.n_layer, configuration.n_head, configuration.n_embd_per_head
+        self._kept = torch.empty(layers, 2, rows, heads, capacity, width, device=device)
+        self._tables = _tables_on(device, configuration, capacity)
+        self.capacity, self.tokens = capacity, 0
+
+    def select(self, rows: Tensor) -> "Memory":
+        """A memory of its own for each of these rows (int64), which may name one row often."""
+        selected = copy(self)
+        selected._kept = self._kept.index_select(2, rows)
+        return selected
+
+    def tables_of(self, newest: int) -> Tables:
+        """The rotary tables of the next `newest` positions."""
+        if self._tables is None:
+            return None
+        positions = slice(self.tokens, self.tokens + newest)
+        return self._tables[0][positions], self._tables[1][positions]
+
+    def append(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Keep what a layer made of the newest tokens; return all that it has."""
+        kept, known = self._kept[layer], self.tokens + key.shape[2]
+        kept[0, :, :, self.tokens : known], kept[1, :, :, self.tokens : known] = key, value
+        return kept[0, :, :, :known], kept[1, :, :, :known]
+
+
+def _tables_on(device: torch.device, configuration: LagLlamaConfiguration, length: int) -> Tables:
+    tables = rotary_tables(configuration, length)
+    return None if tables is None else (tables[0].to(device), tables[1].to(device))
+
+
 class RMSNorm(nn.Module):
     """Root mean square normalisation with a gain (Zhang and Sennrich 2019, arXiv 1910.07467)."""
 
@@ -71,7 +118,9 @@ class Attention(nn.Module):
         self.kv_proj = nn.Linear(width, 2 * width, bias=False)
         self.c_proj = nn.Linear(width, width, bias=False)
 
-    def forward(self, hidden: Tensor, tables: Tables, repeats: int, last_only: bool) -> Tensor:
+    def forward(
+        self, hidden: Tensor, tables: Tables, repeats: int, last_only: bool, remember: Remember | None
+    ) -> Tensor:
         """hidden: [rows, tokens, width]. Returns all tokens' outputs, or the last one's alone."""
         query = self.q_proj(hidden[:, -1:]) if last_only else _first_repeated(self.q_proj(hidden), repeats)
         key, value = _first_repeated(self.kv_proj(hidden), repeats).chunk(2, dim=-1)
@@ -79,13 +128,28 @@ class Attention(nn.Module):
             key = rotate(key, self.heads, tables)
             tokens = query.shape[1]
             query = rotate(query, self.heads, (tables[0][-tokens:], tables[1][-tokens:]))
-        split = [self._split(projected) for projected in (query, key, value)]
-        mixed = functional.scaled_dot_product_attention(*split, is_causal=not last_only)
+        query, key, value = (self._split(projected) for projected in (query, key, value))
+        if remember is not None:
+            key, value = remember(key, value)
+        mixed = _attend(query, key, value)
         kept = mixed if last_only else mixed[:, :, repeats:]
         return self.c_proj(kept.transpose(1, 2).flatten(2))
 
     def _split(self, projected: Tensor) -> Tensor:
         return projected.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Causal attention of the newest tokens to all, themselves included; [rows, heads, tokens, width]."""
+    newest, known = query.shape[2], key.shape[2]
+    if newest == 1:
+        # For a single query the fused kernel is, on a CPU, three times slower than its parts.
+        scores = query @ key.transpose(2, 3) / query.shape[3] ** 0.5
+        return scores.softmax(dim=3) @ value
+    if newest == known:
+        return functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+    mask = torch.ones(newest, known, dtype=torch.bool, device=query.device).tril(known - newest)
+    return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
 
 
 def _first_repeated(projected: Tensor, repeats: int) -> Tensor:
@@ -117,8 +181,10 @@ class Block(nn.Module):
         self.rms_2 = RMSNorm(configuration.width)
         self.mlp = FeedForward(configuration.width, configuration.hidden_width)
 
-    def forward(self, hidden: Tensor, tables: Tables, repeats: int, last_only: bool) -> Tensor:
-        attended = self.attn(self.rms_1(hidden), tables, repeats, last_only)
+    def forward(
+        self, hidden: Tensor, tables: Tables, repeats: int, last_only: bool, remember: Remember | None
+    ) -> Tensor:
+        attended = self.attn(self.rms_1(hidden), tables, repeats, last_only, remember)
         hidden = (hidden[:, -1:] if last_only else hidden) + attended
         return hidden + self.mlp(self.rms_2(hidden))
 
@@ -158,7 +224,7 @@ class LagLlamaNetwork(nn.Module):
         self.param_proj = StudentTHead(configuration.width)
 
     def forward(
-        self, tokens: Tensor, repeats: int = 0, last_only: bool = False
+        self, tokens: Tensor, repeats: int = 0, last_only: bool = False, memory: Memory | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Degrees of freedom, location and scale, on the row's scale.
 
@@ -166,14 +232,16 @@ class LagLlamaNetwork(nn.Module):
         `last_only`, which leaves out what only the other tokens' forecasts need.
         repeats: how often more the first token comes before itself. As nothing else comes before them, such
         tokens attend to equal values only, and so stay equal to one another in every layer: they take their
-        positions in attention and are computed once everywhere else.
+        positions in attention and are computed once everywhere else. Only an empty memory may have them.
+        memory: what came before the tokens, to which they are then added.
         """
-        tables = rotary_tables(self.configuration, repeats + tokens.shape[1])
-        if tables is not None:
-            tables = (tables[0].to(tokens.device), tables[1].to(tokens.device))
+        newest = repeats + tokens.shape[1]
+        tables = memory.tables_of(newest) if memory else _tables_on(tokens.device, self.configuration, newest)
         blocks = list(self.transformer["h"])
         hidden = self.transformer["wte"](tokens)
-        for block in blocks[:-1]:
-            hidden = block(hidden, tables, repeats, last_only=False)
-        hidden = blocks[-1](hidden, tables, repeats, last_only)
+        for layer, block in enumerate(blocks):
+            remember = None if memory is None else partial(memory.append, layer)
+            hidden = block(hidden, tables, repeats, last_only and block is blocks[-1], remember)
+        if memory is not None:
+            memory.tokens += newest
         return self.param_proj(self.transformer["ln_f"](hidden))

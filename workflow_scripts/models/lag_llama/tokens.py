@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 _DAY = 86400
 
@@ -49,20 +50,25 @@ def lag_positions(length: int, tokens: int, lags: Tensor) -> Tensor:
     return (newest[:, None] - lags).clamp(min=-1)
 
 
-def assemble_tokens(
-    values: Tensor, padding: Tensor, loc: Tensor, scale: Tensor, positions: Tensor, calendar: Tensor | None
-) -> Tensor:
+def lag(values: Tensor, padding: float, positions: Tensor) -> Tensor:
+    """The values at these positions, from `lag_positions`; [rows, tokens, lags].
+
+    values: float32 [rows, time]. padding: stands for all values before a row, whose number thus costs nothing.
+    """
+    padded = functional.pad(values, (1, 0), value=padding)
+    return padded.index_select(1, positions.flatten() + 1).unflatten(1, positions.shape)
+
+
+def assemble_tokens(lagged: Tensor, loc: Tensor, scale: Tensor, calendar: Tensor | None) -> Tensor:
     """Lagged scaled values, the row's log location and log scale, and the calendar, in this order.
 
-    values: float32 [rows, time]. padding: the value before a row begins; padding, loc, scale: [rows, 1].
-    positions: from `lag_positions`. calendar: [rows, tokens, 6] or None. Returns [rows, tokens, features].
-    All padding before a row is one virtual point, so its length costs nothing.
+    lagged: float32 [rows, tokens, lags]; NaN stands for the location. loc, scale: [rows, 1].
+    calendar: [rows, tokens, 6] or None. Returns [rows, tokens, features].
     """
-    scaled = (torch.cat([padding, values], dim=1) - loc) / scale
-    rows, (tokens, lags) = len(values), positions.shape
-    lagged = scaled.index_select(1, positions.flatten() + 1).view(rows, tokens, lags)
-    statistics = torch.cat([loc.abs().log1p(), scale.log()], dim=1)[:, None].expand(rows, tokens, 2)
-    return torch.cat([lagged, statistics] if calendar is None else [lagged, statistics, calendar], dim=-1)
+    scaled = (lagged - loc[:, None]).div_(scale[:, None]).nan_to_num_(nan=0.0)
+    statistics = torch.cat([loc.abs().log1p(), scale.log()], dim=1)
+    statistics = statistics[:, None].expand(-1, lagged.shape[1], -1)
+    return torch.cat([scaled, statistics] if calendar is None else [scaled, statistics, calendar], dim=-1)
 
 
 def window_calendar(start: Tensor, step: int, first: int, tokens: int) -> Tensor:
