@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from workflow_scripts import pretrain_model
+from workflow_scripts.models.corpus import HELD_OUT_FAMILIES
 from workflow_scripts.models.interface import Series
 from workflow_scripts.models.parameters import PretrainingParameters
 from workflow_scripts.models.registry import variant
@@ -15,18 +17,37 @@ from workflow_scripts.models.weights import load_variant
 from workflow_scripts.pretrain_model import pretrain
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import read_json
+from workflow_scripts.training import loop
 
-SHORT = PretrainingParameters(series=100, steps=2, batch_size=64)
+SHORT = PretrainingParameters(series=100, steps=2, batch_size=64, scored_series=2)
+SCORES = {family: {"model": 0.5, "persistence": 1.0} for family in HELD_OUT_FAMILIES}
 
 
+@pytest.fixture
+def without_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pretrain_model, "held_out_scores", lambda *_: SCORES)
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """Of weights and configuration: the card and its times differ from run to run."""
+    found = read_json(folder / "provenance.json")["sha256"]
+    return {name: value for name, value in found.items() if name != "README.md"}
+
+
+@pytest.mark.usefixtures("without_scores")
 @pytest.mark.parametrize("name", ["chronos-t5-nano", "moirai-nano", "lag-llama-nano"])
-def test_a_short_run_gives_loadable_weights_with_their_provenance(name: str, tmp_path: Path) -> None:
+def test_a_short_run_gives_loadable_weights_with_card_and_provenance(name: str, tmp_path: Path) -> None:
     output = tmp_path / name
     pretrain(name, SHORT, output)
     record = read_json(output / "provenance.json")
     assert record["warning"].startswith("A stand-in")
-    assert record["recipe"]["seed"] == SHORT.seed
+    assert record["recipe"] == SHORT.model_dump()
     assert record["validation_loss"] < 100
+    card = (output / "README.md").read_text(encoding="utf-8")
+    assert f"# {name}" in card
+    assert all(f"| {family} | 0.5000 | 1.0000 |" in card for family in HELD_OUT_FAMILIES)
+    assert "| model / column, geometric mean | 1.000 | 0.500 |" in card
+    assert [path.name for path in tmp_path.iterdir()] == [name]
     model = load_variant(variant(name), output)
     context = Series(torch.full((2, 24), 0.4), torch.zeros(2, dtype=torch.int64), 3600)
     drawn = model.sample(context, torch.full((2, 3, 12), 0.5, dtype=torch.float64))
@@ -34,6 +55,7 @@ def test_a_short_run_gives_loadable_weights_with_their_provenance(name: str, tmp
     assert drawn.isfinite().all()
 
 
+@pytest.mark.usefixtures("without_scores")
 def test_the_same_settings_give_the_same_weights_through_the_command(tmp_path: Path) -> None:
     settings = tmp_path / "settings.json"
     parameters = {"pretraining": SHORT.model_dump()}
@@ -44,14 +66,59 @@ def test_the_same_settings_give_the_same_weights_through_the_command(tmp_path: P
         [*command, "--settings", str(settings), "--output", str(tmp_path / "again")],
         check=True,
         capture_output=True,
-        timeout=120,
+        timeout=300,
     )
-    first, again = (read_json(tmp_path / name / "provenance.json") for name in ("first", "again"))
-    assert first["sha256"] == again["sha256"]
+    scores = read_json(tmp_path / "again" / "provenance.json")["held_out_weighted_quantile_loss"]
+    assert set(scores) == set(HELD_OUT_FAMILIES)
+    assert all(
+        set(losses) == {"model", "persistence", "seasonal-naive", "auto-ets"} for losses in scores.values()
+    )
     pretrain("moirai-nano", SHORT.model_copy(update={"seed": 8}), tmp_path / "other")
-    assert read_json(tmp_path / "other" / "provenance.json")["sha256"] != first["sha256"]
+    first, again, other = (
+        hashes(tmp_path / name)["model.safetensors"] for name in ("first", "again", "other")
+    )
+    assert first == again
+    assert first != other
+
+
+@pytest.mark.usefixtures("without_scores")
+def test_an_interrupted_run_ends_with_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    longer = SHORT.model_copy(update={"steps": 6})
+    pretrain("lag-llama-nano", longer, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_evaluate", _raise_at(4, loop._evaluate))
+        with pytest.raises(KeyboardInterrupt):
+            pretrain("lag-llama-nano", longer, tmp_path / "resumed")
+    assert not (tmp_path / "resumed").exists()
+    assert (tmp_path / ".resumed.checkpoint").is_dir()
+    pretrain("lag-llama-nano", longer, tmp_path / "resumed")
+    assert hashes(tmp_path / "resumed") == hashes(tmp_path / "whole")
+    assert not (tmp_path / ".resumed.checkpoint").exists()
+
+
+def _raise_at(step: int, evaluate):
+    def interrupted(model, windows, parameters, history, best) -> None:
+        if history.steps == step:
+            raise KeyboardInterrupt
+        evaluate(model, windows, parameters, history, best)
+
+    return interrupted
 
 
 def test_published_models_are_not_pre_trained_here(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="a published model"):
         pretrain("chronos-t5-tiny", SHORT, tmp_path / "output")
+
+
+def test_a_gpu_that_is_not_there_is_not_replaced_by_the_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tmp_path / "settings.json"
+    settings.write_text(json.dumps({"code": "any", "parameters": {"pretraining": SHORT.model_dump()}}))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    arguments = ["--model", "moirai-nano", "--settings", str(settings), "--output", str(tmp_path / "output")]
+    monkeypatch.setattr(sys, "argv", ["pretrain_model", *arguments, "--device", "gpu"])
+    with pytest.raises(UserError, match="no GPU on this machine"):
+        pretrain_model.main()
