@@ -1,6 +1,7 @@
 """List every model variant: parameters by arm, limits, licence, hub id and revision; or all about one of them."""
 
 import argparse
+from collections.abc import Sequence
 
 import yaml
 
@@ -94,7 +95,7 @@ def _count(entry: Variant, rank: int | None = None) -> str:
     return "unknown" if number is None else f"{number * (rank or 1):,}"
 
 
-def _table(rows: list[tuple[str, ...]], right: range | tuple[int, ...]) -> list[str]:
+def _table(rows: Sequence[tuple[str, ...]], right: range | tuple[int, ...]) -> list[str]:
     """Rows as aligned columns, those of `right` to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [

@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from workflow_scripts.models.hub import LOCK, download, read_lock, write_pin
 from workflow_scripts.models.registry import Variant, variant, variant_names
@@ -55,7 +56,7 @@ def prepare(model: str, source: str, output: Path, lock: Path = LOCK) -> None:
 def _download(chosen: Variant, folder: Path, lock: Path) -> None:
     known = read_lock(lock).get(chosen.name)
     pin = download(chosen, folder, known)
-    origin = {"source": HUB, "hub_id": pin.hub_id, "commit": pin.commit}
+    origin: dict[str, Any] = {"source": HUB, "hub_id": pin.hub_id, "commit": pin.commit}
     if chosen.checkpoint:
         checkpoint = folder / chosen.checkpoint
         origin["checkpoint"] = convert(chosen, checkpoint, folder)

@@ -32,6 +32,7 @@ TOTALS = {
     # Hub pages and their public copies, counted there from the safetensors header.
     "chronos-bolt-mini": 21_236_096,
     "chronos-2": 119_477_664,
+    "chronos-2-small": 27_934_624,
     "moirai-2.0-R-small": 11_387_208,
     "moirai-1.0-R-small": 13_827_528,
     # Shapes of the released checkpoint, as upstream's issues print them.

@@ -71,7 +71,7 @@ def test_the_safetensors_file_itself_can_be_named(moirai: Path, tmp_path: Path) 
     assert load_variant(variant("moirai-nano"), tmp_path / "output")
 
 
-@pytest.mark.parametrize("name", ["chronos-bolt-tiny", "moirai-2.0-R-small", *NANOS])
+@pytest.mark.parametrize("name", ["chronos-bolt-tiny", "chronos-2-small", "moirai-2.0-R-small", *NANOS])
 def test_what_a_family_saves_passes_the_check_of_family_sizes_and_values(name: str, tmp_path: Path) -> None:
     check_folder(variant(name), make(name, tmp_path))
 
@@ -91,6 +91,13 @@ def test_another_family_is_refused_by_its_configuration(
     # Chronos-T5 and Chronos-Bolt of one size differ in nothing that `sizes` names.
     with pytest.raises(UserError, match=f"family {'moirai' if given == 'moirai' else 'chronos'}"):
         prepare(asked, str(request.getfixturevalue(given)), tmp_path / "output")
+
+
+def test_other_quantile_levels_are_refused(tmp_path: Path) -> None:
+    sizes = variant("chronos-2-small").sizes | {"num_layers": 1, "quantiles": [0.1, 0.5, 0.9]}
+    family_class("chronos-2").create(sizes, 1).save(tmp_path)
+    with pytest.raises(UserError, match=r"num_layers 1, quantiles \[0\.1, 0\.5, 0\.9\]"):
+        prepare("chronos-2-small", str(tmp_path), tmp_path / "output")
 
 
 def test_weights_of_another_size_than_their_configuration_are_refused(moirai: Path, tmp_path: Path) -> None:

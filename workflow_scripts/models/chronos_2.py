@@ -59,13 +59,13 @@ class Chronos2(QuantileModel):
     def create(cls, sizes: dict[str, Any], seed: int) -> Self:
         """The architecture with random weights, in evaluation mode.
 
-        sizes: d_model, d_ff, num_layers, num_heads, d_kv.
+        sizes: d_model, d_ff, num_layers, num_heads, d_kv; and what differs from SETTINGS.
         """
         config = Chronos2CoreConfig(
-            **sizes,
+            **{name: size for name, size in sizes.items() if name not in SETTINGS},
             feed_forward_proj="relu",
             reg_token_id=1,
-            chronos_config=dict(SETTINGS),
+            chronos_config=SETTINGS | {name: size for name, size in sizes.items() if name in SETTINGS},
             chronos_pipeline_class="Chronos2Pipeline",
         )
         with torch.random.fork_rng(devices=[]):

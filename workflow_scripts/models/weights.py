@@ -101,9 +101,12 @@ def _has(found: Any, key: str) -> bool:
 
 
 def _check_sizes(variant: Variant, found: dict[str, Any], path: Path) -> None:
-    compared = {name: size for name, size in variant.sizes.items() if name in found or name not in _DERIVED}
+    settings = found.get("chronos_config")
+    stored = {**(settings if isinstance(settings, dict) else {}), **found}
     differing = {
-        name: found.get(name, "absent") for name, size in compared.items() if found.get(name) != size
+        name: stored.get(name, "absent")
+        for name, size in variant.sizes.items()
+        if stored.get(name) != size and (name in stored or name not in _DERIVED)
     }
     if differing:
         raise UserError(
