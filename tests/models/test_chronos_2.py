@@ -5,7 +5,7 @@ import pytest
 import torch
 from chronos.chronos2 import Chronos2Dataset
 from peft import LoraConfig, get_peft_model
-from quantile_families import random_uniforms, random_values, series, small
+from random_models import random_uniforms, random_values, series, small
 
 from workflow_scripts.models.chronos_2 import Chronos2
 
@@ -43,7 +43,7 @@ def test_quantiles_equal_the_pipelines(
         values[:, None], prediction_length=horizon, quantile_levels=wanted
     )
     found = model.quantiles(series(values), random_uniforms(6, 2, horizon), wanted)
-    torch.testing.assert_close(found, torch.cat(expected).transpose(1, 2), rtol=1e-6, atol=1e-4)
+    torch.testing.assert_close(found, torch.cat(expected).transpose(1, 2), rtol=1e-5, atol=1e-3)
 
 
 @pytest.mark.parametrize("horizon", [12, 36])
@@ -60,7 +60,7 @@ def test_loss_equals_upstreams_own_training_batch(model: Chronos2, horizon: int)
     )
     expected = model.module(**next(iter(batches))).loss
     found = model.loss(series(values[:, :40]), values[:, 40:])
-    torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=0)
 
 
 def test_series_of_a_batch_do_not_see_each_other(model: Chronos2) -> None:

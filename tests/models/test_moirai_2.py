@@ -8,7 +8,7 @@ import pytest
 import torch
 from gluonts.transform.feature import CausalMeanValueImputation
 from peft import LoraConfig, get_peft_model
-from quantile_families import MOIRAI_2_SIZES, random_uniforms, random_values, series, small
+from random_models import MOIRAI_2_SIZES, random_uniforms, random_values, series, small
 
 from workflow_scripts.models.moirai_2 import Moirai2, impute
 
@@ -53,7 +53,7 @@ def test_quantiles_equal_upstreams_predict(model: Moirai2, length: int, horizon:
     values = random_values(6, length, seed=length, missing=0.0)
     expected = upstream_forecast(model, length, horizon).predict(list(values.numpy()))
     found = model.quantiles(series(values), random_uniforms(6, 2, horizon), LEVELS)
-    torch.testing.assert_close(found, torch.from_numpy(expected), rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(found, torch.from_numpy(expected), rtol=1e-5, atol=1e-3)
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered in divide")
@@ -76,7 +76,7 @@ def test_quantiles_of_series_with_gaps_equal_upstreams_transformation_and_forwar
             past_is_pad=torch.zeros(6, length, dtype=torch.bool),
         )
     found = model.quantiles(series(values), random_uniforms(6, 2, horizon), LEVELS)
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-3)
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered in divide")

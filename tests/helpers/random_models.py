@@ -1,6 +1,7 @@
-"""The three families that give quantiles, small and random, for tests."""
+"""Random models and series for tests; the three families that give quantiles in a small size."""
 
 import torch
+from torch import nn
 
 from workflow_scripts.models.chronos_2 import Chronos2
 from workflow_scripts.models.chronos_bolt import ChronosBolt
@@ -29,14 +30,23 @@ FAMILIES: list[tuple[type[QuantileModel], dict]] = [
 
 
 def small(family: type[QuantileModel], seed: int = 3) -> QuantileModel:
-    """A random model whose output is far from constant: upstream's own initial weights are tiny."""
+    """A small random model with weights of ordinary size."""
     model = family.create(dict(FAMILIES)[family], seed)
+    spread_out(model.module, seed)
+    return model
+
+
+def spread_out(module: nn.Module, seed: int) -> None:
+    """Random weights that keep activations near 1: with upstream's own, outputs hardly depend on inputs."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in model.module.parameters():
-            if parameter.ndim > 1:
-                parameter.normal_(std=parameter.shape[-1] ** -0.5, generator=generator)
-    return model
+        for name, parameter in module.named_parameters():
+            if "norm" in name:
+                parameter.fill_(1.0)
+            elif parameter.ndim > 1:
+                # T5 does not divide its attention scores by the root of the width, 64 at most.
+                smaller = 8 if name.endswith(".q.weight") else 1
+                parameter.normal_(std=parameter.shape[-1] ** -0.5 / smaller, generator=generator)
 
 
 def series(values: torch.Tensor) -> Series:
