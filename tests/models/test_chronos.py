@@ -193,6 +193,11 @@ def test_a_horizon_beyond_the_models_is_refused(model: Chronos) -> None:
         model.sample(context, torch.full((1, 2, 65), 0.5, dtype=torch.float64))
 
 
+def test_a_context_that_upstream_would_cut_is_refused(model: Chronos) -> None:
+    with pytest.raises(UserError, match=r"windows\.context(.|\n)*at most 512 steps"):
+        model.loss(series(torch.full((1, 513), 80.0)), torch.full((1, 12), 80.0))
+
+
 def test_an_adapted_model_forecasts_with_its_adapter() -> None:
     adapted = Chronos.create(NANO, seed=3)
     context = series(random_values(4, 24, seed=10))

@@ -227,6 +227,17 @@ def test_patches_are_small_enough_for_short_contexts() -> None:
     assert [published.patch_size(length) for length in (1, 24, 72, 128, 512, 5000)] == [8, 8, 8, 16, 64, 128]
 
 
+def test_windows_longer_than_the_models_positions_are_refused(model: Moirai) -> None:
+    """512 tokens: uni2ts would go on beyond them, into positions that were never trained."""
+    short, uniforms = series(torch.ones(1, 24)), torch.full((1, 2, 511 * 8 + 1), 0.5, dtype=torch.float64)
+    with pytest.raises(UserError, match="at most 4088 steps"):
+        model.sample(short, uniforms)
+    with pytest.raises(UserError, match="at most 4088 steps"):
+        model.loss(short, torch.ones(1, 511 * 8 + 1))
+    with pytest.raises(UserError, match=r"windows\.context(.|\n)*at most 16352 steps"):
+        model.sample(series(torch.ones(1, 511 * 32 + 1)), uniforms[:, :, :12])
+
+
 # Totals and trainable counts of docs' table; the small total is also the published one.
 COUNTS = {"small": (13_827_528, 24, 18_432), "base": (None, 48, 73_728), "large": (None, 96, 196_608)}
 

@@ -6,7 +6,7 @@ import torch
 from linear_model import LinearModel
 from scipy.stats import norm
 
-from workflow_scripts.models.interface import path_quantiles
+from workflow_scripts.models.interface import Series, path_quantiles
 from workflow_scripts.training.data import WindowArrays
 from workflow_scripts.training.forecasting import forecast, window_uniforms
 from workflow_scripts.training.parameters import ForecastParameters
@@ -43,6 +43,21 @@ def test_quantiles_of_many_paths_are_those_of_the_model_s_normal_distribution():
     # Closed form: the model's paths are normal around the last value with standard deviation 0.1.
     expected = windows.context[:, -1][:, None] + 0.1 * norm.ppf(levels)[None, :]
     np.testing.assert_allclose(quantiles.mean(axis=2), expected, atol=0.003)
+
+
+class OwnQuantiles(LinearModel):
+    """A family that was trained to give quantiles: here the context's last value plus the level."""
+
+    def quantiles(self, context: Series, uniforms: torch.Tensor, levels: list[float]) -> torch.Tensor:
+        wanted = torch.tensor(levels)[None, :, None].expand(len(uniforms), -1, uniforms.shape[2])
+        return context.values[:, -1:, None] + wanted
+
+
+def test_a_family_with_quantiles_of_its_own_is_asked_for_those():
+    windows, parameters = some_windows(5), ForecastParameters(batch_size=2)
+    quantiles = forecast(OwnQuantiles(), windows, np.arange(5), parameters, 0, CPU)
+    expected = windows.context[:, -1:, None] + np.array(parameters.quantiles, np.float32)[None, :, None]
+    np.testing.assert_array_equal(quantiles, np.broadcast_to(expected, quantiles.shape))
 
 
 def test_uniforms_are_uniform_and_never_0_or_1():

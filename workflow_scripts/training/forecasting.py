@@ -21,7 +21,7 @@ def forecast(
     """Forecast every window: float32 [windows, quantile levels, horizon].
 
     Each window has random numbers of its own, keyed by the seed and its id, so its forecast depends on
-    neither the batch size nor the other windows. A quantile is NaN where the model gave no finite number.
+    neither the batch size nor the other windows. Where the model's numbers are not finite, neither is a quantile.
     """
     model.module.eval()
     horizon = windows.target.shape[1]
