@@ -1,12 +1,14 @@
 """Saved adapters: nothing but the adapter, for anybody's peft, the same after reloading and after merging."""
 
 import json
+from functools import cache
+from shutil import copytree
 
 import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
-from tiny_families import CONTEXT, FAMILIES, UNIFORMS, tiny
+from tiny_families import CHRONOS_SIZES, CONTEXT, FAMILIES, UNIFORMS, tiny
 from trained_arms import PEFT_ARMS, SELECTING_ARMS, loss, trained
 from transformers import T5ForConditionalGeneration
 
@@ -23,14 +25,15 @@ every_pair = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture
-def saved(tmp_path):
-    """Save a trained arm and return its folder."""
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """The folder of a trained arm; each is saved once."""
 
+    @cache
     def save(family: str, name: str):
-        run = trained(family, name)
-        save_adapter(run.model, run.arm, tmp_path / name, f"{family}-tiny")
-        return tmp_path / name
+        run, folder = trained(family, name), tmp_path_factory.mktemp(f"{family}-{name}")
+        save_adapter(run.model, run.arm, folder, f"{family}-tiny")
+        return folder
 
     return save
 
@@ -39,9 +42,13 @@ def saved(tmp_path):
 def test_a_reloaded_adapter_forecasts_as_the_trained_model(saved, family, name):
     model, run = tiny(family), trained(family, name)
     assert load_adapter(model, saved(family, name)) == run.arm
-    # PiSSA comes back as a change of the original weights: equal to rounding.
-    torch.testing.assert_close(model.sample(CONTEXT, UNIFORMS), run.forecast, rtol=1e-5, atol=1e-4)
-    assert loss(model) == pytest.approx(run.loss_after, rel=1e-6)
+    if not name.startswith("pissa"):  # It comes back as a change of the original weights, equal to rounding.
+        reloaded, end = model.module.state_dict(), run.model.module.state_dict()
+        assert reloaded.keys() == end.keys()
+        assert all(torch.equal(reloaded[key], value) for key, value in end.items())
+    # Chronos-2 ends with a hyperbolic sine, which makes rounding larger.
+    torch.testing.assert_close(model.sample(CONTEXT, UNIFORMS), run.forecast, rtol=1e-3, atol=1e-3)
+    assert loss(model) == pytest.approx(run.loss_after, rel=1e-5)
     assert not any(weight.requires_grad for weight in model.module.parameters())
 
 
@@ -72,7 +79,7 @@ def test_only_the_adapter_is_saved(saved, family, name):
 def test_peft_alone_loads_the_adapter_on_the_original_model(saved, name):
     model, run = tiny("chronos"), trained("chronos", name)
     model.module = PeftModel.from_pretrained(model.module, str(saved("chronos", name))).eval()
-    assert loss(model) == pytest.approx(run.loss_after, rel=1e-6)
+    assert loss(model) == pytest.approx(run.loss_after, rel=1e-5)
 
 
 def test_all_weights_of_full_fine_tuning_are_saved_and_load_again(saved):
@@ -132,27 +139,18 @@ def test_an_adapter_of_another_family_is_refused(saved, name):
 
 @pytest.mark.parametrize("name", ARMS)
 def test_an_adapter_of_a_wider_or_deeper_model_is_refused(tmp_path, name):
-    small = {
-        "vocab_size": 64,
-        "bin_limit": 4.0,
-        "d_model": 16,
-        "d_ff": 32,
-        "num_layers": 1,
-        "num_heads": 2,
-        "d_kv": 8,
-    }
     for place, change in enumerate(({"num_heads": 4, "d_model": 24, "d_ff": 48}, {"num_layers": 2})):
         if name in SELECTING_ARMS and "num_layers" in change:
             continue  # T5's head and attention biases are the same at any depth.
-        model = Chronos.create({**small, **change}, seed=0)
+        model = Chronos.create({**CHRONOS_SIZES, **change}, seed=0)
         adapt(model, Arm.parse(name), AdaptationParameters(), seed=0, steps=2)
         save_adapter(model, Arm.parse(name), tmp_path / str(place), "another")
         assert "does not fit" in refusal("chronos", tmp_path / str(place))
 
 
 @pytest.mark.parametrize("name", ["lora-r2", "bitfit"])
-def test_a_value_that_is_not_finite_is_refused(saved, name):
-    folder = saved("lag-llama", name)
+def test_a_value_that_is_not_finite_is_refused(saved, tmp_path, name):
+    folder = copytree(saved("lag-llama", name), tmp_path / name)
     path = next(folder.glob("*.safetensors"))
     tensors = load_file(path)
     next(iter(tensors.values())).view(-1)[0] = torch.nan
@@ -160,8 +158,8 @@ def test_a_value_that_is_not_finite_is_refused(saved, name):
     assert "not finite" in refusal("lag-llama", folder)
 
 
-def test_a_damaged_file_is_refused(saved):
-    folder = saved("lag-llama", "lora-r2")
+def test_a_damaged_file_is_refused(saved, tmp_path):
+    folder = copytree(saved("lag-llama", "lora-r2"), tmp_path / "damaged")
     path = folder / "adapter_model.safetensors"
     path.write_bytes(path.read_bytes()[:100])
     assert "does not fit" in refusal("lag-llama", folder)

@@ -54,13 +54,13 @@ def test_adapting_changes_no_base_weight(family, name):
 
 @every_pair
 def test_an_untrained_adapter_forecasts_as_the_base_model(family, name):
-    assert trained(family, name).loss_before == pytest.approx(loss(tiny(family)), rel=1e-6)
+    assert trained(family, name).loss_before == pytest.approx(loss(tiny(family)), rel=1e-5)
 
 
 @every_pair
 def test_training_an_adapter_changes_the_loss(family, name):
     run = trained(family, name)
-    assert run.loss_after != run.loss_before
+    assert run.loss_after != pytest.approx(run.loss_before, rel=1e-5)
 
 
 def test_zero_shot_trains_nothing_and_full_trains_everything():
@@ -177,7 +177,7 @@ def test_a_seed_decides_the_adapter_and_touches_no_other_random_number():
 def test_a_gaussian_fourierft_is_the_one_that_does_not_start_as_the_base_model():
     model = tiny("moirai")
     adapt(model, Arm.parse("fourierft"), AdaptationParameters(fourierft_initialisation="gaussian"), seed=0)
-    assert loss(model) != pytest.approx(loss(tiny("moirai")), rel=1e-6)
+    assert loss(model) != pytest.approx(loss(tiny("moirai")), rel=1e-5)
 
 
 def test_head_only_leaves_the_embedding_alone_that_t5_shares_with_its_head():

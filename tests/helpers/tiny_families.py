@@ -14,19 +14,39 @@ TARGET = 5 + torch.randn(3, 4, generator=GENERATOR)
 UNIFORMS = torch.rand(3, 2, 4, generator=GENERATOR, dtype=torch.float64)
 
 
+T5_SIZES = {"d_model": 16, "d_ff": 32, "num_layers": 1, "num_heads": 2, "d_kv": 8, "dropout_rate": 0.0}
+CHRONOS_SIZES = {**T5_SIZES, "vocab_size": 64, "bin_limit": 4.0, "initializer_factor": 1.0}
+
+
 def _chronos() -> ForecastModel:
     from workflow_scripts.models.chronos import Chronos
 
-    sizes = {"d_model": 16, "d_ff": 32, "num_layers": 1, "num_heads": 2, "d_kv": 8}
-    return Chronos.create(
-        {**sizes, "vocab_size": 64, "bin_limit": 4.0, "initializer_factor": 1.0, "dropout_rate": 0.0}, seed=0
-    )
+    return Chronos.create(CHRONOS_SIZES, seed=0)
+
+
+def _chronos_bolt() -> ForecastModel:
+    from workflow_scripts.models.chronos_bolt import ChronosBolt
+
+    return ChronosBolt.create({**T5_SIZES, "initializer_factor": 1.0}, seed=0)
+
+
+def _chronos_2() -> ForecastModel:
+    from workflow_scripts.models.chronos_2 import Chronos2
+
+    return Chronos2.create({**T5_SIZES, "initializer_factor": 1.0}, seed=0)
 
 
 def _moirai() -> ForecastModel:
     from workflow_scripts.models.moirai import Moirai
 
     return Moirai.create({"d_model": 64, "num_layers": 1, "patch_sizes": [8]}, seed=0)
+
+
+def _moirai_2() -> ForecastModel:
+    from workflow_scripts.models.moirai_2 import Moirai2
+
+    sizes = {"d_model": 64, "d_ff": 96, "num_layers": 1, "patch_size": 16, "max_seq_len": 64}
+    return Moirai2.create({**sizes, "attn_dropout_p": 0.0, "dropout_p": 0.0}, seed=0)
 
 
 def _lag_llama() -> ForecastModel:
@@ -37,7 +57,10 @@ def _lag_llama() -> ForecastModel:
 
 _MAKERS: dict[str, Callable[[], ForecastModel]] = {
     "chronos": _chronos,
+    "chronos-bolt": _chronos_bolt,
+    "chronos-2": _chronos_2,
     "moirai": _moirai,
+    "moirai-2": _moirai_2,
     "lag-llama": _lag_llama,
 }
 FAMILIES = tuple(_MAKERS)
