@@ -24,14 +24,21 @@ def create_definition(
     choices: values that the SQL reads by getvariable('name').
     Raises UserError for SQL that fails, is more than one SELECT, or gives another result than the contract's.
     """
+    create_with_needs(connection, "defined", definition, choices)
+    _refuse_wrong_columns(connection, definition)
+    _refuse_wrong_rows(connection, definition)
+
+
+def create_with_needs(
+    connection: "duckdb.DuckDBPyConnection", table: str, query: Query, choices: dict[str, str | int]
+) -> None:
+    """Create a temporary table of what a query gives, and before it every table that it needs."""
     connection.execute(_STAY_HOUR)
     for name, value in choices.items():
         connection.execute(f'SET VARIABLE "{name}" = ?', [value])
-    for query in needed_queries(definition):
-        create_table(connection, query.name, query)
-    create_table(connection, "defined", definition)
-    _refuse_wrong_columns(connection, definition)
-    _refuse_wrong_rows(connection, definition)
+    for needed in needed_queries(query):
+        create_table(connection, needed.name, needed)
+    create_table(connection, table, query)
 
 
 def create_table(connection: "duckdb.DuckDBPyConnection", table: str, query: Query) -> None:
