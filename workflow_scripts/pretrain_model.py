@@ -39,7 +39,7 @@ _VALIDATION_SERIES = 1024
 _EVALUATIONS = 20
 _DAY = 24
 
-Scores = dict[str, dict[str, float | None]]
+Scores = dict[str, dict[str, float]]
 """Held-out family -> forecaster -> weighted quantile loss."""
 
 
@@ -156,10 +156,17 @@ def held_out_scores(model: "ForecastModel", parameters: PretrainingParameters) -
         }
         for name in CLASSICAL_MODELS:
             forecasts[name] = forecast_classical(name, drawn.context, horizon, levels, _DAY)
-        scores[family] = {
-            name: score(drawn.target / spread, quantiles / spread[:, None], levels, 0, 1).metrics["wql"]
-            for name, quantiles in forecasts.items()
-        }
+        scores[family] = {}
+        for name, quantiles in forecasts.items():
+            found = score(drawn.target / spread, quantiles / spread[:, None], levels, 0, 1).metrics["wql"]
+            if found is None:
+                raise UserError(
+                    f"scores of {name} on {family}",
+                    "a forecast that is not finite",
+                    "finite forecasts",
+                    "lower pretraining.learning_rate",
+                )
+            scores[family][name] = found
     return scores
 
 
