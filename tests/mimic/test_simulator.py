@@ -5,6 +5,7 @@ Bounds on statistics are wide around what the simulator's text promises; the fol
 
 import csv
 import gzip
+import io
 import json
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workflow_scripts.mimic.concepts import vital_names
+from workflow_scripts.mimic.concepts import clinical_itemids, load_concepts, vital_names
 from workflow_scripts.mimic.extraction import extract_events
 from workflow_scripts.mimic.parameters import ExtractionParameters, SimulatorParameters
 from workflow_scripts.mimic.simulator import simulate_mimic
@@ -63,10 +64,10 @@ def vitals(folder: Path) -> pd.DataFrame:
     return pd.read_parquet(folder.parent / "events" / "vitals.parquet")
 
 
-def simulated(tmp_path: Path, name: str, **settings: int) -> dict[str, bytes]:
+def simulated(tmp_path: Path, name: str, **settings: float) -> dict[str, bytes]:
     folder = tmp_path / name
     folder.mkdir()
-    simulate_mimic(SimulatorParameters(**settings), folder)
+    simulate_mimic(SimulatorParameters.model_validate(settings), folder)
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
@@ -357,6 +358,23 @@ def test_vasopressors_coma_and_little_urine_are_charted_in_both_systems(read: Re
     low = urine.groupby("icustay_id")["value"].min() < 20
     assert 0.05 < low.mean() < 0.9
     assert set(read("procedureevents_mv")["itemid"]) == {225792, 225401, 224385, 227194}
+
+
+# ---- the bulk of the real thing
+
+
+def test_routine_events_are_known_items_that_no_study_reads(tmp_path: Path, folder: Path) -> None:
+    plain = simulated(tmp_path, "plain", patients=50)["CHARTEVENTS.csv.gz"]
+    routine = simulated(tmp_path, "routine", patients=50, routine_events=3)
+    few, many = (pd.read_csv(io.BytesIO(gzip.decompress(data)), usecols=["ITEMID", "VALUENUM"], low_memory=False)
+                 for data in (plain, routine["CHARTEVENTS.csv.gz"]))  # fmt: skip
+    assert len(many) == pytest.approx(4 * len(few), rel=0.01)
+    added = set(many["ITEMID"]) - set(few["ITEMID"])
+    assert added.isdisjoint(clinical_itemids("chartevents"))
+    assert added.isdisjoint(item.itemid for concept in load_concepts().values() for item in concept.items)
+    assert added <= set(pd.read_csv(folder / "D_ITEMS.csv.gz")["ITEMID"])
+    # In the open demo, 57 % of the chart events have no number.
+    assert 0.4 < many.loc[many["ITEMID"].isin(added), "VALUENUM"].isna().mean() < 0.9
 
 
 # ---- the mess of the real thing

@@ -11,6 +11,12 @@ class SimulatorParameters(Parameters):
     patients: int = Field(400, ge=20, description="number of simulated patients")
     seed: int = Field(20240516, ge=0, description="seed of every random draw")
     septic_fraction: float = Field(0.5, ge=0, le=1, description="share of patients with a septic episode")
+    routine_events: float = Field(
+        0,
+        ge=0,
+        le=20,
+        description="further chart events that no study reads, for each other one (about 4.7 in the open demo)",
+    )
 
 
 class ExtractionParameters(Parameters):

@@ -24,6 +24,7 @@ Subjects count from 900,000, admissions from 10,000,000, ICU stays from 50,000,0
 in 2500-2600: no real row has such an identifier or date.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -55,11 +56,17 @@ def simulate_mimic(parameters: SimulatorParameters, folder: Path) -> dict[str, i
     last_subject = FIRST_SUBJECT + parameters.patients - 1
     with open_tables(folder, list(TABLES), threaded="chartevents") as writers:
         write_dictionaries(writers)
-        for chunk in range(chunks):
-            # Only the last chunk can hold patients who were not asked for.
-            limit = last_subject if chunk == chunks - 1 else None
-            for table, columns in _draw_chunk(parameters, chunk).items():
-                writers[table].write(columns, limit)
+        # While a chunk is written, the next one is drawn.
+        with ThreadPoolExecutor(1) as pool:
+            upcoming = pool.submit(_draw_chunk, parameters, 0)
+            for chunk in range(chunks):
+                drawn = upcoming.result()
+                # Only the last chunk can hold patients who were not asked for.
+                limit = last_subject if chunk == chunks - 1 else None
+                if limit is None:
+                    upcoming = pool.submit(_draw_chunk, parameters, chunk + 1)
+                for table, columns in drawn.items():
+                    writers[table].write(columns, limit)
     return {table: writer.rows for table, writer in writers.items()}
 
 
@@ -71,5 +78,5 @@ def _draw_chunk(parameters: SimulatorParameters, chunk: int) -> dict[str, dict[s
     return {
         **hospital_events(rng, people, admissions, stays, course),
         **bedside_events(rng, people, admissions, stays, course),
-        "chartevents": chart_events(rng, people, admissions, stays, course),
+        "chartevents": chart_events(rng, people, admissions, stays, course, parameters.routine_events),
     }

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from workflow_scripts.mimic.concepts import load_concepts
 from workflow_scripts.mimic.simulator.patients import HOUR, Admissions, People, Stays
 from workflow_scripts.mimic.simulator.physiology import Course
+from workflow_scripts.mimic.simulator.routine import ROUTINE_TEXTS, routine_rows
 from workflow_scripts.mimic.simulator.write import Column, choose, times
 
 _TEXTS = [
@@ -28,6 +29,7 @@ _TEXTS = [
     "6 Obeys Commands",
     "No response", "Abnormal extension", "Abnormal Flexion", "Flex-withdraws", "Localizes Pain",
     "Obeys Commands",
+    *ROUTINE_TEXTS,
 ]  # fmt: skip
 _EYE, _VERBAL, _MOTOR = (14, 18), (22, 28), (34, 40)
 """Where CareVue's and MetaVision's words for 1 point begin in the list above."""
@@ -73,13 +75,21 @@ class _Rows:
         self.moment.append(where)
         self.itemid.append(np.broadcast_to(np.asarray(itemid, dtype=np.int32), size))
         self.value.append(np.broadcast_to(np.asarray(value, dtype=np.float64), size))
-        self.text.append(np.broadcast_to(np.asarray(text, dtype=np.int8), size))
+        self.text.append(np.broadcast_to(np.asarray(text, dtype=np.int16), size))
 
 
 def chart_events(
-    rng: np.random.Generator, people: People, admissions: Admissions, stays: Stays, course: Course
+    rng: np.random.Generator,
+    people: People,
+    admissions: Admissions,
+    stays: Stays,
+    course: Course,
+    routine_events: float,
 ) -> dict[str, Column]:
-    """Return the columns of CHARTEVENTS for a chunk, sorted by stay, time and item."""
+    """Return the columns of CHARTEVENTS for a chunk, sorted by stay, time and item.
+
+    routine_events: rows that no study reads, for each other one.
+    """
     moments = _draw_moments(rng, people, stays, course)
     rows = _Rows([], [], [], [])
     _chart_vitals(rng, people, stays, course, moments, rows)
@@ -87,6 +97,7 @@ def chart_events(
     _chart_consciousness(rng, course, moments, rows)
     _chart_breathing_support(rng, course, moments, rows)
     _chart_words_and_weights(rng, people, stays, course, moments, rows)
+    _chart_routine(rng, moments, rows, routine_events)
     moment = np.concatenate(rows.moment)
     itemid = np.concatenate(rows.itemid)
     value = np.concatenate(rows.value)
@@ -263,6 +274,13 @@ def _chart_words_and_weights(
     _, first = np.unique(moments.stay, return_index=True)
     weight = people.weight_kg[stays.patient[moments.stay[first]]]
     rows.add(first, _system(moments, first, 762, 226512), weight)
+
+
+def _chart_routine(rng: np.random.Generator, moments: _Moments, rows: _Rows, share: float) -> None:
+    size = round(share * sum(map(len, rows.moment)))
+    where = rng.integers(0, len(moments.stay), size)
+    itemid, number, text = routine_rows(rng, moments.metavision[where])
+    rows.add(where, itemid, number, np.where(text < 0, -1, len(_TEXTS) - len(ROUTINE_TEXTS) + text))
 
 
 def _spoil(
