@@ -125,7 +125,8 @@ def _run_model(
     arm = Arm.parse(options.arm)
     device = torch.device(device_name)
     model = load_variant(VARIANTS[options.model], Path(options.weights))
-    adapt(model, arm, AdaptationParameters(**settings["adaptation"]), options.seed)
+    budget = TrainingParameters(**settings["training"])
+    hooks = adapt(model, arm, AdaptationParameters(**settings["adaptation"]), options.seed, budget.steps)
     model.module.to(device)
     parameters = count_parameters(model)
     scaled = {split: _arrays(windows.scaled().select(split)) for split in ("train", "validation", "test")}
@@ -133,8 +134,7 @@ def _run_model(
     ready = time.perf_counter()
     history = None
     if arm.trains:
-        budget = TrainingParameters(**settings["training"])
-        history = fit(model, scaled["train"], scaled["validation"], budget, options.seed, device)
+        history = fit(model, scaled["train"], scaled["validation"], budget, options.seed, device, hooks=hooks)
         with atomic_folder(options.output / "adapter") as folder:
             save_adapter(model, arm, folder, options.model)
     trained = time.perf_counter()

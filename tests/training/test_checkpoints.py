@@ -8,6 +8,7 @@ import torch
 from linear_model import LinearModel
 from torch import nn
 
+from workflow_scripts.adaptation.hooks import TrainingHooks
 from workflow_scripts.training.checkpoints import Checkpoints
 from workflow_scripts.training.data import WindowArrays
 from workflow_scripts.training.loop import History, fit
@@ -45,13 +46,14 @@ def train(
     """The weights, the history and the steps that this call took; it is interrupted after step `until`."""
     steps: list[int] = []
 
-    def note(step: int) -> None:
-        steps.append(step)
-        if step == until:
-            raise InterruptionError
+    class Note(TrainingHooks):
+        def after_step(self, step: int) -> None:
+            steps.append(step)
+            if step == until:
+                raise InterruptionError
 
     model = ModelWithDropout()
-    history = fit(model, windows(100, 1), windows(30, 2), budget, seed, CPU, folder, note)
+    history = fit(model, windows(100, 1), windows(30, 2), budget, seed, CPU, folder, Note())
     return [weight.detach().clone() for weight in model.module.parameters()], history, steps
 
 

@@ -39,7 +39,7 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit_and_another_seed_does_
     def weights(seed: int) -> list[float]:
         model = LinearModel()
         fit(model, doubled(100, 1), doubled(20, 2), TrainingParameters(steps=25), seed, CPU)
-        return [float(weight.flatten()[0]) for weight in model.module.parameters()]
+        return [float(weight.detach().flatten()[0]) for weight in model.module.parameters()]
 
     assert weights(3) == weights(3)
     assert weights(3) != weights(4)

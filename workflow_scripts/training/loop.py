@@ -1,7 +1,7 @@
 """The one training loop: every family, every arm, the same budget."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from workflow_scripts.adaptation.hooks import TrainingHooks
 from workflow_scripts.models.interface import ForecastModel
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.progress import progress
@@ -38,7 +39,7 @@ def fit(
     seed: int,
     device: torch.device,
     checkpoints: Path | None = None,
-    after_step: Callable[[int], None] | None = None,
+    hooks: TrainingHooks | None = None,
 ) -> History:
     """Train the parameters that require a gradient; leave the best of them in the model.
 
@@ -49,9 +50,9 @@ def fit(
     checkpoints: folder of a checkpoint after every evaluation. The same call with the same folder continues
     from it and ends with the same weights as an uninterrupted one, bit for bit on CPU; a checkpoint of other
     settings, data or initial weights is replaced. The caller deletes the folder once the result is safe.
-    after_step: called with the step's number after every update, gradients still in place. What it keeps to
-    itself is not in a checkpoint.
+    hooks: what the arm's method asks of the loop, as `adapt` returned it.
     """
+    hooks = hooks or TrainingHooks()
     torch.manual_seed(seed)
     trainable = {name: weight for name, weight in model.module.named_parameters() if weight.requires_grad}
     weights = list(trainable.values())
@@ -61,7 +62,7 @@ def fit(
 
     history = History()
     best = _Best(weights)
-    run = _Run(trainable, optimiser, schedule, history, best, device)
+    run = _Run(trainable, optimiser, schedule, history, best, hooks, device)
     saved = None
     if checkpoints is not None:
         identity = run_identity(
@@ -73,7 +74,7 @@ def fit(
         saved = Checkpoints(checkpoints, identity)
     state = saved.load() if saved else None
     if state is None:
-        _evaluate(model, validation_tensors, parameters, history, best)
+        _evaluate(model, validation_tensors, parameters, history, best, hooks)
     else:
         run.restore(state)
     batches = _shuffled_batches(len(train), parameters.batch_size, seed, device, skipped=history.steps)
@@ -84,17 +85,16 @@ def fit(
         model.module.train()
         loss = model.loss(*train_tensors.batch(next(batches)))
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        (loss + hooks.penalty()).backward()
         torch.nn.utils.clip_grad_norm_(weights, parameters.gradient_clip)
         optimiser.step()
         schedule.step()
-        if after_step is not None:
-            after_step(step)
+        hooks.after_step(step)
         losses_since_evaluation.append(loss.detach())
         history.steps = step
         if step % parameters.evaluate_every == 0 or step == parameters.steps:
             _record_training_loss(losses_since_evaluation, history)
-            _evaluate(model, validation_tensors, parameters, history, best)
+            _evaluate(model, validation_tensors, parameters, history, best, hooks)
             steps.show_loss(history.validation_loss[-1][1])
             exhausted = best.evaluations_without_improvement >= parameters.patience
             history.stopped_early = exhausted and step < parameters.steps
@@ -149,6 +149,7 @@ class _Run:
     schedule: torch.optim.lr_scheduler.LambdaLR
     history: History
     best: _Best
+    hooks: TrainingHooks
     device: torch.device
 
     def state(self) -> dict[str, Any]:
@@ -162,6 +163,7 @@ class _Run:
             "history": asdict(self.history),
             "best": self.best.weights,
             "evaluations_without_improvement": self.best.evaluations_without_improvement,
+            "hooks": self.hooks.state(),
             "generator": torch.get_rng_state(),
             "device_generator": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
         }
@@ -180,6 +182,7 @@ class _Run:
         vars(self.history).update(state["history"] | losses)
         self.best.weights = [weight.to(self.device) for weight in state["best"]]
         self.best.evaluations_without_improvement = state["evaluations_without_improvement"]
+        self.hooks.restore(state["hooks"])
         torch.set_rng_state(state["generator"])
         if state["device_generator"] is not None:
             torch.cuda.set_rng_state(state["device_generator"], self.device)
@@ -201,11 +204,13 @@ def _evaluate(
     parameters: TrainingParameters,
     history: History,
     best: _Best,
+    hooks: TrainingHooks,
 ) -> None:
     loss = validation_loss(model, windows, parameters.batch_size)
     _require_finite(loss, "validation", history.steps)
     history.validation_loss.append((history.steps, loss))
-    best.offer(history, loss)
+    if hooks.may_keep(history.steps):
+        best.offer(history, loss)
 
 
 def _record_training_loss(losses: list[Tensor], history: History) -> None:
