@@ -31,8 +31,8 @@ def overview(ranks: tuple[int, ...] = RANKS) -> str:
         (
             entry.name,
             entry.family,
-            _limit(entry, "context"),
-            _limit(entry, "horizon"),
+            limit(entry, "context"),
+            limit(entry, "horizon"),
             entry.licence,
             entry.hub_id or "embedded",
             _revision(entry, pins.get(entry.name)),
@@ -75,11 +75,12 @@ def describe(entry: Variant) -> str:
     return "\n".join(lines)
 
 
-def _limit(entry: Variant, what: str) -> str:
-    limit = entry.context_limit if what == "context" else entry.horizon_limit
-    if limit is None and entry.token_limit:
+def limit(entry: Variant, what: str) -> str:
+    """The longest `context` or `horizon`, in words."""
+    steps = entry.context_limit if what == "context" else entry.horizon_limit
+    if steps is None and entry.token_limit:
         return f"{entry.token_limit} patches"
-    return "any" if limit is None else f"{limit:,}"
+    return "any" if steps is None else f"{steps:,}"
 
 
 def _revision(entry: Variant, pin: Pin | None) -> str:

@@ -2,10 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from workflow_scripts.list_models import describe, overview
+from workflow_scripts.list_models import describe, limit, overview
 from workflow_scripts.models.registry import (
     FAMILY_CLASSES,
     VARIANTS,
@@ -135,3 +136,22 @@ def test_one_model_is_described_with_the_source_of_each_fact() -> None:
     assert all(source in text for source in entry.sources.values())
     assert "the licence restricts: non-commercial use only" in text
     assert "pinned in weights.lock.yaml: not yet" in text
+
+
+def test_the_documented_table_is_the_registry_s() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    rows = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+    documented = {row[0]: row[1:] for row in rows if row and row[0] in VARIANTS}
+    assert documented == {
+        entry.name: [
+            entry.family,
+            f"{entry.parameters:,}",
+            f"{entry.lora_parameters_per_rank:,}",
+            limit(entry, "context"),
+            limit(entry, "horizon"),
+            entry.licence,
+            entry.hub_id or "embedded",
+            (entry.revision or "")[:7],
+        ]
+        for entry in VARIANTS.values()
+    }
