@@ -108,6 +108,18 @@ def test_weights_of_another_size_than_their_configuration_are_refused(moirai: Pa
         prepare("moirai-nano", str(moirai), tmp_path / "output")
 
 
+def test_a_configuration_that_would_call_something_is_refused_and_calls_nothing(
+    moirai: Path, tmp_path: Path
+) -> None:
+    trace, config = tmp_path / "trace", read_json(moirai / "config.json")
+    config["distr_output"]["components"][0] = {"_target_": "os.system", "command": f"touch {trace}"}
+    (moirai / "config.json").write_text(json.dumps(config))
+    # hydra would call it; uni2ts refuses every name outside its own modules.
+    with pytest.raises(UserError, match=r"Unsafe _target_ .*os\.system"):
+        prepare("moirai-nano", str(moirai), tmp_path / "output")
+    assert not trace.exists()
+
+
 def test_an_empty_folder_and_no_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         prepare("chronos-t5-tiny", str(tmp_path), tmp_path / "output")
