@@ -62,3 +62,14 @@ rule prepare_weights:
 rule weights:
     input:
         weights=expand("weights/{model}/model.safetensors", model=study.models),
+
+
+rule list_models:
+    log:
+        "logs/list_models.txt",
+    conda:
+        "../envs/study.yaml"
+    message:
+        "List every model; {log} keeps the list"
+    shell:
+        "python -m workflow_scripts.list_models 2>&1 | tee {log}"
