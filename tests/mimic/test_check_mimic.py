@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import random
 import shutil
 import subprocess
 import sys
@@ -16,13 +17,14 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_folder import SMALL, chart_row
 
 from workflow_scripts.mimic.checks.collectors import References, RowIds
 from workflow_scripts.mimic.checks.findings import Finding, Report
 from workflow_scripts.mimic.checks.folder import check_folder
 from workflow_scripts.mimic.checks.people import read_census
 from workflow_scripts.mimic.checks.releases import DEMO, RELEASE_ROWS, SIMULATED
-from workflow_scripts.mimic.checks.units import Units, unit_items
+from workflow_scripts.mimic.checks.units import VALUE_COLUMNS, Units, unit_items
 from workflow_scripts.mimic.parameters import SimulatorParameters
 from workflow_scripts.mimic.simulator import simulate_mimic
 from workflow_scripts.mimic.tables import TABLES
@@ -34,7 +36,7 @@ Row = dict[str, str]
 @pytest.fixture(scope="session")
 def clean_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clean")
-    simulate_mimic(SimulatorParameters(patients=40), folder)
+    simulate_mimic(SimulatorParameters(patients=24), folder)
     return folder
 
 
@@ -212,7 +214,7 @@ def test_a_folder_of_mimic_iv_is_called_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "icu").mkdir()
     report = check_folder(tmp_path)
     assert "files of MIMIC-IV: hosp, icu" in about(report.errors, "folder", "version")
-    assert sum(f.check == "table" for f in report.errors) == len(TABLES)
+    assert sum(f.check == "table" for f in report.findings) == len(TABLES)
 
 
 def test_a_table_without_header_is_refused_without_quoting_its_first_row(damaged: Damaged) -> None:
@@ -225,9 +227,12 @@ def test_a_table_without_header_is_refused_without_quoting_its_first_row(damaged
 def test_a_missing_column_is_named_and_the_others_are_still_checked(damaged: Damaged) -> None:
     names = ["ROW_ID", "SUBJECT_ID", "HADM_ID", "SEQ_NUM"]
     damaged.write("procedures_icd", names, [["1", "1", "10000000", "1"]])
+    damaged.write("d_icd_procedures", ["ROW_ID", "ICD9_CODE"], [["1", "9604"]])
     report = damaged.report()
     assert "no column icd9_code" in about(report.errors, "procedures_icd", "columns")
     assert "none that PATIENTS holds" in about(report.errors, "procedures_icd", "reference subject_id")
+    # Nothing reads the titles of codes, so that they only deserve a warning.
+    assert "no column short_title" in about(report.warnings, "d_icd_procedures", "columns")
 
 
 def test_dates_that_were_not_shifted_are_an_error(damaged: Damaged) -> None:
@@ -264,14 +269,21 @@ WRONG_UNITS: list[tuple[str, str, int, str, Callable[[Any], Any]]] = [
     ("labevents", "lactate", 50813, "mg/dL", lambda v: v * 9.008),
     ("labevents", "platelets", 51265, "per uL", lambda v: v * 1000),
     ("labevents", "oxygen", 50821, "kPa", lambda v: v * 0.133322),
+    # A body of 80 kg.
+    ("inputevents_cv", "norepinephrine by weight", 30120, "mcg/min", lambda v: v * 80),
+    ("inputevents_mv", "norepinephrine by weight", 221906, "mcg/min", lambda v: v * 80),
+    ("inputevents_cv", "phenylephrine by weight", 30128, "mcg/min", lambda v: v * 80),
+    ("inputevents_mv", "dopamine by weight", 221662, "mcg/min", lambda v: v * 80),
 ]
 
 
 @pytest.fixture(scope="module")
 def demo_values(demo_folder: Path) -> dict[str, pd.DataFrame]:
     return {
-        table: pd.read_csv(demo_folder / f"{table.upper()}.csv.gz", usecols=["itemid", "valuenum"])
-        for table in ("chartevents", "labevents")
+        table: pd.read_csv(demo_folder / f"{table.upper()}.csv.gz", usecols=["itemid", column]).rename(
+            columns={column: "valuenum"}
+        )
+        for table, column in VALUE_COLUMNS.items()
     }
 
 
@@ -324,6 +336,25 @@ def test_the_report_holds_no_identifier_and_no_time_of_any_row(damaged: Damaged)
     assert [secret for secret in secrets if secret in text.replace(str(damaged.folder), "")] == []
 
 
+@pytest.mark.parametrize("seed", range(60))
+def test_whatever_is_damaged_there_is_a_report(write_folder: Callable[..., Path], seed: int, capfd) -> None:
+    chance = random.Random(seed)
+    zipped = chance.random() < 0.5
+    raw = write_folder(chartevents=[chart_row(row_id=n) for n in range(20)], zipped=zipped)
+    table = chance.choice([*SMALL, "chartevents"])
+    path = raw / f"{table.upper()}.csv{'.gz' if zipped else ''}"
+    content = gzip.decompress(path.read_bytes()) if zipped else path.read_bytes()
+    for _ in range(chance.choice([1, 5])):
+        place = chance.randrange(len(content) + 1)
+        noise = bytes(chance.choice(b'",\n\r\x00\xff-09x') for _ in range(chance.randrange(5)))
+        content = content[:place] + noise + content[place + chance.choice([0, 1, 40, 10_000]) :]
+    packed = gzip.compress(content, mtime=0) if zipped else content
+    path.write_bytes(packed[: chance.choice([len(packed), len(packed) - 10])])
+    report = check_folder(raw)
+    assert report.as_text().endswith("warnings")
+    assert capfd.readouterr().err == ""
+
+
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "workflow_scripts.check_mimic", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
@@ -335,12 +366,13 @@ def test_the_command_ends_with_0_without_errors_and_writes_json(clean_folder: Pa
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["release"] == SIMULATED
     assert report["errors"] == []
-    assert report["rows"]["patients"] == 40
+    assert report["rows"]["patients"] == 24
     assert "usable: 0 errors" in done.stdout
 
 
 def test_the_command_ends_with_1_on_errors_and_separates_them_from_warnings(damaged: Damaged) -> None:
     damaged.path("services").unlink()
+    damaged.path("d_icd_procedures").unlink()
     done = run("--raw", damaged.folder)
     assert done.returncode == 1
     assert "errors (1)\n  SERVICES, table: no file" in done.stdout

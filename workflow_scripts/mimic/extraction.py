@@ -70,7 +70,7 @@ CHART_COLUMNS = [*_IDS, "charttime", "itemid", "value", "valuenum", "error"]
 
 _PRIMARY_KEYS = {"patients": "subject_id", "admissions": "hadm_id", "icustays": "icustay_id"}
 # Tables of one charting system only: a selection of patients may have no row there.
-_MAY_BE_EMPTY = {"inputevents_cv", "inputevents_mv", "procedureevents_mv"}
+MAY_BE_EMPTY = {"inputevents_cv", "inputevents_mv", "procedureevents_mv"}
 
 
 def extract_events(raw: Path, events: Path, parameters: ExtractionParameters) -> dict[str, dict[str, int]]:
@@ -89,7 +89,7 @@ def extract_events(raw: Path, events: Path, parameters: ExtractionParameters) ->
         for table in KEPT_COLUMNS:
             counts[table] = _copy_table(paths[table], table, scratch / f"{table}.parquet")
         stays = Stays(pq.read_table(scratch / "icustays.parquet"))
-        counts |= _split_chart(paths["chartevents"], stays, parameters, scratch)
+        counts |= split_chart(paths["chartevents"], stays, parameters, scratch)
         for path in sorted(scratch.glob("*.parquet")):
             path.replace(events / path.name)
     return counts
@@ -105,7 +105,7 @@ def _copy_table(path: Path, table: str, target: Path) -> dict[str, int]:
             file.write(rows)
             file.counts["kept"] += rows.num_rows
             file.counts["dropped_other_item"] += batch.num_rows - rows.num_rows
-        if not file.counts["read"] and table not in _MAY_BE_EMPTY:
+        if not file.counts["read"] and table not in MAY_BE_EMPTY:
             raise empty_table(path, table)
     if table in _PRIMARY_KEYS:
         _check_primary_key(path, table, pq.read_table(target, columns=[_PRIMARY_KEYS[table]]))
@@ -128,7 +128,7 @@ def _check_primary_key(path: Path, table: str, key: pa.Table) -> None:
         )
 
 
-def _split_chart(
+def split_chart(
     path: Path, stays: Stays, parameters: ExtractionParameters, scratch: Path
 ) -> dict[str, dict[str, int]]:
     """Write `clinical_chart` and `vitals` in one pass over CHARTEVENTS."""

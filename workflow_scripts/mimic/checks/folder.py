@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from workflow_scripts.mimic.checks.collectors import Census, Collector, KnownItems, References, RowIds, Years
 from workflow_scripts.mimic.checks.dictionary import check_dictionary, check_recorded, wanted_itemids
-from workflow_scripts.mimic.checks.findings import Finding, Report
+from workflow_scripts.mimic.checks.findings import Finding, Level, Report
 from workflow_scripts.mimic.checks.people import KEYS, check_people, read_census
 from workflow_scripts.mimic.checks.reading import count_damage
 from workflow_scripts.mimic.checks.releases import (
@@ -19,7 +19,8 @@ from workflow_scripts.mimic.checks.releases import (
     foreign_folder,
     recognise_release,
 )
-from workflow_scripts.mimic.checks.units import Units, unit_items
+from workflow_scripts.mimic.checks.units import VALUE_COLUMNS, Units, unit_items
+from workflow_scripts.mimic.extraction import CHART_COLUMNS, KEPT_COLUMNS, MAY_BE_EMPTY
 from workflow_scripts.mimic.reading import arrow_schema, read_header, stream_table
 from workflow_scripts.mimic.tables import TABLES, find_table
 from workflow_scripts.runtime.errors import UserError
@@ -31,6 +32,8 @@ _KEPT_TEXT = {
     "d_items": ["label", "dbsource", "linksto"],
     "d_labitems": ["label"],
 }
+# What the extraction reads: without it nothing runs.
+_NEEDED = {**KEPT_COLUMNS, "chartevents": CHART_COLUMNS}
 _REAL_YEARS, _SIMULATED_YEARS = (2100, 2219), (2490, 2620)
 # Times of birth and death may lie centuries away, or be dates of the registry.
 _YEAR_COLUMNS = {"admittime", "intime", "charttime", "chartdate", "starttime", "startdate", "transfertime"}
@@ -93,7 +96,8 @@ class _FolderCheck:
         missing = [table for table in TABLES if table not in self.paths]
         for table in missing:
             remedy = "add TABLE.csv or TABLE.csv.gz of MIMIC-III v1.4, in any letter case"
-            self._error("table", table, "no file", f"{table.upper()}.csv or {table.upper()}.csv.gz", remedy)
+            expected = f"{table.upper()}.csv or {table.upper()}.csv.gz"
+            self._add("error" if table in _NEEDED else "warning", "table", table, "no file", expected, remedy)
         if missing and (foreign := foreign_folder(self.folder)):
             database, names = foreign
             remedy = "give the folder of MIMIC-III v1.4; this project reads no other database's raw tables"
@@ -117,13 +121,12 @@ class _FolderCheck:
             # Names that are not the schema's are not quoted: without a header line they are a patient's row.
             found = f"no column {', '.join(missing)} ({len(known)} known columns, {len(names) - len(known)} others)"
             remedy = "use the table as released, with its header line"
-            self._error("columns", table, found, "the columns of MIMIC-III v1.4", remedy)
+            level: Level = "error" if set(missing) & set(_NEEDED.get(table, [])) else "warning"
+            self._add(level, "columns", table, found, "the columns of MIMIC-III v1.4", remedy)
         elif len(names) != len(known) or len(set(known)) != len(known):
             found = f"{len(names) - len(set(known))} further or repeated columns"
             remedy = "nothing, where they were added on purpose: they are not read"
-            self.report.findings.append(
-                Finding("warning", "columns", table, found, "the columns of MIMIC-III v1.4", remedy)
-            )
+            self._add("warning", "columns", table, found, "the columns of MIMIC-III v1.4", remedy)
         kept_text = _KEPT_TEXT.get(table, [])
         usable = [c for c in known if known.count(c) == 1 and (TABLES[table][c] != "text" or c in kept_text)]
         if usable:
@@ -152,7 +155,8 @@ class _FolderCheck:
         self.report.rows[table] = rows
         if rows == 0:
             remedy = "put the complete table of MIMIC-III v1.4 there"
-            self._error("rows", table, "a header and no row", "at least one row", remedy)
+            level: Level = "error" if table in _NEEDED and table not in MAY_BE_EMPTY else "warning"
+            self._add(level, "rows", table, "a header and no row", "at least one row", remedy)
         if table in _KEPT_TABLES:
             schema = arrow_schema(table, columns)
             self.kept[table] = (
@@ -174,8 +178,9 @@ class _FolderCheck:
         if ids and "itemid" in columns:
             dictionary = "d_labitems" if table == "labevents" else "d_items"
             collectors.append(KnownItems(self._known_items(dictionary), wanted_itemids(table), dictionary))
-            if "valuenum" in columns and (items := unit_items(table)):
-                collectors.append(Units(items))
+            value_column = VALUE_COLUMNS.get(table)
+            if value_column in columns and (items := unit_items(table)):
+                collectors.append(Units(items, value_column))
         return collectors
 
     def _years(self, table: str, years: tuple[int, int]) -> Years:
@@ -208,7 +213,7 @@ class _FolderCheck:
             remedy = (
                 "nothing, where the folder is a selection made on purpose; otherwise get the release again"
             )
-            self.report.findings.append(Finding("warning", "rows", "folder", found, expected, remedy))
+            self._add("warning", "rows", "folder", found, expected, remedy)
         self.report.expected_rows = RELEASE_ROWS.get(self.report.release, {})
         for table, expected_rows in self.report.expected_rows.items():
             rows = self.report.rows.get(table)
@@ -218,4 +223,7 @@ class _FolderCheck:
                 self._error("rows", table, f"{rows:,} rows", expected, remedy)
 
     def _error(self, check: str, table: str, found: str, expected: str, remedy: str) -> None:
-        self.report.findings.append(Finding("error", check, table, found, expected, remedy))
+        self._add("error", check, table, found, expected, remedy)
+
+    def _add(self, level: Level, check: str, table: str, found: str, expected: str, remedy: str) -> None:
+        self.report.findings.append(Finding(level, check, table, found, expected, remedy))

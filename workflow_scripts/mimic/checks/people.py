@@ -37,7 +37,8 @@ def read_census(tables: Mapping[str, pa.RecordBatch]) -> Census:
 
 
 def check_people(tables: Mapping[str, pa.RecordBatch]) -> list[Finding]:
-    """Return what is wrong within and between the three tables, as far as they are there."""
+    """Return what is wrong within and between the three tables, as far as they are there and have rows."""
+    tables = {table: batch for table, batch in tables.items() if batch.num_rows}
     found = [finding for table, key in KEYS.items() for finding in _check_key(tables, table, key)]
     patients, admissions, stays = (tables.get(table) for table in KEYS)
     if admissions is not None:

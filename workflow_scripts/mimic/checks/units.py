@@ -57,8 +57,6 @@ QUANTITIES: dict[tuple[str, str], Quantity] = {
     ("temperature", "degF"): Quantity(
         "degree Fahrenheit", (92, 103), (OtherUnit("degree Celsius", (25, 45), (25, 45)),)
     ),
-    ("charted_fio2", "%"): Quantity("%", (21, 100.0001), (_FRACTION,)),
-    ("charted_fio2", "fraction"): Quantity("fraction", (0.2, 1.0001), (_PERCENT,)),
     ("admission_weight", "kg"): Quantity("kg", (50, 115), (_POUNDS,)),
     ("daily_weight", "kg"): Quantity("kg", (50, 115), (_POUNDS,)),
     ("pao2", "mmHg"): Quantity("mmHg", (50, 250), (_KILOPASCAL,)),
@@ -70,8 +68,32 @@ QUANTITIES: dict[tuple[str, str], Quantity] = {
 }
 """(concept, charted unit) -> what its values look like."""
 
-# Inspired oxygen has a unit of its own in each item.
-_UNITS_OF_ITEMS = {190: "fraction", 3420: "%", 3422: "%", 223835: "%"}
+_FIO2_PERCENT = Quantity("%", (21, 100.0001), (_FRACTION,))
+_PER_KG, _PER_MINUTE = "mcg/kg/min", "mcg/min"
+_CATECHOLAMINE = Quantity(_PER_KG, (0.01, 0.9), (OtherUnit(_PER_MINUTE, None, (1, 60)),))
+_CATECHOLAMINE_PER_MINUTE = Quantity(_PER_MINUTE, (1, 60), (OtherUnit(_PER_KG, None, (0.01, 0.9)),))
+_PHENYLEPHRINE = Quantity(_PER_KG, (0.1, 6), (OtherUnit(_PER_MINUTE, None, (10, 400)),))
+_DOPAMINE = Quantity(_PER_KG, (1, 25), (OtherUnit(_PER_MINUTE, None, (80, 2000)),))
+
+# Items whose concept has no single unit.
+QUANTITIES_OF_ITEMS: dict[int, Quantity] = {
+    190: Quantity("fraction", (0.2, 1.0001), (_PERCENT,)),
+    **dict.fromkeys((3420, 3422, 223835), _FIO2_PERCENT),
+    **dict.fromkeys((30044, 30047), _CATECHOLAMINE_PER_MINUTE),
+    **dict.fromkeys((30119, 30120, 30309, 221289, 221906), _CATECHOLAMINE),
+    30127: Quantity(_PER_MINUTE, (10, 400), (OtherUnit(_PER_KG, None, (0.1, 6)),)),
+    **dict.fromkeys((30128, 221749), _PHENYLEPHRINE),
+    **dict.fromkeys((30042, 30043, 30306, 30307, 221653, 221662), _DOPAMINE),
+}
+"""ITEMID -> what its values look like; of infusions, their rates."""
+
+VALUE_COLUMNS = {
+    "chartevents": "valuenum",
+    "labevents": "valuenum",
+    "inputevents_cv": "rate",
+    "inputevents_mv": "rate",
+}
+"""Events table -> the column whose unit is looked at."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +116,10 @@ def unit_items(table: str) -> list[UnitItem]:
                     found.append(UnitItem(item.itemid, item.label, quantity))
     for clinical in load_clinical_concepts().values():
         for entry in clinical.items if clinical.table == table else ():
-            unit = clinical.unit or _UNITS_OF_ITEMS.get(entry.itemid, "")
-            if quantity := QUANTITIES.get((clinical.name, unit)):
+            quantity = QUANTITIES.get((clinical.name, clinical.unit or "")) or QUANTITIES_OF_ITEMS.get(
+                entry.itemid
+            )
+            if quantity:
                 found.append(UnitItem(entry.itemid, entry.label, quantity))
     return sorted(found, key=lambda item: item.itemid)
 
