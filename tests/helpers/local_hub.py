@@ -25,6 +25,8 @@ class LocalHub:
     """Files that are listed but not there."""
     cuts: int = 0
     """How many more connections break off in the middle of a large file."""
+    answer_with: str | None = None
+    """The commit that the list of files names, whatever was asked for."""
     broken: bool = False
     """Whether every request ends with an internal error."""
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
@@ -98,7 +100,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         folder = self.state.repositories[name][commit]
         files = [_describe(path) for path in sorted(folder.iterdir())]
-        self._send(200, json.dumps({"id": name, "sha": commit, "siblings": files}).encode())
+        self._send(
+            200, json.dumps({"id": name, "sha": self.state.answer_with or commit, "siblings": files}).encode()
+        )
 
     def _file(self, name: str, revision: str, file: str) -> None:
         commit = self.state.commit(name, revision)

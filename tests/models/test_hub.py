@@ -213,6 +213,11 @@ def other_model(hub: LocalHub) -> None:
     path.write_text(path.read_text().replace('"num_layers": 2', '"num_layers": 3'))
 
 
+def another_commit(hub: LocalHub) -> None:
+    hub.repositories["someone/test-model"][SECOND] = folder_of(hub)
+    hub.answer_with = SECOND
+
+
 def broken_hub(hub: LocalHub) -> None:
     hub.broken = True
 
@@ -228,6 +233,7 @@ def always_cut(hub: LocalHub) -> None:
 FAULTS: dict[str, tuple[Callable[[LocalHub], None], str]] = {
     "a file that is not in the repository": (absent_file, "a repository without model.safetensors"),
     "a file that is listed, but not there": (hidden_file, "a file is missing there"),
+    "a hub that answers with another commit": (another_commit, f"a hub that answers with commit {SECOND}"),
     "another size": (other_model, "num_layers 3"),
     "a hub that is out of order": (broken_hub, "the download failed (HfHubHTTPError"),
     "a repository that is gone": (no_repository, "the hub does not give out this repository"),
@@ -238,8 +244,9 @@ FAULTS: dict[str, tuple[Callable[[LocalHub], None], str]] = {
 @pytest.mark.usefixtures("served")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_fault_ends_with_one_message_and_leaves_nothing(
-    fault: str, hub: LocalHub, command: Command, tmp_path: Path
+    fault: str, hub: LocalHub, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(VARIANTS, MODEL.name, replace(MODEL, revision=FIRST))
     spoil, finding = FAULTS[fault]
     spoil(hub)
     code, printed = command()

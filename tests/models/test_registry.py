@@ -12,7 +12,6 @@ from workflow_scripts.models.registry import (
     VARIANTS,
     check_geometry,
     family_class,
-    patch_size,
     variant,
     variant_names,
 )
@@ -108,14 +107,6 @@ def test_a_longer_horizon_is_refused(name: str) -> None:
         UserError, match=rf"windows\.horizon[\s\S]*{horizon + 1} steps[\s\S]*at most {horizon}"
     ):
         check_geometry(variant(name), 24, horizon + 1)
-
-
-def test_moirai_s_patches_are_counted_as_its_family_cuts_them() -> None:
-    model = family_class("moirai").create(variant("moirai-1.1-R-small").sizes | {"num_layers": 1}, 0)
-    sizes = variant("moirai-1.1-R-small").patch_sizes
-    assert sizes is not None
-    for context in (1, 24, 63, 64, 72, 127, 128, 512, 1024, 5000):
-        assert patch_size(sizes, context) == model.patch_size(context)
 
 
 def test_the_list_shows_every_model_with_its_licence_and_what_each_rank_trains() -> None:

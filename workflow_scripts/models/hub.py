@@ -104,7 +104,7 @@ def download(variant: Variant, folder: Path, pin: Pin | None) -> Pin:
         listing = HfApi(endpoint=endpoint, token=False).model_info(
             variant.hub_id, revision=revision, files_metadata=True
         )
-        commit = listing.sha or ""
+        commit = _commit(listing.sha, revision, where)
         described = {file.rfilename: file for file in listing.siblings or []}
         names = _wanted(variant, pin, set(described), where)
         for name in names:
@@ -134,6 +134,17 @@ def _revision(variant: Variant, pin: Pin | None) -> str:
             "remove the model's entry to accept the registry's revision, or go back to the version that pinned it",
         )
     return pin.commit
+
+
+def _commit(answered: str | None, revision: str, where: str) -> str:
+    if answered is None or (revision != "main" and answered != revision):
+        raise UserError(
+            where,
+            f"a hub that answers with commit {answered}",
+            "the commit that was asked for",
+            "ask the hub itself (unset HF_ENDPOINT), or download elsewhere and give the folder as the source",
+        )
+    return answered
 
 
 def _wanted(variant: Variant, pin: Pin | None, there: set[str], where: str) -> list[str]:

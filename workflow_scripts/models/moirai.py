@@ -26,11 +26,9 @@ from uni2ts.loss.packed import PackedNLLLoss
 from workflow_scripts.models.base_weights import check_tensors, read_config, reading
 from workflow_scripts.models.interface import ForecastModel, Series
 from workflow_scripts.models.limits import require_at_most
+from workflow_scripts.models.registry import patch_size
 from workflow_scripts.models.uni2ts_parts import patches, uni2ts_module
 from workflow_scripts.runtime.errors import UserError
-
-FEWEST_PATCHES = 8
-"""A context is cut into at least so many patches, where the smallest patch size allows it."""
 
 Array = NDArray[np.float64]
 
@@ -105,8 +103,7 @@ class Moirai(ForecastModel):
         without a single whole patch; upstream's "auto" needs a validation pass for each window. This rule
         needs neither: 24 and 72 points make patches of 8, 512 points patches of 64.
         """
-        fitting = [size for size in self._patch_sizes if size * FEWEST_PATCHES <= context]
-        return max(fitting, default=self._patch_sizes[0])
+        return patch_size(self._patch_sizes, context)
 
     def loss(self, context: Series, target: Tensor) -> Tensor:
         """Negative log-likelihood under the mixture, mean over observed points; see ForecastModel.loss."""
