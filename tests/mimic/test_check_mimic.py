@@ -127,9 +127,9 @@ def test_every_damage_is_in_one_report(damaged: Damaged) -> None:
     assert "1 repeated" in about(report.errors, "patients", "key subject_id")
     assert "end before they begin" in about(report.errors, "icustays", "dates")
     assert "none that ADMISSIONS holds" in about(report.errors, "diagnoses_icd", "reference hadm_id")
-    assert "of valuenum that are not of kind number" in about(report.errors, "labevents", "content")
+    assert "of valuenum that are not of kind number" in about(report.errors, "labevents", "file")
     assert "have another source system" in about(report.errors, "d_items", "items")
-    assert "ends too early" in about(report.errors, "prescriptions", "content")
+    assert "ends too early" in about(report.errors, "prescriptions", "file")
 
 
 def test_all_damaged_columns_and_lines_of_a_table_are_counted_at_once(damaged: Damaged) -> None:
@@ -142,7 +142,7 @@ def test_all_damaged_columns_and_lines_of_a_table_are_counted_at_once(damaged: D
     damaged.change("labevents", change)
     with gzip.open(damaged.path("labevents"), "at", compresslevel=1) as stream:
         stream.write("1,2,3\n")
-    found = about(damaged.report().errors, "labevents", "content")
+    found = about(damaged.report().errors, "labevents", "file")
     assert found.startswith("line ")
     assert "1 lines with too few or too many fields" in found
     assert "5 values of subject_id that are not of kind integer" in found

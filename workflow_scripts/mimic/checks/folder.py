@@ -150,7 +150,7 @@ class _FolderCheck:
             damage = count_damage(self.paths[table], table, read_header(self.paths[table], table))
             found = f"{error.found}; in the whole table {damage}" if damage else error.found
             self._error(
-                "content", table, f"{found}; its other checks are not complete", error.expected, error.remedy
+                "file", table, f"{found}; its other checks are not complete", error.expected, error.remedy
             )
         self.report.rows[table] = rows
         if rows == 0:
