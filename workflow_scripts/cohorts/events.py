@@ -3,12 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from workflow_scripts.runtime.tables import ColumnKind, check_columns
 
 if TYPE_CHECKING:
     import duckdb
+
+MEMORY_LIMIT = "1GiB"
+"""Of the query engine; the whole step stays below twice that at the full size of MIMIC-III."""
 
 # What labelling and the definitions by diagnosis read of each table.
 NEEDED_COLUMNS: dict[str, dict[str, ColumnKind]] = {
@@ -103,8 +107,13 @@ def open_events(folder: Path, threads: int, clinical: bool) -> Iterator["duckdb.
 
     for table, columns in (NEEDED_COLUMNS | CLINICAL_COLUMNS if clinical else NEEDED_COLUMNS).items():
         check_columns(folder / f"{table}.parquet", columns, "extract the events anew (extract_events)")
-    # Without a folder for temporary files no row of a patient is ever spilled into the working folder.
-    with duckdb.connect(config={"threads": threads, "temp_directory": ""}) as connection:
+    with (
+        # What does not fit into memory waits beside the events, readable by their owner alone.
+        TemporaryDirectory(prefix=".query.", dir=folder) as spill,
+        duckdb.connect(
+            config={"threads": threads, "memory_limit": MEMORY_LIMIT, "temp_directory": spill}
+        ) as connection,
+    ):
         for path in sorted(folder.glob("*.parquet")):
             name = path.stem.replace('"', '""')
             source = str(path).replace("'", "''")

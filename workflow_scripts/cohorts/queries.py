@@ -32,13 +32,21 @@ def create_definition(
 def create_with_needs(
     connection: "duckdb.DuckDBPyConnection", table: str, query: Query, choices: dict[str, str | int]
 ) -> None:
-    """Create a temporary table of what a query gives, and before it every table that it needs."""
+    """Create a temporary table of what a query gives.
+
+    What it needs is created before and dropped after its last use.
+    """
     connection.execute(_STAY_HOUR)
     for name, value in choices.items():
         connection.execute(f'SET VARIABLE "{name}" = ?', [value])
-    for needed in needed_queries(query):
-        create_table(connection, needed.name, needed)
-    create_table(connection, table, query)
+    queries = [*needed_queries(query), query]
+    last_use = {name: number for number, asker in enumerate(queries) for name in asker.needs}
+    for number, asker in enumerate(queries):
+        create_table(connection, table if asker is query else asker.name, asker)
+        # Tables of all hours of all stays are large: each goes when nothing needs it any more.
+        for name in asker.needs:
+            if last_use[name] == number:
+                connection.execute(f'DROP TABLE "{name}"')
 
 
 def create_table(connection: "duckdb.DuckDBPyConnection", table: str, query: Query) -> None:

@@ -35,7 +35,11 @@ saturation AS (
         charttime,
         avg(valuenum) AS spo2
     FROM clinical_chart
-    WHERE itemid IN (646, 220277) AND valuenum > 0 AND valuenum <= 100
+    WHERE
+        itemid IN (646, 220277)
+        AND valuenum > 0
+        AND valuenum <= 100
+        AND hadm_id IN (SELECT hadm_id FROM gases)
     GROUP BY hadm_id, charttime
 ),
 
@@ -57,6 +61,7 @@ inspired AS (
         AND valuenum > 0
         AND (valuenum < 100 OR (valuenum = 100 AND getvariable('full_oxygen') = 'kept'))
         AND error IS DISTINCT FROM 1
+        AND hadm_id IN (SELECT hadm_id FROM gases)
     GROUP BY hadm_id, charttime
     HAVING charted_fio2 IS NOT NULL
 ),
