@@ -33,6 +33,7 @@ rule all:
     input:
         metrics=f"results/{study.dataset}/summary/metrics.csv",
         report=f"results/{study.dataset}/report.html",
+        descriptions=DESCRIPTIONS,
 
 
 # One process readies the tracking store before many write to it: several cannot create its schema at once.

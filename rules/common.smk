@@ -12,6 +12,7 @@ sys.path.insert(0, workflow.basedir)
 shell.prefix(f"export PYTHONPATH={shlex.quote(workflow.basedir)}; ")
 
 from workflow_scripts.adaptation.arms import TRAINED_ARM
+from workflow_scripts.cohorts.definitions import definition_files
 from workflow_scripts.mimic.folders import (
     MIMIC_DATASETS,
     MONITOR_COHORTS,
@@ -47,6 +48,7 @@ EVENTS = [f"{DATA}/events/{table}.parquet" for table in EVENT_TABLES]
 IS_MIMIC = study.dataset in MIMIC_DATASETS
 VALUES = f"{DATA}/events/vitals.parquet" if IS_MIMIC else str(own_values(study.dataset))
 COHORT = f"{DATA}/cohorts/{{cohort}}.parquet" if IS_MIMIC else str(own_cohort(study.dataset, "{cohort}"))
+DESCRIPTIONS = [f"{DATA}/cohorts/{cohort}.table_one.csv" for cohort in study.cohorts if IS_MIMIC]
 ATTRITION = [f"{DATA}/cohorts/{cohort}.attrition.csv" for cohort in study.cohorts if IS_MIMIC]
 RUN = f"{RESULTS}/runs/{{cohort}}/{{vital}}/{{model}}/{{arm}}/seed{{seed}}"
 RUN_RECORD = f"{RUN}/run.json"
@@ -66,6 +68,14 @@ def step_settings(folder, step, groups=(), code=(), name="", **extra):
         extra,
     )
     return path
+
+
+def cohort_settings(step, cohort):
+    """The settings file of a step of one cohort: its SQL files, and Sepsis-3's choices where these read them."""
+    own = PACKAGE / "cohorts/description.sql" if step == "describe_cohort" else study.own_cohorts.get(cohort)
+    files = definition_files(cohort, own and Path(own))
+    reads_choices = any("getvariable(" in file.read_text(encoding="utf-8") for file in files)
+    return step_settings(DATA, step, ["cohort", "vitals"] + ["sepsis3"] * reads_choices, files, cohort)
 
 
 def raw_tables():

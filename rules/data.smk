@@ -45,6 +45,21 @@ rule simulate_monitor:
         "python -m workflow_scripts.simulate_monitor --settings {input.settings} --output {params.folder} &> {log}"
 
 
+rule check_mimic:
+    input:
+        tables=raw_tables(),
+    log:
+        f"logs/{study.dataset}/check_mimic.txt",
+    conda:
+        "../envs/study.yaml"
+    params:
+        raw=raw_folder(study.dataset),
+    message:
+        "Check the MIMIC-III folder; {log} keeps the report"
+    shell:
+        "set -o pipefail; python -m workflow_scripts.check_mimic --raw {params.raw:q} 2>&1 | tee {log}"
+
+
 rule fetch_mimic_demo:
     output:
         sums="data/raw/mimic-iii-demo/SHA256SUMS.txt",
@@ -85,13 +100,8 @@ rule extract_events:
 
 rule label_cohort:
     input:
-        settings=lambda wildcards: step_settings(
-            DATA,
-            "label_cohort",
-            ["cohort", "vitals"],
-            [PACKAGE / f"cohorts/definitions/{wildcards.cohort}.sql"],
-            wildcards.cohort,
-        ),
+        settings=lambda wildcards: cohort_settings("label_cohort", wildcards.cohort),
+        definition=lambda wildcards: study.own_cohorts.get(wildcards.cohort, []),
         events=EVENTS,
     output:
         cohort=f"{DATA}/cohorts/{{cohort}}.parquet",
@@ -102,13 +112,45 @@ rule label_cohort:
         f"logs/{study.dataset}/label_cohort/{{cohort}}.benchmark.tsv"
     conda:
         "../envs/study.yaml"
+    threads: 2
     params:
         events=lambda wildcards, input: parent(input.events),
+        own=lambda wildcards, input: (
+            f"--definition {shlex.quote(input.definition)}" if input.definition else ""
+        ),
     message:
         "Label the cohort {wildcards.cohort}"
     shell:
         "python -m workflow_scripts.label_cohort --events {params.events} --cohort {wildcards.cohort}"
-        " --settings {input.settings} --output {output.cohort} --attrition {output.attrition} &> {log}"
+        " {params.own} --settings {input.settings} --threads {threads}"
+        " --output {output.cohort} --attrition {output.attrition} &> {log}"
+
+
+rule describe_cohort:
+    input:
+        settings=lambda wildcards: cohort_settings("describe_cohort", wildcards.cohort),
+        events=EVENTS,
+        cohort=rules.label_cohort.output.cohort,
+        attrition=rules.label_cohort.output.attrition,
+    output:
+        table=f"{DATA}/cohorts/{{cohort}}.table_one.csv",
+        page=f"{DATA}/cohorts/{{cohort}}.table_one.html",
+        figure=f"{DATA}/cohorts/{{cohort}}.consort.svg",
+    log:
+        f"logs/{study.dataset}/describe_cohort/{{cohort}}.log",
+    benchmark:
+        f"logs/{study.dataset}/describe_cohort/{{cohort}}.benchmark.tsv"
+    conda:
+        "../envs/study.yaml"
+    threads: 2
+    params:
+        events=lambda wildcards, input: parent(input.events),
+    message:
+        "Describe the cohort {wildcards.cohort}"
+    shell:
+        "python -m workflow_scripts.describe_cohort --events {params.events} --cohort {input.cohort}"
+        " --attrition {input.attrition} --settings {input.settings} --threads {threads}"
+        " --table {output.table} --page {output.page} --figure {output.figure} &> {log}"
 
 
 rule make_windows:
@@ -136,6 +178,7 @@ rule simulated_tables:
         tables=SIMULATED_RAW,
 
 
-rule windows:
+rule data:
     input:
         windows=expand(rules.make_windows.output.windows, cohort=study.cohorts, vital=study.vitals),
+        descriptions=DESCRIPTIONS,

@@ -32,7 +32,7 @@ rule make_report:
         ),
         metrics=rules.aggregate_metrics.output.metrics,
         attrition=ATTRITION,
-        windows=rules.windows.input.windows,
+        windows=rules.data.input.windows,
     output:
         report=f"{RESULTS}/report.html",
     log:

@@ -126,6 +126,9 @@ def _run_model(
     device = torch.device(device_name)
     model = load_variant(VARIANTS[options.model], Path(options.weights))
     budget = TrainingParameters(**settings["training"])
+    forecasting = ForecastParameters(**settings["forecast"])
+    if hasattr(model, "samplers"):
+        model.sampler = forecasting.lag_llama_sampler
     hooks = adapt(model, arm, AdaptationParameters(**settings["adaptation"]), options.seed, budget.steps)
     model.module.to(device)
     parameters = count_parameters(model)
@@ -142,7 +145,7 @@ def _run_model(
         model,
         scaled["test"],
         windows.select("test").window_id,
-        ForecastParameters(**settings["forecast"]),
+        forecasting,
         options.seed,
         device,
     )

@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from workflow_scripts.adaptation.arms import METHODS, Arm, expand_arms
 from workflow_scripts.adaptation.parameters import AdaptationParameters
 from workflow_scripts.cohorts.definitions import definition_names
-from workflow_scripts.cohorts.parameters import CohortParameters
+from workflow_scripts.cohorts.parameters import CohortParameters, Sepsis3Parameters
 from workflow_scripts.mimic.concepts import vital_names
 from workflow_scripts.mimic.folders import MIMIC_DATASETS
 from workflow_scripts.mimic.parameters import ExtractionParameters, SimulatorParameters
 from workflow_scripts.models.parameters import PretrainingParameters
-from workflow_scripts.models.registry import NAIVE_MODELS, VARIANTS
+from workflow_scripts.models.registry import NAIVE_MODELS, VARIANTS, check_geometry
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import write_json_if_changed
 from workflow_scripts.runtime.hashing import code_hash
@@ -76,7 +76,10 @@ class Study(Parameters):
         description="simulated, mimic-iii-demo or mimic-iii; or a folder of data from elsewhere below data/raw "
         "(docs/own-data.md), as simulated-monitor",
     )
-    cohorts: list[str] = Field(["explicit"], min_length=1, description="cohort definitions")
+    own_cohorts: dict[str, str] = Field(
+        {}, description="cohorts of your own: name and SQL file (docs/cohorts.md); name them in `cohorts` too"
+    )
+    cohorts: list[str] = Field(["sepsis3"], min_length=1, description="cohort definitions")
     vitals: list[str] = Field(
         ["heart_rate", "mean_blood_pressure"], min_length=1, description="vital signs, each forecast alone"
     )
@@ -93,11 +96,14 @@ class Study(Parameters):
     ranks: list[int] = Field([1, 2, 4, 8], description="ranks of the methods that have one")
     seeds: list[int] = Field([0], min_length=1, description="seeds; each repeats every run")
     weights: dict[str, str] = Field(
-        {}, description="where a published variant's weights come from: a local folder, or `hub`"
+        {},
+        description="where a model's weights come from: embedded, hub, or a path; by default embedded for the "
+        "nano models and hub for the published ones",
     )
     simulator: SimulatorParameters = Field(SimulatorParameters(), description="the simulated data set")
     extraction: ExtractionParameters = Field(ExtractionParameters(), description="raw tables to events")
     cohort: CohortParameters = Field(CohortParameters(), description="inclusion steps of every cohort")
+    sepsis3: Sepsis3Parameters = Field(Sepsis3Parameters(), description="the Sepsis-3 definition")
     windows: WindowParameters = Field(WindowParameters(), description="grid, windows and split")
     pretraining: PretrainingParameters = Field(PretrainingParameters(), description="the nano models")
     adaptation: AdaptationParameters = Field(AdaptationParameters(), description="adaptation methods")
@@ -110,7 +116,17 @@ class Study(Parameters):
     def _known_cohorts(cls, names: list[str], info: ValidationInfo) -> list[str]:
         if info.data.get("dataset") not in MIMIC_DATASETS:
             return _plain_names(names)
-        return _known(names, tuple(definition_names()), "cohort")
+        own = info.data.get("own_cohorts", {})
+        return _known(names, (*definition_names(), *own), "cohort")
+
+    @field_validator("own_cohorts")
+    @classmethod
+    def _new_cohorts(cls, files: dict[str, str]) -> dict[str, str]:
+        _plain_names(list(files))
+        taken = sorted(set(files) & set(definition_names()))
+        if taken:
+            raise ValueError(f"{', '.join(taken)}: names of definitions that come with the workflow")
+        return files
 
     @field_validator("vitals")
     @classmethod
@@ -135,8 +151,7 @@ class Study(Parameters):
     @field_validator("weights")
     @classmethod
     def _known_weights(cls, sources: dict[str, str]) -> dict[str, str]:
-        published = tuple(name for name, variant in VARIANTS.items() if variant.hub_id)
-        _known(list(sources), published, "published model")
+        _known(list(sources), tuple(VARIANTS), "model")
         return sources
 
     @field_validator("ranks", "seeds")
@@ -148,6 +163,15 @@ class Study(Parameters):
         if len(set(numbers)) < len(numbers):
             raise ValueError("each may be named once")
         return numbers
+
+    @model_validator(mode="after")
+    def _windows_that_models_take(self) -> Study:
+        for name in self.models:
+            try:
+                check_geometry(VARIANTS[name], self.windows.context, self.windows.horizon)
+            except UserError as error:
+                raise ValueError(f"{error.where}: {error.found}; {error.expected}; {error.remedy}") from None
+        return self
 
     def arm_list(self) -> list[Arm]:
         """Every arm of a foundation model."""

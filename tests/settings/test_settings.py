@@ -52,7 +52,11 @@ def test_all_problems_are_reported_at_once_with_path_and_remedy():
         ({"cohorts": []}, "at least 1"),
         ({"seeds": [1, 1]}, "named once"),
         ({"vitals": ["spo2", "spo2"]}, "named twice"),
-        ({"weights": {"chronos-t5-nano": "here"}}, "is no published model"),
+        ({"weights": {"chronos-t5-nona": "here"}}, "is no model"),
+        ({"windows": {"context": 600}}, "600 steps; at most 512 steps"),
+        ({"cohorts": ["sepsis"]}, "did you mean 'sepsis3'"),
+        ({"own_cohorts": {"angus": "angus.sql"}}, "names of definitions that come with the workflow"),
+        ({"own_cohorts": {"../x": "x.sql"}}, "allowed: a-z"),
         ({"forecast": {"quantiles": [0.5, 0.1, 0.9]}}, "rising"),
         ({"forecast": {"quantiles": [0.1, 0.5]}}, "must contain 0.1, 0.5 and 0.9"),
         ({"forecast": {"samples": 9}}, "9 are too few for quantiles 0.1 to 0.9; at least 10"),
@@ -89,3 +93,8 @@ def test_the_documentation_of_parameters_is_current():
         "run python -m workflow_scripts.document_parameters"
     )
     assert (ROOT / "docs/params.schema.json").read_text() == parameters_schema()
+
+
+def test_a_cohort_of_one_s_own_may_be_studied():
+    study = load_study({"own_cohorts": {"burns": "cohorts/burns.sql"}, "cohorts": ["burns", "sepsis3"]})
+    assert {run.cohort for run in study.runs()} == {"burns", "sepsis3"}

@@ -38,7 +38,7 @@ def test_all_problems_of_the_settings_are_shown_before_anything_runs(empty_proje
 
 
 def test_a_missing_mimic_folder_is_named_with_the_way_to_give_it(empty_project):
-    text = refused(empty_project, TINY_STUDY | {"dataset": "mimic-iii"}, "windows")
+    text = refused(empty_project, TINY_STUDY | {"dataset": "mimic-iii"}, "data")
     assert "MIMIC_DIR" in text
     assert "data/raw/mimic-iii" in text
 
@@ -48,7 +48,7 @@ def test_a_truncated_table_leaves_no_events(changed_project):
     shutil.copytree(changed_project / "data/raw/simulated", raw)
     whole = (raw / "CHARTEVENTS.csv.gz").read_bytes()
     (raw / "CHARTEVENTS.csv.gz").write_bytes(whole[: len(whole) // 2])
-    text = refused(changed_project, TINY_STUDY | {"dataset": "mimic-iii"}, "windows")
+    text = refused(changed_project, TINY_STUDY | {"dataset": "mimic-iii"}, "data")
     assert "CHARTEVENTS.csv.gz" in text
     assert not list((changed_project / "data/mimic-iii/events").glob("*"))
 
@@ -59,7 +59,7 @@ def test_a_short_line_is_named_by_number_and_never_shown(changed_project):
     lines = gzip.decompress((raw / "CHARTEVENTS.csv.gz").read_bytes()).decode().splitlines()
     lines[5] = lines[5].rpartition(",")[0]
     (raw / "CHARTEVENTS.csv.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
-    text = refused(changed_project, TINY_STUDY | {"dataset": "mimic-iii"}, "windows")
+    text = refused(changed_project, TINY_STUDY | {"dataset": "mimic-iii"}, "data")
     assert "CHARTEVENTS.csv.gz" in text
     assert lines[5] not in text
     assert not list((changed_project / "data/mimic-iii/events").glob("*"))
@@ -71,7 +71,7 @@ def test_an_empty_cohort_says_at_which_step_the_last_stay_was_lost(changed_proje
 
 
 def test_windows_longer_than_every_stay_are_refused(changed_project):
-    study = TINY_STUDY | {"windows": {"context": 2000, "horizon": 1000}}
+    study = TINY_STUDY | {"windows": {"context": 500, "horizon": 60}}
     text = refused(changed_project, study)
     assert "context" in text
     assert not list((changed_project / "data/simulated/windows").rglob("*.parquet"))

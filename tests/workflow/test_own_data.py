@@ -30,7 +30,7 @@ def test_the_paper_s_geometry_runs_on_five_minute_data_from_elsewhere(project):
     assert (project / "results/simulated-monitor/report.html").exists()
     # A hospital's own folder is the same tables under another name.
     shutil.move(project / "data/raw/simulated-monitor", project / "data/raw/our-hospital")
-    run_in(project, "snakemake", "--cores", "2", "--config", "dataset=our-hospital", "--", "windows")
+    run_in(project, "snakemake", "--cores", "2", "--config", "dataset=our-hospital", "--", "data")
     assert (project / "data/our-hospital/windows/septic/heart_rate.parquet").exists()
 
 

@@ -1,6 +1,7 @@
 """Settings of the one training loop and the one forecasting loop."""
 
 from math import ceil
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -31,6 +32,11 @@ class ForecastParameters(Parameters):
     quantiles: list[float] = Field(
         [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
         description="levels kept of the samples; 0.1, 0.5 and 0.9 must be among them (median, 80 % interval)",
+    )
+    lag_llama_sampler: Literal["exact", "frozen"] = Field(
+        "exact",
+        description="how Lag-Llama draws paths: exact, as upstream without its cache; or frozen, faster, with the "
+        "scale frozen at the context (docs/lag-llama.md)",
     )
     batch_size: int = Field(64, ge=1, description="windows in one batch; changes speed, never results")
 
