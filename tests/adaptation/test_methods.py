@@ -45,7 +45,7 @@ def test_adapting_changes_no_base_weight(family, name):
         for key, value in run.start.items()
     }
     if name.startswith("pissa"):
-        # By its design: base and adapter together are the original (arXiv 2404.02948, equation 5).
+        # By its design: base and adapter together are the original (arXiv 2404.02948).
         moved = {key for key in base if not torch.equal(start[key], base[key])}
         assert len(moved) == len(plan(tiny(family), run.arm, DEFAULTS).modules)
     else:
@@ -220,7 +220,7 @@ def test_adalora_without_steps_to_cut_ranks_in_is_refused():
 
 
 def test_vera_s_random_basis_may_be_wider_than_the_layer():
-    # arXiv 2310.11454, table 8: rank 1024 on matrices of 768.
+    # arXiv 2310.11454 has rank 1024 on RoBERTa-base, whose matrices are 768 wide.
     model = tiny("chronos")
     adapt(model, Arm.parse("vera-r40"), DEFAULTS, seed=0)
     assert count_parameters(model)["trainable"] == 12 * (40 + 16)
