@@ -21,9 +21,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from workflow_scripts.models.interface import Series
-from workflow_scripts.models.lag_llama import LagLlama
+from workflow_scripts.models.lag_llama import LagLlama, weights
+from workflow_scripts.models.lag_llama.configuration import LagLlamaConfiguration
 from workflow_scripts.models.lag_llama.sampling import Past
 from workflow_scripts.models.lag_llama.student_t import StudentT
+from workflow_scripts.models.registry import VARIANTS
+from workflow_scripts.runtime.errors import UserError
 
 FIXTURES = Path(__file__).parent / "lag_llama_fixtures"
 CASES = ["official_random", "small_default_lags", "small_mean_linear_notime"]
@@ -100,15 +103,15 @@ class FixtureLagLlama(LagLlama):
 def recipe_weights(like: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
     """The fixture's weights, from its README.json: uniform numbers by name, in sorted order."""
     state = np.random.RandomState(seed)
-    weights = {}
+    tensors = {}
     for name in sorted(like):
         uniform = 2 * state.random_sample(tuple(like[name].shape)) - 1
         if name.endswith(".scale"):
             value = 1 + 0.2 * uniform
         else:
             value = uniform * (0.1 if name.endswith(".bias") else np.sqrt(3 / like[name].shape[1]))
-        weights[name] = torch.from_numpy(value.astype("<f4"))
-    return weights
+        tensors[name] = torch.from_numpy(value.astype("<f4"))
+    return tensors
 
 
 @cache
@@ -141,6 +144,24 @@ def test_names_and_shapes_are_the_official_checkpoint_s_without_its_prefix() -> 
     shapes = {f"model.{name}": list(tensor.shape) for name, tensor in state.items()}
     assert shapes == official["keys"]
     assert sum(tensor.numel() for tensor in state.values()) == official["total"] == 2_449_299
+
+
+def test_the_official_checkpoint_s_tensors_load_one_to_one_and_nothing_else_does() -> None:
+    """Each tensor is filled with a number of its own, so that two could not be exchanged unseen."""
+    official = json.loads((FIXTURES / "official_state_dict.json").read_text())["keys"]
+    tensors = {
+        name.removeprefix("model."): torch.full(shape, number / 128)
+        for number, (name, shape) in enumerate(official.items())
+    }
+    configuration = LagLlamaConfiguration.parse(VARIANTS["lag-llama"].sizes, where="official sizes")
+    state = weights.build(configuration, tensors, where="lag-llama.ckpt").state_dict()
+    assert len(state) == 73
+    assert all(torch.equal(state[name], tensor) for name, tensor in tensors.items())
+    tensors["transformer.wte.biases"] = tensors.pop("transformer.wte.bias")
+    with pytest.raises(
+        UserError, match=r"1 \(transformer.wte.bias\) missing, 1 \(transformer.wte.biases\) unknown"
+    ):
+        weights.build(configuration, tensors, where="lag-llama.ckpt")
 
 
 def teacher_forced(case: Case) -> tuple[Tensor, StudentT, Tensor]:

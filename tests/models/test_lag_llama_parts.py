@@ -219,6 +219,7 @@ def test_quantiles_with_two_degrees_of_freedom_follow_the_closed_form() -> None:
         {"rope_scaling": {"type": "yarn", "factor": 2.0}},
         {"rope_scaling": {"type": "linear", "factor": 0.5}},
         {"scaling": "minmax"},
+        {"context_length": 33, "max_context_length": 32},
         {"lags": [3, 1]},
         {"lags": []},
         {"lags": [-1, 0]},
