@@ -1,6 +1,8 @@
 """Cohorts beyond sepsis: known answers, and second computations on the open demo and on simulated patients."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -271,3 +273,31 @@ def test_septic_shock_needs_both_at_one_time_and_after_the_onset_of_sepsis(
 def test_a_lactate_holds_for_24_hours_at_most(bedside) -> None:
     late = "(1, 'norepinephrine', TIMESTAMP '2100-01-02 08:00:00', TIMESTAMP '2100-01-02 12:00:00', 0.1)"
     assert not bedside(late, "(1, 07:00, 9.0)")["meets_definition"]
+
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "cohorts-more.md"
+
+
+def test_the_own_cohort_of_the_document_is_labelled_as_pandas_labels_it(
+    source: Source, tmp_path: Path
+) -> None:
+    own = tmp_path / "prolonged_ventilation.sql"
+    own.write_text(re.search(r"```sql\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)[1])
+    table, attrition = label_cohort(
+        source.events, "prolonged_ventilation", EVERYBODY, ["heart_rate"], own=own
+    )
+    ventilated = source.query("ventilation")
+    long = ventilated[(ventilated["endtime"] - ventilated["starttime"]) > 2 * DAY]
+    expected = (long.groupby("icustay_id")["starttime"].min() + 2 * DAY).to_dict()
+    labelled = {row["icustay_id"]: row["onset"] for row in table.to_pylist() if row["meets_definition"]}
+    assert expected
+    assert labelled == expected
+    assert [row.stays for row in attrition if row.step == "definition"] == [len(expected)]
+
+
+@pytest.mark.demo
+def test_the_document_s_counts_are_those_that_the_command_prints(demo: Source) -> None:
+    command = [sys.executable, "-m", "workflow_scripts.count_cohorts", "--events", str(demo.events)]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert printed.stdout in DOCUMENT.read_text()
+    assert printed.stderr == ""
