@@ -187,14 +187,13 @@ def _read_tensors(path: Path) -> "dict[str, Tensor]":
     from safetensors.torch import load_file
 
     tensors = load_file(str(path))
-    broken = [name for name, value in tensors.items() if not value.isfinite().all()]
-    if broken:
-        raise ValueError(f"{len(broken)} tensors with values that are not finite, the first is {broken[0]}")
+    _require_finite(tensors)
     return tensors
 
 
 def _load_full(model: "ForecastModel", folder: Path) -> None:
     whole = type(model).load(folder).module
+    _require_finite(dict(whole.named_parameters()))
     expected = {name: weight.shape for name, weight in model.module.named_parameters()}
     _require_equal({name: weight.shape for name, weight in whole.named_parameters()}, expected)
     model.module = whole
@@ -229,6 +228,12 @@ def _load_peft(model: "ForecastModel", folder: Path, base_parameters: int | None
         {name: value.shape for name, value in loaded.items()},
     )
     model.module = module
+
+
+def _require_finite(tensors: "dict[str, Tensor]") -> None:
+    broken = [name for name, value in tensors.items() if not value.isfinite().all()]
+    if broken:
+        raise ValueError(f"{len(broken)} tensors with values that are not finite, the first is {broken[0]}")
 
 
 def _require_equal(found: dict[str, Any], expected: dict[str, Any]) -> None:
