@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny_families import tiny
+from tiny_families import CONTEXT, TARGET, tiny
 from trained_arms import train, trained
 
 from workflow_scripts.adaptation.adapters import save_adapter
@@ -10,6 +10,9 @@ from workflow_scripts.adaptation.adapting import adapt
 from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.adaptation.hooks import TrainingHooks
 from workflow_scripts.adaptation.parameters import AdaptationParameters
+from workflow_scripts.training.data import WindowArrays
+from workflow_scripts.training.loop import fit
+from workflow_scripts.training.parameters import TrainingParameters
 
 ARM = Arm("adalora", 2)
 
@@ -94,3 +97,18 @@ def test_the_shortest_training_still_cuts_ranks():
         values = singular_values(model)
         assert hooks.may_keep(steps)
         assert sum(int(value.count_nonzero()) for value in values) <= 2 * len(values)
+
+
+def test_the_penalty_is_trained_on_but_is_no_part_of_the_validation_loss():
+    """Expected: factors nearer to orthogonality under a heavy penalty; the same validation loss at step 0."""
+    windows = WindowArrays(CONTEXT.values.numpy(), TARGET.numpy(), CONTEXT.start.numpy(), CONTEXT.step)
+    budget = TrainingParameters(steps=10, evaluate_every=10, batch_size=3, learning_rate=0.01)
+
+    def distance(weight: float) -> tuple[float, float]:
+        model, hooks = adapted("lag-llama", steps=10, adalora_orthogonality=weight)
+        history = fit(model, windows, windows, budget, 3, torch.device("cpu"), hooks=hooks)
+        return float(hooks.penalty().detach()) / weight, history.validation_loss[0][1]
+
+    (light, start), (heavy, same_start) = distance(1e-6), distance(10.0)
+    assert heavy < light
+    assert same_start == start
