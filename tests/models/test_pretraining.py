@@ -99,10 +99,10 @@ def test_an_interrupted_run_ends_with_the_same_weights(
 
 
 def _raise_at(step: int, evaluate):
-    def interrupted(model, windows, parameters, history, best) -> None:
+    def interrupted(model, windows, parameters, history, *others) -> None:
         if history.steps == step:
             raise KeyboardInterrupt
-        evaluate(model, windows, parameters, history, best)
+        evaluate(model, windows, parameters, history, *others)
 
     return interrupted
 
