@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from workflow_scripts.cohorts.definitions import CONCEPTS_FOLDER, DEFINITIONS_FOLDER, read_definition
@@ -273,6 +275,66 @@ def test_septic_shock_needs_both_at_one_time_and_after_the_onset_of_sepsis(
 def test_a_lactate_holds_for_24_hours_at_most(bedside) -> None:
     late = "(1, 'norepinephrine', TIMESTAMP '2100-01-02 08:00:00', TIMESTAMP '2100-01-02 12:00:00', 0.1)"
     assert not bedside(late, "(1, 07:00, 9.0)")["meets_definition"]
+
+
+COHORTS = ["septic_shock", "acute_respiratory_failure", "heart_failure", "cardiac_surgery", "trauma"]
+ONE_ROW_EACH = {"patients", "admissions", "icustays"}
+
+
+def rewritten(source: Source, folder: Path, change: Callable[[str, pd.DataFrame], pd.DataFrame]) -> Source:
+    """The source with every events table changed."""
+    copy = object.__new__(Source)
+    copy.raw, copy.events = source.raw, folder
+    folder.mkdir()
+    for path in source.events.glob("*.parquet"):
+        table = pq.read_table(path)
+        changed = change(path.stem, table.to_pandas(integer_object_nulls=True))
+        pq.write_table(pa.Table.from_pandas(changed, table.schema, preserve_index=False), folder / path.name)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def shifted(simulated: Source, tmp_path_factory: pytest.TempPathFactory) -> Source:
+    """The simulated patients with rows in another order, some twice, and each patient in another year."""
+
+    def change(name: str, frame: pd.DataFrame) -> pd.DataFrame:
+        if name not in ONE_ROW_EACH:
+            frame = pd.concat([frame, frame.iloc[::7]])
+        shift = pd.to_timedelta(7 * (frame["subject_id"] % 50 - 25), unit="D").astype("timedelta64[us]")
+        for column in frame.select_dtypes("datetime"):
+            frame[column] += shift
+        return frame.sample(frac=1, random_state=0)
+
+    return rewritten(simulated, tmp_path_factory.mktemp("shifted") / "events", change)
+
+
+@pytest.fixture(scope="module")
+def fewer(simulated: Source, tmp_path_factory: pytest.TempPathFactory) -> Source:
+    """Every other simulated patient."""
+
+    def change(_name: str, frame: pd.DataFrame) -> pd.DataFrame:
+        return frame[frame["subject_id"] % 2 == 0]
+
+    return rewritten(simulated, tmp_path_factory.mktemp("fewer") / "events", change)
+
+
+@pytest.mark.parametrize("cohort", COHORTS)
+def test_order_repeated_rows_and_shifted_years_change_no_label(
+    cohort: str, simulated: Source, shifted: Source
+) -> None:
+    patient = simulated.read("icustays").set_index("icustay_id")["subject_id"]
+    expected = {
+        stay: onset and onset + pd.Timedelta(days=7 * (patient[stay] % 50 - 25)).to_pytimedelta()
+        for stay, onset in simulated.onsets(cohort).items()
+    }
+    assert shifted.onsets(cohort) == expected
+
+
+@pytest.mark.parametrize("cohort", COHORTS)
+def test_other_patients_change_no_label(cohort: str, simulated: Source, fewer: Source) -> None:
+    patient = simulated.read("icustays").set_index("icustay_id")["subject_id"]
+    everybody = simulated.onsets(cohort).items()
+    assert fewer.onsets(cohort) == {stay: onset for stay, onset in everybody if patient[stay] % 2 == 0}
 
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "cohorts-more.md"
