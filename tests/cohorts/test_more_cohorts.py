@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -28,7 +29,12 @@ class Source:
 
     def __init__(self, raw: Path, events: Path) -> None:
         self.raw, self.events = raw, events
+        self.read, self.query, self.onsets = cache(self.read), cache(self.query), cache(self.onsets)
+
+    @classmethod
+    def extracted(cls, raw: Path, events: Path) -> "Source":
         extract_events(raw, events, ExtractionParameters())
+        return cls(raw, events)
 
     def read(self, table: str) -> pd.DataFrame:
         frame = pd.read_csv(
@@ -54,13 +60,13 @@ class Source:
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Source:
     folder = tmp_path_factory.mktemp("simulated")
     (folder / "raw").mkdir()
-    simulate_mimic(SimulatorParameters(patients=80), folder / "raw")
-    return Source(folder / "raw", folder / "events")
+    simulate_mimic(SimulatorParameters(patients=60), folder / "raw")
+    return Source.extracted(folder / "raw", folder / "events")
 
 
 @pytest.fixture(scope="module")
 def demo(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Source:
-    return Source(demo_folder, tmp_path_factory.mktemp("demo") / "events")
+    return Source.extracted(demo_folder, tmp_path_factory.mktemp("demo") / "events")
 
 
 @pytest.fixture(params=["simulated", pytest.param("demo", marks=pytest.mark.demo)])
@@ -283,14 +289,12 @@ ONE_ROW_EACH = {"patients", "admissions", "icustays"}
 
 def rewritten(source: Source, folder: Path, change: Callable[[str, pd.DataFrame], pd.DataFrame]) -> Source:
     """The source with every events table changed."""
-    copy = object.__new__(Source)
-    copy.raw, copy.events = source.raw, folder
     folder.mkdir()
     for path in source.events.glob("*.parquet"):
         table = pq.read_table(path)
         changed = change(path.stem, table.to_pandas(integer_object_nulls=True))
         pq.write_table(pa.Table.from_pandas(changed, table.schema, preserve_index=False), folder / path.name)
-    return copy
+    return Source(source.raw, folder)
 
 
 @pytest.fixture(scope="module")
