@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -347,3 +348,25 @@ def test_a_lock_file_that_cannot_be_read_is_refused(text: str, tmp_path: Path) -
     path.write_text(text)
     with pytest.raises(UserError, match="not readable as a list of pinned models"):
         read_lock(path)
+
+
+STEPS = sorted(path for path in Path(prepare_weights.__file__).parent.glob("*.py") if path.stem != "__init__")
+
+
+def test_every_other_step_keeps_the_hub_s_client_offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    online = [path.stem for path in STEPS if "online=True" in path.read_text(encoding="utf-8")]
+    assert online == ["prepare_weights"]
+    for name in ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
+        monkeypatch.setenv(name, "0")
+    seen: list[str | None] = []
+    mask = os.umask(0o022)
+    run_step(lambda: seen.extend(map(os.environ.get, ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"))))
+    os.umask(mask)
+    assert seen == ["1", "1"]
+
+
+def test_no_step_imports_the_hub_s_client_before_it_is_offline() -> None:
+    names = ", ".join(f"workflow_scripts.{path.stem}" for path in STEPS)
+    # The client reads its settings once, when it is imported.
+    program = f"import sys, {names}; assert 'huggingface_hub' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)
