@@ -29,9 +29,8 @@ def main() -> None:
     parameters = ExtractionParameters(**read_settings(arguments.settings)["extraction"])
     counts = extract_events(arguments.raw, arguments.events, parameters)
     for table, rows in counts.items():
-        print(table, file=sys.stderr)
-        for name, count in rows.items():
-            print(f"  {name.replace('_', ' '):<40} {count:>12,}", file=sys.stderr)
+        numbers = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in rows.items())
+        print(f"{table}: {numbers}", file=sys.stderr)
 
 
 if __name__ == "__main__":

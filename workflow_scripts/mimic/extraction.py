@@ -1,7 +1,6 @@
 """From a MIMIC-III folder to the events tables: the columns and items that are needed, typed."""
 
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,11 +9,12 @@ import pyarrow.parquet as pq
 
 from workflow_scripts.mimic.concepts import clinical_itemids
 from workflow_scripts.mimic.events_file import EventsFile
+from workflow_scripts.mimic.items import ItemFilter
 from workflow_scripts.mimic.parameters import ExtractionParameters
-from workflow_scripts.mimic.reading import arrow_schema, empty_table, stream_table
+from workflow_scripts.mimic.reading import arrow_schema, empty_table, map_table
 from workflow_scripts.mimic.tables import require_tables
 from workflow_scripts.mimic.vital_rows import Stays
-from workflow_scripts.mimic.vitals import VITALS_SCHEMA, VitalSigns
+from workflow_scripts.mimic.vitals import VITALS_SCHEMA, VitalRows, VitalSigns
 from workflow_scripts.runtime.errors import UserError
 
 _IDS = ["subject_id", "hadm_id", "icustay_id"]
@@ -98,22 +98,22 @@ def extract_events(raw: Path, events: Path, parameters: ExtractionParameters) ->
 def _copy_table(path: Path, table: str, target: Path) -> dict[str, int]:
     """Write the kept columns, and of a table of items the dictionary's items."""
     columns = KEPT_COLUMNS[table]
+    choose = ItemFilter(clinical_itemids(table)) if "itemid" in columns else None
+
+    def select(batch: pa.RecordBatch) -> tuple[int, pa.RecordBatch]:
+        return batch.num_rows, batch if choose is None else choose(batch, columns)
+
     with EventsFile(target, arrow_schema(table, columns)) as file:
-        for batch in stream_table(path, table, columns):
-            file.counts["read"] += batch.num_rows
-            rows = _rows_of_items(batch, clinical_itemids(table)) if "itemid" in columns else batch
+        for read, rows in map_table(path, table, columns, select):
             file.write(rows)
-            file.counts["kept"] += rows.num_rows
-            file.counts["dropped_other_item"] += batch.num_rows - rows.num_rows
+            file.counts.update(read=read, kept=rows.num_rows)
+            if choose is not None:
+                file.counts.update(dropped_other_item=read - rows.num_rows)
         if not file.counts["read"] and table not in MAY_BE_EMPTY:
             raise empty_table(path, table)
     if table in _PRIMARY_KEYS:
         _check_primary_key(path, table, pq.read_table(target, columns=[_PRIMARY_KEYS[table]]))
     return dict(file.counts)
-
-
-def _rows_of_items(batch: pa.RecordBatch, itemids: Iterable[int]) -> pa.RecordBatch:
-    return batch.filter(pc.is_in(batch["itemid"], pa.array(itemids, pa.int64())))
 
 
 def _check_primary_key(path: Path, table: str, key: pa.Table) -> None:
@@ -131,20 +131,21 @@ def _check_primary_key(path: Path, table: str, key: pa.Table) -> None:
 def split_chart(
     path: Path, stays: Stays, parameters: ExtractionParameters, scratch: Path
 ) -> dict[str, dict[str, int]]:
-    """Write `clinical_chart` and `vitals` in one pass over CHARTEVENTS."""
-    clinical = clinical_itemids("chartevents")
+    """Write `clinical_chart` and `vitals` into a folder, in one pass over CHARTEVENTS; return their counts."""
     vitals = VitalSigns(path, stays, parameters, scratch)
-    wanted = {*clinical, *vitals.itemids}
+    choose_clinical = ItemFilter(clinical_itemids("chartevents"))
+
+    def select(batch: pa.RecordBatch) -> tuple[int, pa.RecordBatch, VitalRows]:
+        return batch.num_rows, choose_clinical(batch, CHART_COLUMNS), vitals.select(batch)
+
     schema = arrow_schema("chartevents", CHART_COLUMNS)
     with EventsFile(scratch / "clinical_chart.parquet", schema) as chart:
-        for batch in stream_table(path, "chartevents", CHART_COLUMNS):
-            rows = _rows_of_items(batch, wanted)
-            vitals.add(_rows_of_items(rows, vitals.itemids), batch.num_rows)
-            rows = _rows_of_items(rows, clinical)
-            chart.write(rows)
-            chart.counts["read"] += batch.num_rows
-            chart.counts["kept"] += rows.num_rows
-            chart.counts["dropped_other_item"] += batch.num_rows - rows.num_rows
+        for read, clinical, vital in map_table(path, "chartevents", CHART_COLUMNS, select):
+            chart.write(clinical)
+            chart.counts.update(
+                read=read, kept=clinical.num_rows, dropped_other_item=read - clinical.num_rows
+            )
+            vitals.add(vital)
         if not chart.counts["read"]:
             raise empty_table(path, "chartevents")
     with EventsFile(scratch / "vitals.parquet", VITALS_SCHEMA) as file:

@@ -3,16 +3,18 @@
 import csv
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from gzip import BadGzipFile
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, TypeVar, cast
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
 from isal import igzip, igzip_lib, igzip_threaded
 
+from workflow_scripts.mimic.parallel import map_ahead
 from workflow_scripts.mimic.tables import TABLES, match_columns
 from workflow_scripts.runtime.errors import UserError
 
@@ -24,7 +26,10 @@ ARROW_TYPES = {
     "time": pa.timestamp("us"),
 }
 _BLOCK_BYTES = 2 << 20
+_THREADS = 2
 _LONGEST_HEADER = 1 << 16
+_LONGEST_LINE = 1 << 24
+Result = TypeVar("Result")
 # The library's stub calls this class an instance.
 _ISAL_ERROR = cast(type[Exception], igzip_lib.error)
 
@@ -41,35 +46,66 @@ def stream_table(path: Path, table: str, columns: Sequence[str]) -> Iterator[pa.
     Raises UserError, without content of rows, for a cut or corrupt gzip file, a missing column, a line with
     too few or too many fields, a value that is not of its column's type, and text that is not UTF-8.
     """
+    return map_table(path, table, columns, lambda batch: batch)
+
+
+def map_table(
+    path: Path, table: str, columns: Sequence[str], work: Callable[[pa.RecordBatch], Result]
+) -> Iterator[Result]:
+    """Yield work(batch) for the batches of `stream_table`, in their order.
+
+    Blocks of whole lines are parsed and worked on in two threads, while a third one decompresses.
+    """
     header = read_header(path, table)
     names = match_columns(path, table, header, columns)
-    with _explained(path, table, header), open_bytes(path) as stream:
-        reader = pacsv.open_csv(
-            stream,
-            # One thread, because only then does Arrow know the number of a broken line.
-            read_options=pacsv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
+    schema = arrow_schema(table, columns)
+    nothing = pa.RecordBatch.from_pylist([], schema=schema)
+    conversion = pacsv.ConvertOptions(
+        include_columns=list(names.values()),
+        column_types={name: ARROW_TYPES[TABLES[table][column]] for column, name in names.items()},
+        null_values=[""],
+        strings_can_be_null=True,
+    )
+
+    def parse(block: memoryview) -> tuple[int, Result]:
+        rows = pacsv.read_csv(
+            pa.py_buffer(block),
+            # One thread for a block, because only then does Arrow know the number of a broken line.
+            read_options=pacsv.ReadOptions(use_threads=False, block_size=len(block), column_names=header),
             parse_options=pacsv.ParseOptions(delimiter=",", quote_char='"', double_quote=True),
-            convert_options=pacsv.ConvertOptions(
-                include_columns=list(names.values()),
-                column_types={name: ARROW_TYPES[TABLES[table][column]] for column, name in names.items()},
-                null_values=[""],
-                strings_can_be_null=True,
-            ),
+            convert_options=conversion,
         )
-        schema = arrow_schema(table, columns)
-        for batch in reader:
-            yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+        # A block of empty lines has no batch.
+        batch = next(iter(rows.rename_columns(schema.names).to_batches()), nothing)
+        return batch.num_rows, work(batch)
+
+    lines = 1  # the header's
+    with _explained(path, table, header, lambda: lines), open_bytes(path) as stream:
+        for rows, result in map_ahead(parse, _blocks(cast(BufferedIOBase, stream)), _THREADS):
+            lines += rows
+            yield result
 
 
-def read_table(path: Path, table: str, columns: Sequence[str]) -> pa.Table:
-    """Read the needed columns of a small table whole.
-
-    Raises UserError as `stream_table` does, and where the table has no row.
-    """
-    rows = pa.Table.from_batches(stream_table(path, table, columns), schema=arrow_schema(table, columns))
-    if rows.num_rows == 0:
-        raise empty_table(path, table)
-    return rows
+def _blocks(stream: BufferedIOBase) -> Iterator[memoryview]:
+    """Yield the lines after the first one, in blocks of whole lines; a block is never written to again."""
+    rest = memoryview(b"")
+    if b"\r" in stream.readline(_LONGEST_HEADER).rstrip(b"\r\n"):
+        raise csv.Error("lines end with a carriage return alone")
+    while True:
+        data = bytearray(len(rest) + _BLOCK_BYTES)
+        buffer = memoryview(data)
+        buffer[: len(rest)] = rest
+        size = len(rest) + stream.readinto(buffer[len(rest) :])
+        if size == len(rest):
+            break
+        cut = data.rfind(b"\n", len(rest), size) + 1
+        if cut:
+            yield buffer[:cut]
+        rest = buffer[cut:size]
+        if len(rest) > _LONGEST_LINE:
+            raise csv.Error("a line without end")
+    if rest:
+        yield rest
 
 
 def empty_table(path: Path, table: str) -> UserError:
@@ -99,8 +135,13 @@ def read_header(path: Path, table: str) -> list[str]:
 
 
 @contextmanager
-def _explained(path: Path, table: str, header: list[str]) -> Iterator[None]:
-    """Turn what readers raise into a UserError; their own messages quote rows and must not get out."""
+def _explained(
+    path: Path, table: str, header: list[str], lines_before: Callable[[], int] = lambda: 0
+) -> Iterator[None]:
+    """Turn what readers raise into a UserError; their own messages quote rows and must not get out.
+
+    lines_before: returns the number of lines before the first row that the reader numbers.
+    """
     where = f"table {table.upper()}, {path}"
     again = "get the file again, and compare its SHA-256 with the release's SHA256SUMS.txt"
     try:
@@ -118,12 +159,14 @@ def _explained(path: Path, table: str, header: list[str]) -> Iterator[None]:
     except UnicodeDecodeError:
         raise UserError(where, "a header line that is not UTF-8 text", "CSV text in UTF-8", again) from None
     except (pa.ArrowException, csv.Error) as error:
-        raise _content_error(where, table, header, str(error), again) from None
+        raise _content_error(where, table, header, str(error), lines_before(), again) from None
 
 
-def _content_error(where: str, table: str, header: list[str], message: str, remedy: str) -> UserError:
+def _content_error(
+    where: str, table: str, header: list[str], message: str, lines_before: int, remedy: str
+) -> UserError:
     row = re.search(r"Row #(\d+)", message)
-    line = f"line {row[1]}" if row else "a line"
+    line = f"line {lines_before + int(row[1])}" if row else "a line"
     widths = re.search(r"Expected (\d+) columns, got (\d+)", message)
     if widths:
         fields = f"{widths[1]} fields, as in the header line"

@@ -77,9 +77,8 @@ def select_rows(
     stays: Stays,
     items: ItemArrays,
     parameters: ExtractionParameters,
-    counts: Counter[str],
-) -> np.ndarray:
-    """Return a batch of vital signs' chart events as ROW; add to the counts of dropped rows.
+) -> tuple[np.ndarray, Counter[str]]:
+    """Return a batch of vital signs' chart events as ROW, and the counts of dropped rows by reason.
 
     Patient and admission follow from the ICU stay.
     A row that could be dropped for several reasons counts under the first.
@@ -98,6 +97,7 @@ def select_rows(
     }
     if parameters.plausible_ranges:
         bad["implausible"] = ~((value > items.low[item]) & below_high)
+    counts: Counter[str] = Counter()
     keep = np.ones(len(value), dtype=bool)
     for reason, mask in bad.items():
         counts[f"dropped_{reason}"] += int(np.count_nonzero(keep & mask))
@@ -107,4 +107,4 @@ def select_rows(
     rows["stay"], rows["time"] = stay[keep], time[keep]
     rows["vital"], rows["device"] = items.vital[item], items.device[item]
     rows["value"] = value[keep] * items.factor[item] + items.offset[item]
-    return rows
+    return rows, counts

@@ -9,14 +9,16 @@ so that their concatenation is sorted.
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from workflow_scripts.mimic.concepts import DERIVED_PRESSURE
+from workflow_scripts.mimic.items import ItemFilter
+from workflow_scripts.mimic.parallel import map_ahead
 from workflow_scripts.mimic.parameters import ExtractionParameters
 from workflow_scripts.mimic.vital_rows import ROW, VITAL_CODES, ItemArrays, Stays, select_rows
+from workflow_scripts.mimic.vital_rules import clean_rows
 
 VITALS_SCHEMA = pa.schema(
     [
@@ -33,6 +35,11 @@ _NAMES = pa.array(list(VITAL_CODES))
 # of a folder that holds little but vital signs.
 _BUCKET_BYTES = {".gz": 10 << 20, ".csv": 80 << 20}
 _PENDING_ROWS = 400_000
+_NEEDED = ["icustay_id", "itemid", "charttime", "valuenum", "error"]
+_THREADS = 2
+
+VitalRows: TypeAlias = tuple[np.ndarray, Counter[str]]
+"""Kept rows as ROW, and the counts of a batch."""
 
 
 class VitalSigns:
@@ -48,30 +55,48 @@ class VitalSigns:
         self.counts: Counter[str] = Counter()
         self._stays, self._parameters = stays, parameters
         self._items = ItemArrays.from_dictionary()
+        self._choose = ItemFilter(self._items.itemid)
+        self.counts.update(dict.fromkeys(["read", "kept", "derived", "dropped_not_a_vital_sign"], 0))
         number = 1 + chartevents.stat().st_size // _BUCKET_BYTES[chartevents.suffix.lower()]
         self._buckets = [scratch / f"bucket-{index}" for index in range(number)]
         self._pending: list[np.ndarray] = []
 
-    @property
-    def itemids(self) -> np.ndarray:
-        """The ITEMIDs of all vital signs."""
-        return self._items.itemid
+    def select(self, batch: pa.RecordBatch) -> VitalRows:
+        """Choose and convert the vital signs of a batch of chart events; safe to be called in several threads."""
+        charted = self._choose(batch, _NEEDED)
+        rows, counts = select_rows(charted, self._stays, self._items, self._parameters)
+        other = batch.num_rows - charted.num_rows
+        return rows, Counter({"read": batch.num_rows, "dropped_not_a_vital_sign": other}) + counts
 
-    def add(self, rows: pa.RecordBatch, read: int) -> None:
-        """Add chart events of vital signs, and the number of all chart events among which they were."""
-        self.counts["read"] += read
-        self.counts["dropped_not_a_vital_sign"] += read - rows.num_rows
-        self._pending.append(select_rows(rows, self._stays, self._items, self._parameters, self.counts))
+    def add(self, selected: VitalRows) -> None:
+        """Take what `select` returned."""
+        rows, counts = selected
+        self._pending.append(rows)
+        self.counts.update(counts)
         if sum(map(len, self._pending)) >= _PENDING_ROWS:
             self._spread()
 
     def finish(self) -> Iterator[pa.Table]:
         """Yield sorted tables of VITALS_SCHEMA whose concatenation is sorted."""
         self._spread()
-        for bucket in self._buckets:
-            rows = np.fromfile(bucket, dtype=ROW)
-            bucket.unlink()
-            yield _finish(rows, self._stays, self._parameters, self.counts)
+        for table, counts in map_ahead(self._finish, self._buckets, _THREADS):
+            self.counts.update(counts)
+            yield table
+
+    def _finish(self, bucket: Path) -> tuple[pa.Table, Counter[str]]:
+        rows = np.fromfile(bucket, dtype=ROW)
+        bucket.unlink()
+        finished, counts = clean_rows(rows, self._parameters.consistent_blood_pressure)
+        stay = finished["stay"]
+        arrays = [
+            pa.array(self._stays.subject_id[stay]),
+            pa.array(self._stays.hadm_id[stay]),
+            pa.array(self._stays.icustay_id[stay]),
+            pa.array(np.ascontiguousarray(finished["time"])).cast(pa.timestamp("us")),
+            _NAMES.take(pa.array(np.ascontiguousarray(finished["vital"]))),
+            pa.array(np.ascontiguousarray(finished["value"])),
+        ]
+        return pa.Table.from_arrays(arrays, schema=VITALS_SCHEMA), counts
 
     def _spread(self) -> None:
         """Append each pending row to the file of its range of stays."""
@@ -83,70 +108,3 @@ class VitalSigns:
         for bucket, part in zip(self._buckets, np.split(rows[order], ends[:-1]), strict=True):
             with bucket.open("ab") as file:
                 file.write(part.tobytes())
-
-
-_INCONSISTENT = "systolic <= diastolic + 4 or systolic <= mean or diastolic >= mean"
-_CHARTED_SQL = "create temp table charted as select distinct stay, time, vital, device, value from bucket"
-_DISTINCT_SQL = "select count(*) from (select distinct stay, time, vital, value from charted)"
-_FINISH_SQL = f"""
-with pressures as (
-    select stay, time, device,
-        median(value) filter (vital = $systolic) as systolic,
-        median(value) filter (vital = $diastolic) as diastolic,
-        median(value) filter (vital = $mean) as mean
-    from charted where device >= 0 group by stay, time, device
-),
-inconsistent as (select stay, time, device from pressures where $drop and ({_INCONSISTENT})),
-consistent as (select * from charted anti join inconsistent using (stay, time, device)),
-derived as (
-    select stay, time, $derived as vital, cast(diastolic + (systolic - diastolic) / 3 as float) as value
-    from pressures anti join inconsistent using (stay, time, device)
-    where systolic is not null and diastolic is not null
-)
-select distinct stay, time, vital, value, false as is_derived from consistent
-union all
-select distinct stay, time, vital, value, true from derived
-order by stay, time, vital, value
-"""
-
-
-def _finish(
-    rows: np.ndarray, stays: Stays, parameters: ExtractionParameters, counts: Counter[str]
-) -> pa.Table:
-    """Drop duplicates and inconsistent pressures, derive the mean pressure, sort, and add identifiers.
-
-    Several values of one pressure, time and device are represented by their median when pressures are
-    compared and combined; each of them stays in the table.
-    """
-    import duckdb
-
-    bucket = pa.table({name: np.ascontiguousarray(rows[name]) for name in ROW.names or ()})
-    codes = {
-        "systolic": VITAL_CODES["systolic_blood_pressure"],
-        "diastolic": VITAL_CODES["diastolic_blood_pressure"],
-        "mean": VITAL_CODES["mean_blood_pressure"],
-        "derived": VITAL_CODES[DERIVED_PRESSURE],
-    }
-    with duckdb.connect(config={"threads": 2}) as connection:
-        connection.register("bucket", bucket)
-        connection.execute(_CHARTED_SQL)
-        connection.unregister("bucket")
-        del bucket
-        distinct_rows = connection.execute(_DISTINCT_SQL).fetchall()[0][0]
-        values = {**codes, "drop": parameters.consistent_blood_pressure}
-        finished = connection.sql(_FINISH_SQL, params=values).to_arrow_table()
-    derived = pc.sum(finished["is_derived"]).as_py() or 0
-    counts["dropped_duplicate"] += len(rows) - distinct_rows
-    counts["dropped_inconsistent_blood_pressure"] += distinct_rows - (finished.num_rows - derived)
-    counts["derived"] += derived
-    counts["kept"] += finished.num_rows
-    stay = finished["stay"].to_numpy()
-    arrays = [
-        pa.array(stays.subject_id[stay]),
-        pa.array(stays.hadm_id[stay]),
-        pa.array(stays.icustay_id[stay]),
-        finished["time"].cast(pa.timestamp("us")),
-        _NAMES.take(finished["vital"].combine_chunks()),
-        finished["value"].cast(pa.float32()),
-    ]
-    return pa.Table.from_arrays(arrays, schema=VITALS_SCHEMA)

@@ -24,11 +24,12 @@ Subjects count from 900,000, admissions from 10,000,000, ICU stays from 50,000,0
 in 2500-2600: no real row has such an identifier or date.
 """
 
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from workflow_scripts.mimic.parallel import map_ahead
 from workflow_scripts.mimic.parameters import SimulatorParameters
 from workflow_scripts.mimic.simulator.bedside import bedside_events
 from workflow_scripts.mimic.simulator.charting import chart_events
@@ -57,16 +58,12 @@ def simulate_mimic(parameters: SimulatorParameters, folder: Path) -> dict[str, i
     with open_tables(folder, list(TABLES), threaded="chartevents") as writers:
         write_dictionaries(writers)
         # While a chunk is written, the next one is drawn.
-        with ThreadPoolExecutor(1) as pool:
-            upcoming = pool.submit(_draw_chunk, parameters, 0)
-            for chunk in range(chunks):
-                drawn = upcoming.result()
-                # Only the last chunk can hold patients who were not asked for.
-                limit = last_subject if chunk == chunks - 1 else None
-                if limit is None:
-                    upcoming = pool.submit(_draw_chunk, parameters, chunk + 1)
-                for table, columns in drawn.items():
-                    writers[table].write(columns, limit)
+        drawn = map_ahead(partial(_draw_chunk, parameters), range(chunks), threads=1)
+        for chunk, tables in enumerate(drawn):
+            # Only the last chunk can hold patients who were not asked for.
+            limit = last_subject if chunk == chunks - 1 else None
+            for table, columns in tables.items():
+                writers[table].write(columns, limit)
     return {table: writer.rows for table, writer in writers.items()}
 
 

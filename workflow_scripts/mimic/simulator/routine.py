@@ -1,6 +1,11 @@
 """Routine charting that no study reads: most of the rows of the real CHARTEVENTS."""
 
+from collections.abc import Sequence
+from typing import TypeAlias
+
 import numpy as np
+
+Answers: TypeAlias = Sequence[str] | Sequence[float]
 
 _LUNGS = ["Clear", "Rhonchi", "Diminished", "Ins/Exp Wheeze"]
 _ECTOPY = ["None", "PVC's", "PAC's"]
@@ -8,7 +13,7 @@ _TURNS = ["Side to Side", "Back", "Right Side", "Left Side"]
 _SAFETY = ["Adequate lighting", "Bed locked in low position", "Call light within reach"]
 _SITES = ["Oral", "Axillary", "Rectal", "Blood"]
 
-_CAREVUE: dict[int, list[str] | list[float]] = {
+_CAREVUE: dict[int, Answers] = {
     31: ["Bedrest", "Chair", "Commode", "Ambulate"],
     113: [9, 10, 11, 12],
     128: ["Full Code", "Do Not Resuscita", "Comfort Measures"],
@@ -31,7 +36,7 @@ _CAREVUE: dict[int, list[str] | list[float]] = {
     8553: [30, 35, 40, 45],
     8554: [98, 100],
 }
-_METAVISION: dict[int, list[str] | list[float]] = {
+_METAVISION: dict[int, Answers] = {
     223781: ["No", "Yes"],
     223792: ["Repositioned", "IV Drip", "Backrub", "Not applicable"],
     223795: ["Patient Verbalized", "Non-verbal Cues", "Change in Vitals"],
@@ -58,7 +63,7 @@ ROUTINE_TEXTS = sorted({answer for answers in [*_CAREVUE.values(), *_METAVISION.
                         for answer in answers if isinstance(answer, str)})  # fmt: skip
 
 
-def _answers(items: dict[int, list[str] | list[float]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _answers(items: dict[int, Answers]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return every pair of item and answer as ITEMID, number (or NaN) and text (or -1)."""
     pairs = [(itemid, answer) for itemid, answers in items.items() for answer in answers]
     numbers = [np.nan if isinstance(answer, str) else answer for _, answer in pairs]
