@@ -1,5 +1,6 @@
 """All checks of a folder, in one pass over each table, with all findings in one report."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from workflow_scripts.mimic.extraction import CHART_COLUMNS, KEPT_COLUMNS, MAY_B
 from workflow_scripts.mimic.reading import arrow_schema, read_header, stream_table
 from workflow_scripts.mimic.tables import TABLES, find_table
 from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.progress import progress
 
 _DICTIONARIES = ("d_items", "d_labitems")
 _KEPT_TABLES = (*KEYS, *_DICTIONARIES)
@@ -34,6 +36,7 @@ _KEPT_TEXT = {
 }
 # What the extraction reads: without it nothing runs.
 _NEEDED = {**KEPT_COLUMNS, "chartevents": CHART_COLUMNS}
+_LARGE_BYTES = 50_000_000
 _REAL_YEARS, _SIMULATED_YEARS = (2100, 2219), (2490, 2620)
 # Times of birth and death may lie centuries away, or be dates of the registry.
 _YEAR_COLUMNS = {"admittime", "intime", "charttime", "chartdate", "starttime", "startdate", "transfertime"}
@@ -140,7 +143,7 @@ class _FolderCheck:
         batches: list[pa.RecordBatch] = []
         rows = 0
         try:
-            for batch in stream_table(self.paths[table], table, columns):
+            for batch in self._batches(table, columns):
                 rows += batch.num_rows
                 for collector in collectors:
                     collector.add(batch)
@@ -168,6 +171,11 @@ class _FolderCheck:
                 self.item_rows[table] = dict(
                     zip(collector.wanted.tolist(), collector.counts.tolist(), strict=True)
                 )
+
+    def _batches(self, table: str, columns: list[str]) -> Iterable[pa.RecordBatch]:
+        batches = stream_table(self.paths[table], table, columns)
+        large = self.paths[table].stat().st_size > _LARGE_BYTES
+        return progress(batches, f"Read {table.upper()}", unit="block") if large else batches
 
     def _collectors(self, table: str, census: Census, years: tuple[int, int]) -> list[Collector]:
         columns = self.columns[table]
