@@ -13,6 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from workflow_scripts.cohorts.definitions import CONCEPTS_FOLDER, read_definition
+from workflow_scripts.cohorts.events import open_events
+from workflow_scripts.cohorts.parameters import Sepsis3Parameters
+from workflow_scripts.cohorts.queries import create_with_needs
 from workflow_scripts.cohorts.table_one import make_table_one
 from workflow_scripts.mimic.extraction import extract_events
 from workflow_scripts.mimic.parameters import ExtractionParameters
@@ -162,6 +166,22 @@ def test_the_demo_s_table_is_that_of_a_reading_in_pandas(described_demo: Path, d
     # LOS is the release's own column, in days, and is not read by the extraction.
     low, middle, high = np.percentile(included["los"], [25, 50, 75])
     assert cell(table, "ICU stay", "included") == f"{middle:.1f} [{low:.1f},{high:.1f}]"
+
+
+@pytest.mark.demo
+def test_the_demo_s_first_day_sofa_is_that_of_the_24th_or_the_last_hour(described_demo: Path) -> None:
+    table = pd.read_csv(described_demo / "t.csv", dtype=str, keep_default_na=False)
+    with open_events(described_demo / "events", 1, clinical=True) as connection:
+        query = read_definition("sofa", CONCEPTS_FOLDER / "sofa.sql")
+        create_with_needs(connection, "sofa", query, Sepsis3Parameters().choices())
+        hours = connection.sql("FROM sofa").df()
+    first_day = hours[hours["hour"] <= 24].sort_values("hour").groupby("icustay_id")["sofa"].last()
+    cohort = pq.read_table(described_demo / "all.parquet").to_pandas().set_index("icustay_id")
+    assert len(first_day) > 100
+    for group, chosen in (("included", cohort["included"]), ("excluded", ~cohort["included"])):
+        values = first_day.reindex(cohort.index[chosen]).dropna()
+        low, middle, high = np.percentile(values, [25, 50, 75])
+        assert cell(table, "SOFA", group) == f"{middle:.1f} [{low:.1f},{high:.1f}]"
 
 
 @pytest.mark.demo

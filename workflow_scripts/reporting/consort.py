@@ -1,5 +1,6 @@
 """A cohort's attrition as a CONSORT-style flow chart: a plain SVG that reads in light, dark and by ear."""
 
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -101,7 +102,7 @@ def draw_consort(cohort: str, everybody: Counts, exclusions: Sequence[tuple[Excl
     words = f"Flow of ICU stays into the cohort {cohort}. " + " ".join(
         f"{' '.join(side)}. {' '.join(box)}." for side, box in zip([["Start"], *sides], boxes, strict=True)
     )
-    return _svg(f"Cohort {cohort}", words, boxes, sides)
+    return _svg(cohort, words, boxes, sides)
 
 
 def _merge(exclusions: Sequence[tuple[Exclusion, Counts]]) -> list[_Stage]:
@@ -174,7 +175,7 @@ _STYLE = """
 """
 
 
-def _svg(title: str, words: str, boxes: list[list[str]], sides: list[list[str]]) -> str:
+def _svg(cohort: str, words: str, boxes: list[list[str]], sides: list[list[str]]) -> str:
     parts: list[str] = []
     y = 12
     for number, box in enumerate(boxes):
@@ -195,10 +196,12 @@ def _svg(title: str, words: str, boxes: list[list[str]], sides: list[list[str]])
         parts.append(_box(12, y, lines))
         y += _height(lines)
     width, height = _INDENT + _WIDTH + 12, y + 12
+    key = re.sub(r"\W", "-", f"consort-{cohort}")  # Several charts may stand on one page.
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="consort" viewBox="0 0 {width} {height}" width="{width}"'
-        f' role="img" aria-labelledby="consort-title consort-words">\n'
-        f'<title id="consort-title">{escape(title)}</title>\n<desc id="consort-words">{escape(words)}</desc>\n'
+        f' role="img" aria-labelledby="{key}-title {key}-words">\n'
+        f'<title id="{key}-title">{escape(f"Cohort {cohort}")}</title>\n'
+        f'<desc id="{key}-words">{escape(words)}</desc>\n'
         f'<style>{_STYLE}</style>\n<rect class="page" width="{width}" height="{height}"/>\n'
         + "\n".join(parts)
         + "\n</svg>\n"
