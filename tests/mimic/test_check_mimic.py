@@ -201,6 +201,8 @@ FOREIGN = [
     ),
     ("MIMIC-IV", "chartevents", ["subject_id", "hadm_id", "stay_id", "charttime", "itemid", "valuenum"]),
     ("MIMIC-IV", "diagnoses_icd", ["subject_id", "hadm_id", "seq_num", "icd_code", "icd_version"]),
+    ("MIMIC-IV", "labevents", ["labevent_id", "subject_id", "hadm_id", "specimen_id", "itemid", "charttime"]),
+    ("MIMIC-IV", "d_items", ["itemid", "label", "abbreviation", "linksto", "category", "lownormalvalue"]),
     ("MIMIC-II", "admissions", ["HADM_ID", "SUBJECT_ID", "ADMIT_DT", "DISCH_DT"]),
     ("MIMIC-II", "chartevents", ["SUBJECT_ID", "ICUSTAY_ID", "ITEMID", "CHARTTIME", "REALTIME", "VALUE1NUM"]),
 ]

@@ -43,7 +43,10 @@ _FIRST_SIMULATED_SUBJECT = 900_000  # as the simulator documents; real subjects 
 
 # Columns that the other database has in these tables and MIMIC-III has not.
 _FOREIGN_COLUMNS = {
-    "MIMIC-IV": {"stay_id", "anchor_age", "anchor_year", "icd_code", "icd_version", "caregiver_id"},
+    "MIMIC-IV": {
+        *("stay_id", "anchor_age", "anchor_year", "icd_code", "icd_version", "caregiver_id", "race"),
+        *("lownormalvalue", "labevent_id", "microevent_id", "pharmacy_id", "admit_provider_id"),
+    },
     "MIMIC-II": {"realtime", "cuid", "value1num", "value1uom", "elemid", "admit_dt", "disch_dt", "sex"},
     "eICU": {"patientunitstayid", "patienthealthsystemstayid", "uniquepid"},
 }
