@@ -127,7 +127,7 @@ def _run_model(
     model = load_variant(VARIANTS[options.model], Path(options.weights))
     budget = TrainingParameters(**settings["training"])
     forecasting = ForecastParameters(**settings["forecast"])
-    if hasattr(model, "samplers"):
+    if model.samplers:
         model.sampler = forecasting.lag_llama_sampler
     hooks = adapt(model, arm, AdaptationParameters(**settings["adaptation"]), options.seed, budget.steps)
     model.module.to(device)

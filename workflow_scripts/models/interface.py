@@ -51,6 +51,10 @@ class ForecastModel(ABC):
     """What is added to a linear map or an attention score."""
     norm_parameters: str = ""
     """Gains (and biases) of all normalisations."""
+    samplers: tuple[str, ...] = ()
+    """Names of the ways to draw paths, where a family has several."""
+    sampler: str = ""
+    """The one of them that is used."""
 
     @abstractmethod
     def loss(self, context: Series, target: Tensor) -> Tensor:
