@@ -50,6 +50,10 @@ class Sepsis3Parameters(Parameters):
         description="an hour with several blood gases or rates of a drug: one row, or repeated rows that "
         "shorten the windows",
     )
+    venous_gases: Literal["preset", "dropped", "as_mimic_code"] = Field(
+        "preset",
+        description="blood gases labelled as not arterial: none count, or those that look arterial to a regression",
+    )
     full_oxygen: Literal["preset", "kept", "dropped"] = Field(
         "preset", description="a charted inspired oxygen of exactly 100 %"
     )
@@ -75,6 +79,7 @@ PRESETS: dict[str, dict[str, str | int]] = {
         "hour_grid": "icu_admission",
         "window_hours": 24,
         "repeated_hours": "merged",
+        "venous_gases": "dropped",
         "full_oxygen": "kept",
         "ventilated_ratio_200_to_399": "scored",
         "urine_on_partial_days": "not_scored",
@@ -86,6 +91,7 @@ PRESETS: dict[str, dict[str, str | int]] = {
         "hour_grid": "first_heart_rate",
         "window_hours": 25,
         "repeated_hours": "as_mimic_code",
+        "venous_gases": "as_mimic_code",
         "full_oxygen": "dropped",
         "ventilated_ratio_200_to_399": "zero",
         "urine_on_partial_days": "as_mimic_code",

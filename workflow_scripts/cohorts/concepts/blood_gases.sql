@@ -1,5 +1,6 @@
--- Arterial blood gases of an ICU stay with their PaO2/FiO2. A gas is arterial if its specimen says so, or if a logistic
--- regression of mimic-code's authors finds it likely (above 0.75). FiO2 is the gas's own, or the last one charted
+-- Arterial blood gases of an ICU stay with their PaO2/FiO2. A gas is arterial if its specimen says so, or, where no
+-- specimen is given, if a logistic regression of mimic-code's authors finds it likely (above 0.75). By the choice
+-- `venous_gases` the regression also overrules a specimen that is labelled venous or mixed, as in mimic-code. FiO2 is the gas's own, or the last one charted
 -- within 4 hours before it. By the choice `full_oxygen` a charted FiO2 of exactly 100 % counts, or does not, as in
 -- mimic-code (where the comparison reads "< 100").
 --
@@ -91,7 +92,7 @@ arterial AS (
         100 * po2 / coalesce(fio2, charted_fio2) AS ratio
     FROM with_oxygen
     -- Coefficients of the source; a missing value counts as the mean, plus what its being missing tells.
-    WHERE specimen = 'ART' OR 1 / (1 + exp(-(
+    WHERE specimen = 'ART' OR (specimen IS NULL OR getvariable('venous_gases') = 'as_mimic_code') AND 1 / (1 + exp(-(
         -0.02544
         + 0.04598 * po2
         + coalesce(-0.15356 * spo2, -0.15356 * 97.49420 + 0.13429)
