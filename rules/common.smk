@@ -72,8 +72,12 @@ def step_settings(folder, step, groups=(), code=(), name="", **extra):
 
 def cohort_settings(step, cohort):
     """The settings file of a step of one cohort: its SQL files, and Sepsis-3's choices where these read them."""
-    own = PACKAGE / "cohorts/description.sql" if step == "describe_cohort" else study.own_cohorts.get(cohort)
-    files = definition_files(cohort, own and Path(own))
+    if step == "describe_cohort":
+        files = definition_files(cohort, PACKAGE / "cohorts/description.sql")
+        files.append(PACKAGE / "reporting/templates/table_one.html.j2")
+    else:
+        own = study.own_cohorts.get(cohort)
+        files = definition_files(cohort, Path(own) if own else None)
     reads_choices = any("getvariable(" in file.read_text(encoding="utf-8") for file in files)
     return step_settings(DATA, step, ["cohort", "vitals"] + ["sepsis3"] * reads_choices, files, cohort)
 

@@ -2,10 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from workflow_scripts.runtime.files import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SHOWN = 6
 """Panels in the figure, the first series of the file; more would be too small to read."""
@@ -45,7 +49,7 @@ def draw_forecasts(
 
 
 def _draw_series(
-    axes, context: np.ndarray, quantiles: np.ndarray, levels: Sequence[float], step_hours: float
+    axes: "Axes", context: np.ndarray, quantiles: np.ndarray, levels: Sequence[float], step_hours: float
 ) -> None:
     past = np.arange(1 - len(context), 1) * step_hours
     future = np.arange(1, quantiles.shape[1] + 1) * step_hours

@@ -79,9 +79,7 @@ def _values(rng: np.random.Generator, stays: Stays, course: Course, wanted: np.n
     """Every five minutes of every wanted stay one value of each vital sign, but for the monitor's gaps."""
     size, hours = course.inside.shape
     start = stays.intime // HOUR * HOUR
-    time = (
-        start[:, None] + np.arange((hours - 1) * _STEPS) * MINUTES * 60 + rng.integers(0, 60, size)[:, None]
-    )
+    time = start[:, None] + np.arange((hours - 1) * _STEPS) * MINUTES * 60 + rng.integers(0, 60, (size, 1))
     inside = (time >= stays.intime[:, None]) & (time < stays.outtime[:, None]) & wanted[:, None]
     off = lfilter(np.ones(_OFF_STEPS), [1.0], rng.random(inside.shape) < _OFF_STARTS, axis=1) > 0
     stay, step = np.nonzero(inside & ~off)
