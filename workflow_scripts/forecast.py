@@ -192,6 +192,8 @@ def forecast_series(
         loaded = load_variant(chosen, weights or Path("weights") / model)
         if adapter is not None:
             load_adapter(loaded, adapter)
+        if hasattr(loaded, "samplers"):
+            loaded.sampler = parameters.lag_llama_sampler
         loaded.module.to(device)
         arrays = WindowArrays(
             context=(series.values - np.float32(scale.low)) / span,

@@ -106,6 +106,14 @@ def test_an_adapter_changes_the_forecast_and_the_batch_size_does_not(files):
     np.testing.assert_allclose(forecast(files, files.adapter, small), with_adapter, rtol=1e-5)
 
 
+def test_lag_llama_draws_with_the_sampler_that_is_named(files):
+    frozen = ForecastParameters(samples=10, quantiles=[0.1, 0.5, 0.9], lag_llama_sampler="frozen")
+    with_frozen, exact = forecast(files, None, frozen), forecast(files, None)
+    # The first step is drawn before anything differs (docs/lag-llama.md).
+    np.testing.assert_allclose(with_frozen[..., 0], exact[..., 0], rtol=1e-4)
+    assert np.abs(with_frozen - exact).max() > 0.01
+
+
 def test_an_adapter_folded_into_its_base_forecasts_the_same(files, tmp_path):
     merge_adapter(MODEL, files.weights, files.adapter, tmp_path / "merged")
     merged = forecast(files, None, weights=tmp_path / "merged")
