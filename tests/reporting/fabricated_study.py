@@ -23,7 +23,9 @@ VITALS = {"heart_rate": ("/min", 300.0, 85.0), "mean_blood_pressure": ("mmHg", 1
 MODELS = ("chronos-t5-nano", "moirai-nano", "lag-llama-nano")
 ARMS = ("zero-shot", "full", "lora-r1", "lora-r2", "lora-r4", "lora-r8")
 SUBJECT_ID, STAY_ID, START = 987654321, 876543219, "2177-03-04T05:06:07"
-"""Marks of a patient that must not be found in any output."""
+"""Marks of the first patient that must not be found in any output; the others' numbers follow."""
+
+WINDOWS_PER_PATIENT = 3
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,13 @@ def fabricate_study(
     dataset="simulated",
     naive=True,
     cohorts=("explicit",),
+    test_windows=60,
 ):
     """Write a study; `failed` names (model, arm) pairs whose forecasts are not finite."""
     study = Study(folder)
     paths = []
     for cohort, vital in product(cohorts, vitals):
-        context, target = _write_windows(study, cohort, vital)
+        context, target = _write_windows(study, cohort, vital, test_windows)
         jobs = [(name, "fit", 0) for name in ("persistence", "mean-of-context") if naive]
         jobs += [(model, arm, seed) for model in models for arm in arms for seed in seeds]
         for model, arm, seed in jobs:
@@ -98,7 +101,7 @@ def fabricate_study(
     return study
 
 
-def _write_windows(study, cohort, vital, test_windows=60):
+def _write_windows(study, cohort, vital, test_windows):
     """Random walks around the vital sign's mean; 30 training windows come first."""
     unit, high, mean = VITALS[vital]
     generator = np.random.default_rng(len(vital))
@@ -110,8 +113,8 @@ def _write_windows(study, cohort, vital, test_windows=60):
     metadata = WindowMetadata(vital, unit, 0.0, high, 60, 24, 12, "by_patient")
     columns = {
         "window_id": np.arange(count),
-        "subject_id": np.full(count, SUBJECT_ID),
-        "icustay_id": np.full(count, STAY_ID),
+        "subject_id": SUBJECT_ID + np.arange(count) // WINDOWS_PER_PATIENT,
+        "icustay_id": STAY_ID + np.arange(count) // WINDOWS_PER_PATIENT,
         "start": np.full(count, np.datetime64(START)),
         "split": ["train"] * 30 + ["test"] * test_windows,
         "hours_from_onset": np.full(count, np.nan),

@@ -8,7 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import atomic_path
+from workflow_scripts.windows.reading import Windows
 
 
 def write_forecasts(
@@ -33,3 +35,27 @@ def read_forecasts(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float32], 
     window_ids = table["window_id"].to_numpy()[::horizon]
     quantiles = np.stack([table[name].to_numpy().reshape(-1, horizon) for name in names], axis=1)
     return window_ids, quantiles, [float(name[1:]) for name in names]
+
+
+def read_test_forecasts(path: Path, test: Windows) -> tuple[NDArray[np.float32], list[float]]:
+    """Read a run's quantiles [windows, levels, horizon] and levels, in the order of its test windows.
+
+    Raises UserError where the forecasts cannot be read or are not those of these windows.
+    """
+    try:
+        window_ids, quantiles, levels = read_forecasts(path)
+    except (OSError, KeyError, ValueError) as error:
+        raise UserError(
+            where=str(path),
+            found=f"no readable table of forecasts ({type(error).__name__})",
+            expected="Parquet as run_arm writes it",
+            remedy="delete the run's folder and start the workflow again: it repeats this run",
+        ) from None
+    if not np.array_equal(window_ids, test.window_id):
+        raise UserError(
+            where=str(path),
+            found="forecasts of other windows",
+            expected="one forecast for each window of the test split, in its order",
+            remedy="start the workflow again: it repeats runs whose windows have changed",
+        )
+    return quantiles, levels

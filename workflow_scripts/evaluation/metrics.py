@@ -13,6 +13,9 @@ from workflow_scripts.runtime.errors import UserError
 METRIC_NAMES = ("mse", "mape", "mape_paper", "dtw", "mae", "rmse", "wql", "coverage_80")
 """In the order of every table. Smaller is better, except coverage_80, which should be 0.8."""
 
+POOLED = {"wql": ("quantile_loss", "absolute_truth"), "coverage_80": ("covered", "observed")}
+"""Metrics over all observed points of all windows: the two parts of `Scores.per_window` whose sums' ratio they are."""
+
 Array = NDArray[np.float64]
 
 
@@ -23,7 +26,9 @@ class Scores:
     metrics: the names of METRIC_NAMES; None where the metric is undefined, which one forecast that is not
         finite, or one zero in a denominator, is enough for: a failure is never averaged away.
     per_window: float64 [N] for mse, mape, mape_paper, dtw (scaled series) and mae, squared_error (natural
-        units), in the order of the input, NaN for windows whose forecast is not finite.
+        units), in the order of the input; and the sums over a window's observed points whose ratio over all
+        windows is wql (quantile_loss over absolute_truth, natural units) and coverage_80 (covered over
+        observed, counts). Errors are NaN for windows whose forecast is not finite.
     non_finite_windows: windows with a forecast value that is not finite, at whatever step or level.
     """
 
@@ -68,17 +73,20 @@ def score(
     _check(observed, forecast, levels, scale_low, scale_high)
     finite = np.isfinite(forecast).all(axis=(1, 2))
     median = forecast[:, _position(levels, 0.5)]
+    low, high = (forecast[:, _position(levels, level)] for level in (0.1, 0.9))
     per_window = _window_errors(observed, median, scale_low, scale_high - scale_low)
+    per_window["quantile_loss"] = _quantile_loss(observed, forecast, levels)
+    # Comparisons with NaN are false, so that only observed points are counted.
+    per_window["covered"] = ((observed >= low) & (observed <= high)).sum(axis=1).astype(np.float64)
     for values in per_window.values():
         values[~finite] = np.nan
+    per_window["absolute_truth"] = np.nansum(np.abs(observed), axis=1)
+    per_window["observed"] = (~np.isnan(observed)).sum(axis=1).astype(np.float64)
     means = ("mse", "mape", "mape_paper", "dtw", "mae")
     metrics = {name: _mean(per_window[name]) for name in means}
     mean_square = _mean(per_window["squared_error"])
     metrics["rmse"] = None if mean_square is None else math.sqrt(mean_square)
-    whole = bool(finite.all())
-    metrics["wql"] = _weighted_quantile_loss(observed, forecast, levels) if whole else None
-    low, high = (forecast[:, _position(levels, level)] for level in (0.1, 0.9))
-    metrics["coverage_80"] = _coverage(observed, low, high) if whole else None
+    metrics |= {name: _ratio(per_window[above], per_window[below]) for name, (above, below) in POOLED.items()}
     return Scores(metrics, per_window, int((~finite).sum()))
 
 
@@ -140,19 +148,17 @@ def _mean(values: Array) -> float | None:
     return math.fsum(values.tolist()) / len(values)
 
 
-def _weighted_quantile_loss(truth: Array, quantiles: Array, levels: Sequence[float]) -> float | None:
-    observed = ~np.isnan(truth)
-    weight = math.fsum(np.where(observed, np.abs(truth), 0.0).sum(axis=1).tolist())
-    if weight == 0:
-        return None
-    losses = []
+def _quantile_loss(truth: Array, quantiles: Array, levels: Sequence[float]) -> Array:
+    """Each window's sum over observed points of the mean over levels of 2 (y - f_q) (q - [y < f_q])."""
+    total = np.zeros(len(truth))
     for position, level in enumerate(levels):
         forecast = quantiles[:, position]
         loss = 2 * (truth - forecast) * (level - (truth < forecast))
-        losses.append(math.fsum(np.where(observed, loss, 0.0).sum(axis=1).tolist()) / weight)
-    return math.fsum(losses) / len(losses)
+        total += np.where(np.isnan(truth), 0.0, loss).sum(axis=1)
+    return total / len(levels)
 
 
-def _coverage(truth: Array, low: Array, high: Array) -> float:
-    """Comparisons with NaN are false, so that only observed points are counted."""
-    return int(((truth >= low) & (truth <= high)).sum()) / int((~np.isnan(truth)).sum())
+def _ratio(above: Array, below: Array) -> float | None:
+    """The ratio of two exactly rounded sums; None where it is not finite."""
+    total = math.fsum(below.tolist())
+    return math.fsum(above.tolist()) / total if total and np.isfinite(above).all() else None

@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from workflow_scripts.evaluation.forecasts import read_forecasts
+from workflow_scripts.evaluation.forecasts import read_test_forecasts
 from workflow_scripts.evaluation.metrics import score
-from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.windows.reading import Windows
 
 PLACES = (("Best tenth", 0.05), ("Median", 0.5), ("Worst tenth", 0.95))
@@ -52,22 +51,7 @@ def choose_examples(windows: Windows, forecasts: Path) -> list[Example]:
     forecasts cannot be read or are not those of the windows' test split.
     """
     test = windows.select("test")
-    try:
-        window_ids, quantiles, levels = read_forecasts(forecasts)
-    except (OSError, KeyError, ValueError) as error:
-        raise UserError(
-            where=str(forecasts),
-            found=f"no readable table of forecasts ({type(error).__name__})",
-            expected="Parquet as run_arm writes it",
-            remedy="delete the run's folder and start the workflow again: it repeats this run",
-        ) from None
-    if window_ids.tolist() != test.window_id.tolist():
-        raise UserError(
-            where=str(forecasts),
-            found="forecasts of other windows",
-            expected="one forecast for each window of the test split, in its order",
-            remedy="start the workflow again: it repeats runs whose windows have changed",
-        )
+    quantiles, levels = read_test_forecasts(forecasts, test)
     metadata = windows.metadata
     errors = score(test.target, quantiles, levels, metadata.scale_low, metadata.scale_high).per_window["mse"]
     order = np.argsort(errors, kind="stable")

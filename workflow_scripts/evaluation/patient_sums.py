@@ -1,0 +1,85 @@
+"""A run's errors, window by window, from its stored forecasts; and their sums by patient."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workflow_scripts.evaluation.forecasts import read_test_forecasts
+from workflow_scripts.evaluation.metrics import POOLED, score
+from workflow_scripts.windows.reading import Windows
+
+ERRORS = ("mse", "mape", "mape_paper", "dtw", "mae", "wql")
+"""Metrics of which less is better. RMSE is left out: MSE orders the arms as it does."""
+
+RESAMPLED = (*ERRORS, "coverage_80")
+"""Metrics that have intervals, in the order of the arrays' last axis."""
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class WindowScores:
+    """What each test window adds to a run's metrics.
+
+    A metric over any set of windows is the sum of its `errors` over the sum of its `weights`. errors,
+    weights: float64 [windows, metrics], metrics as in RESAMPLED; errors are NaN or infinite where a forecast
+    is not finite or a denominator is zero. patient: int64 [windows], 0 for the smallest subject_id.
+    """
+
+    errors: Array
+    weights: Array
+    patient: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class PatientSums:
+    """The same for several runs on the same windows, summed by patient.
+
+    errors: float64 [patients, runs, metrics]; weights: float64 [patients, metrics], the truth's alone.
+    """
+
+    errors: Array
+    weights: Array
+    windows: int
+
+    @property
+    def patients(self) -> int:
+        """Patients with at least one test window."""
+        return len(self.weights)
+
+    def metrics(self) -> Array:
+        """Each run's metrics over all patients, [runs, metrics]; not finite where one is undefined."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return self.errors.sum(axis=0) / self.weights.sum(axis=0)
+
+
+def score_windows(forecasts: Path, test: Windows) -> WindowScores:
+    """Score a run's stored forecasts, window by window.
+
+    test: the test split of the run's windows. Raises UserError where the forecasts are not those of `test`.
+    """
+    quantiles, levels = read_test_forecasts(forecasts, test)
+    metadata = test.metadata
+    parts = score(test.target, quantiles, levels, metadata.scale_low, metadata.scale_high).per_window
+    parts["window"] = np.ones(len(test))
+    pairs = [POOLED.get(metric, (metric, "window")) for metric in RESAMPLED]
+    return WindowScores(
+        errors=np.stack([parts[error] for error, _ in pairs], axis=1),
+        weights=np.stack([parts[weight] for _, weight in pairs], axis=1),
+        patient=np.unique(test.subject_id, return_inverse=True)[1].astype(np.int64),
+    )
+
+
+def sum_by_patient(runs: Sequence[WindowScores]) -> PatientSums:
+    """Sum the scores of runs on the same windows by patient."""
+    first = runs[0]
+    order = np.argsort(first.patient, kind="stable")
+    starts = np.flatnonzero(np.diff(first.patient[order], prepend=-1))
+    return PatientSums(
+        errors=np.stack([np.add.reduceat(run.errors[order], starts) for run in runs], axis=1),
+        weights=np.add.reduceat(first.weights[order], starts),
+        windows=len(first.patient),
+    )
