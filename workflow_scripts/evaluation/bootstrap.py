@@ -1,0 +1,58 @@
+"""Resamples whole patients, and seeds where there are several: what varies together is drawn together."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workflow_scripts.evaluation.patient_sums import PatientSums
+
+DRAWS_AT_ONCE = 2_000_000
+"""Patients drawn in one block: bounds the memory. The order of the draws does not depend on it."""
+
+Array = NDArray[np.float64]
+
+
+def resample_patients(sums: PatientSums, resamples: int, seed: int) -> Array:
+    """Every run's metrics over `resamples` draws of all patients with replacement: [resamples, runs, metrics].
+
+    A patient comes with all windows, as windows of one patient are alike; all runs see the same draws, so
+    that their differences are paired. Not finite where a metric is undefined. Source: cluster bootstrap,
+    Davison and Hinkley, Bootstrap Methods and their Application (1997), section 3.8; Field and Welsh,
+    J. R. Stat. Soc. B 69 (2007), 369-390.
+    """
+    patients, runs, metrics = sums.errors.shape
+    generator = np.random.default_rng(seed)
+    errors = sums.errors.reshape(patients, runs * metrics)
+    replicates = np.empty((resamples, runs, metrics))
+    block = max(1, DRAWS_AT_ONCE // patients)
+    for start in range(0, resamples, block):
+        counts = _draw(generator, patients, min(block, resamples - start))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            weights = (counts @ sums.weights)[:, None, :]
+            replicates[start : start + block] = (counts @ errors).reshape(-1, runs, metrics) / weights
+    return replicates
+
+
+def _draw(generator: np.random.Generator, patients: int, resamples: int) -> Array:
+    """How often each patient is drawn in each resample: [resamples, patients]."""
+    drawn = generator.integers(patients, size=(resamples, patients))
+    drawn += np.arange(resamples)[:, None] * patients
+    counts = np.bincount(drawn.ravel(), minlength=resamples * patients)
+    return counts.reshape(resamples, patients).astype(np.float64)
+
+
+def resample_seeds(replicates: Array, seeds: Sequence[int], seed: int) -> Array:
+    """The mean over seeds drawn with replacement in each resample: [resamples, metrics].
+
+    replicates: [resamples, runs, metrics], one run for each of `seeds`. Arms with the same seeds see the same
+    draws. Of S seeds S - 1 are drawn: with so few, drawing S would make the spread of their mean too small by
+    (S - 1) / S (McCarthy and Snowden, The bootstrap and finite population sampling, Vital Health Stat. 2/95,
+    1985). Patients and seeds are drawn independently (Owen, The pigeonhole bootstrap, Ann. Appl. Stat. 1
+    (2007), 386-411): what differs by patient and seed together counts twice, so errs to the wide side.
+    """
+    if len(seeds) == 1:
+        return replicates[:, 0]
+    generator = np.random.default_rng([seed, len(seeds), *seeds])
+    drawn = generator.integers(len(seeds), size=(len(replicates), len(seeds) - 1))
+    return np.take_along_axis(replicates, drawn[:, :, None], axis=1).mean(axis=1)

@@ -1,0 +1,19 @@
+"""The smallest rank that is good enough, and how sure that is."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def smallest_good_rank(errors: NDArray[np.float64], margin: float) -> NDArray[np.int64]:
+    """Place of the smallest rank whose error is at most (1 + margin) times the best rank's.
+
+    errors: [..., ranks], ranks rising along the last axis, all finite; margin: 0.01 is one per cent.
+    """
+    good = errors <= (1 + margin) * errors.min(axis=-1, keepdims=True)
+    return np.argmax(good, axis=-1)
+
+
+def threshold_shares(replicates: NDArray[np.float64], margin: float) -> NDArray[np.float64]:
+    """Share of the replicates [resamples, ranks] that choose each rank: [ranks]."""
+    ranks = replicates.shape[-1]
+    return np.bincount(smallest_good_rank(replicates, margin), minlength=ranks) / len(replicates)
