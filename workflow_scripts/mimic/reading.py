@@ -25,7 +25,7 @@ ARROW_TYPES = {
     # Ages above 89 are shifted by about 300 years, which 64-bit nanoseconds cannot hold.
     "time": pa.timestamp("us"),
 }
-_BLOCK_BYTES = 2 << 20
+_BLOCK_BYTES = 4 << 20
 _THREADS = 2
 _LONGEST_HEADER = 1 << 16
 _LONGEST_LINE = 1 << 24
