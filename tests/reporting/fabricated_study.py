@@ -66,12 +66,16 @@ def fabricate_study(
     naive=True,
     cohorts=("explicit",),
     test_windows=60,
+    zero_target=False,
 ):
-    """Write a study; `failed` names (model, arm) pairs whose forecasts are not finite."""
+    """Write a study; `failed` names (model, arm) pairs whose forecasts are not finite.
+
+    `zero_target`: one observed target is zero, so that MAPE is undefined.
+    """
     study = Study(folder)
     paths = []
     for cohort, vital in product(cohorts, vitals):
-        context, target = _write_windows(study, cohort, vital, test_windows)
+        context, target = _write_windows(study, cohort, vital, test_windows, zero_target)
         jobs = [(name, "fit", 0) for name in ("persistence", "mean-of-context") if naive]
         jobs += [(model, arm, seed) for model in models for arm in arms for seed in seeds]
         for model, arm, seed in jobs:
@@ -101,7 +105,7 @@ def fabricate_study(
     return study
 
 
-def _write_windows(study, cohort, vital, test_windows):
+def _write_windows(study, cohort, vital, test_windows, zero_target):
     """Random walks around the vital sign's mean; 30 training windows come first."""
     unit, high, mean = VITALS[vital]
     generator = np.random.default_rng(len(vital))
@@ -110,6 +114,8 @@ def _write_windows(study, cohort, vital, test_windows):
     context, target = series[:, :24].astype(np.float32), series[:, 24:].astype(np.float32)
     target[generator.random(target.shape) < 0.15] = np.nan
     target[:, 0] = series[:, 24]
+    if zero_target:
+        target[-1, 0] = 0.0
     metadata = WindowMetadata(vital, unit, 0.0, high, 60, 24, 12, "by_patient")
     columns = {
         "window_id": np.arange(count),

@@ -1,13 +1,18 @@
-"""The summary table: one row for each run, its columns, and the order of its rows. Standard library only."""
+"""The tables of the summary: their columns, and the order of their rows. Standard library only."""
 
 import csv
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from workflow_scripts.runtime.errors import UserError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Row = TypeVar("Row", bound="DataclassInstance")
 
 FIRST_ARMS = ("fit", "zero-shot", "full")
 """Arms that stand before all others in every table; the others follow by method, then by rank."""
@@ -64,6 +69,88 @@ class RunRow:
     finished_at: str
 
 
+@dataclass(frozen=True)
+class IntervalRow:
+    """One metric of one arm over all its seeds, with its interval. Its fields are the columns of intervals.csv.
+
+    value: mean over seeds; low, high: percentile interval over patients, and over seeds where there are
+    several. above_best: by how much the error exceeds the smallest one of the same cohort, vital sign and
+    metric, with the interval of that paired difference; empty for the arm that is best, and for coverage_80.
+    reason: why there is no interval.
+    """
+
+    cohort: str
+    vital: str
+    model: str
+    arm: str
+    metric: str
+    seeds: int
+    patients: int
+    windows: int
+    value: float | None
+    low: float | None
+    high: float | None
+    above_best: float | None
+    above_best_low: float | None
+    above_best_high: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class ComparisonRow:
+    """One arm against another on the same windows. Its fields are the columns of comparisons.csv.
+
+    difference: the arm's error minus the other's (below zero, the arm is better), with the percentile
+    interval. p_holm: p_value corrected over the family, the `comparisons` rows of the same cohort, vital sign
+    and metric. win_rate, tie_rate: shares of patients whose mean error is lower, or the same, under the arm.
+    reason: why there is no interval.
+    """
+
+    cohort: str
+    vital: str
+    metric: str
+    model: str
+    arm: str
+    against_model: str
+    against_arm: str
+    seeds: int
+    patients: int
+    windows: int
+    difference: float | None
+    low: float | None
+    high: float | None
+    p_value: float | None
+    p_holm: float | None
+    comparisons: int
+    win_rate: float | None
+    tie_rate: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class RankRow:
+    """One rank of one method and model. Its fields are the columns of rank_threshold.csv.
+
+    good_enough: the error is within `margin` (a share) of the best rank's. threshold: the smallest rank that
+    is. share: share of the resamples in which this rank is the threshold. reason: why there is none.
+    """
+
+    cohort: str
+    vital: str
+    model: str
+    method: str
+    metric: str
+    rank: int
+    seeds: int
+    patients: int
+    value: float | None
+    margin: float
+    good_enough: bool | None
+    threshold: bool | None
+    share: float | None
+    reason: str
+
+
 def in_study_order(rows: Iterable[RunRow]) -> list[RunRow]:
     """Sort rows: cohorts, vital signs and models as they first appear, then arms, then seeds."""
     given = list(rows)
@@ -88,8 +175,13 @@ def arm_position(arm: str) -> tuple[int, str, int]:
 
 
 def metrics_table(rows: Sequence[RunRow]) -> str:
-    """The text of metrics.csv: floats with six significant digits, nothing where there is no value."""
-    return table_text([field.name for field in fields(RunRow)], ([*vars(row).values()] for row in rows))
+    """The text of metrics.csv."""
+    return rows_text(RunRow, rows)
+
+
+def rows_text(kind: type[Row], rows: Iterable[Row]) -> str:
+    """CSV text with the columns of a kind of row."""
+    return table_text([field.name for field in fields(kind)], ([*vars(row).values()] for row in rows))
 
 
 def table_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -111,24 +203,29 @@ def _cell(value: Any) -> str:
 
 def read_metrics(path: Path) -> list[RunRow]:
     """Read metrics.csv. Raises UserError where it is missing or lacks columns."""
-    expected = "the summary table that aggregate_metrics writes"
+    return read_rows(path, RunRow)
+
+
+def read_rows(path: Path, kind: type[Row]) -> list[Row]:
+    """Read a table of the summary. Raises UserError where it is missing or lacks columns."""
+    expected = "a table of the summary, as aggregate_metrics writes it"
     remedy = "run the workflow (make run), which writes it"
     if not path.exists():
         raise UserError(str(path), "no such file", expected, remedy)
+    columns = fields(kind)
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
-        missing = [field.name for field in fields(RunRow) if field.name not in (reader.fieldnames or [])]
+        missing = [column.name for column in columns if column.name not in (reader.fieldnames or [])]
         if missing:
             raise UserError(str(path), f"no column {', '.join(missing)}", expected, remedy)
         try:
-            return [_parse(row) for row in reader]
+            return [
+                kind(**{column.name: _value(row[column.name], column.type) for column in columns})
+                for row in reader
+            ]
         except ValueError:
             found = f"an unreadable value in line {reader.line_num}"
             raise UserError(str(path), found, expected, remedy) from None
-
-
-def _parse(row: dict[str, str]) -> RunRow:
-    return RunRow(**{field.name: _value(row[field.name], field.type) for field in fields(RunRow)})
 
 
 def _value(cell: str, kind: Any) -> Any:

@@ -1,0 +1,250 @@
+"""Checks of the tables of intervals, comparisons and rank thresholds, on studies written to disk."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from fabricated_study import LEVELS, MODELS, STAY_ID, SUBJECT_ID, fabricate_study
+from study_records import run_record, write_record
+
+from workflow_scripts.evaluation.aggregation import collect_rows, summarise_arms
+from workflow_scripts.evaluation.forecasts import read_forecasts
+from workflow_scripts.evaluation.metrics import score
+from workflow_scripts.evaluation.parameters import EvaluationParameters
+from workflow_scripts.evaluation.patient_sums import ERRORS, RESAMPLED
+from workflow_scripts.evaluation.study_statistics import planned_comparisons, study_statistics
+from workflow_scripts.evaluation.summary import ComparisonRow, IntervalRow, RankRow, read_rows, rows_text
+from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.windows.reading import read_windows
+
+MOIRAI = "moirai-nano"
+
+
+def statistics(study, **parameters):
+    """The statistics of a fabricated study, from few resamples."""
+    paths = sorted(study.runs.rglob("run.json"))
+    rows = collect_rows(paths)
+    folders = {
+        row: study.runs.joinpath(row.cohort, row.vital, row.model, row.arm, f"seed{row.seed}") for row in rows
+    }
+    return study_statistics(
+        rows, folders, study.windows, EvaluationParameters(resamples=400).model_copy(update=parameters)
+    )
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return fabricate_study(tmp_path_factory.mktemp("study"), models=(MOIRAI,), seeds=(0, 1, 2))
+
+
+@pytest.fixture(scope="module")
+def found(study):
+    return statistics(study)
+
+
+def only(rows, **values):
+    """The rows with these values."""
+    return [row for row in rows if all(getattr(row, name) == value for name, value in values.items())]
+
+
+def windows_mse(study, arm, seed):
+    """Each test window's MSE, its patient, scored anew."""
+    windows = read_windows(study.windows / "explicit/heart_rate.parquet").select("test")
+    path = study.runs / "explicit/heart_rate" / MOIRAI / arm / f"seed{seed}" / "forecasts.parquet"
+    _, quantiles, _ = read_forecasts(path)
+    return score(windows.target, quantiles, LEVELS, 0.0, 300.0).per_window["mse"], windows.subject_id
+
+
+def test_every_arm_has_a_row_for_each_metric_with_the_value_of_the_summary(study, found):
+    summary = pd.read_csv(study.metrics).groupby(["vital", "model", "arm"])[list(RESAMPLED)].mean()
+    assert len(found.intervals) == summary.size
+    for row in found.intervals:
+        assert row.value == pytest.approx(summary.loc[(row.vital, row.model, row.arm), row.metric], rel=1e-5)
+        assert row.low <= row.value <= row.high
+        assert (row.low < row.high) == (row.value > 0)
+        assert (row.patients, row.windows, row.reason) == (20, 60, "")
+
+
+def test_a_difference_is_the_mean_over_seeds_of_the_difference_on_each_window(study, found):
+    (row,) = only(found.comparisons, vital="heart_rate", metric="mse", arm="lora-r8", against_arm="zero-shot")
+    table = pd.DataFrame(
+        {
+            (arm, seed): windows_mse(study, arm, seed)[0]
+            for arm in ("lora-r8", "zero-shot")
+            for seed in (0, 1, 2)
+        }
+    )
+    arms = table.T.groupby(level=0).mean().T
+    assert row.difference == pytest.approx((arms["lora-r8"] - arms["zero-shot"]).mean(), rel=1e-9)
+    by_patient = arms.groupby(windows_mse(study, "full", 0)[1]).mean()
+    assert row.win_rate == (by_patient["lora-r8"] < by_patient["zero-shot"]).mean()
+    assert (row.tie_rate, row.seeds, row.patients) == (0.0, 3, 20)
+    assert row.low < row.difference < row.high
+
+
+def test_the_plan_of_comparisons_is_that_of_the_documentation(tmp_path):
+    arms = ("zero-shot", "full", "lora-r1", "lora-r2")
+    records = [run_record(model=name, arm="fit") for name in ("persistence", "mean-of-context")]
+    records += [run_record(model=model, arm=arm) for model in MODELS[:2] for arm in arms]
+    records[4]["training"]["best_validation_loss"] = 3.0  # lora-r1 of the first model
+    records[5]["training"]["best_validation_loss"] = 3.1
+    records[3]["training"]["best_validation_loss"] = 3.2
+    rows = collect_rows([write_record(tmp_path, record) for record in records])
+    planned = [
+        (one.first.model, one.first.arm, other.first.model, other.first.arm)
+        for one, other in planned_comparisons(summarise_arms(rows))
+    ]
+    first, second = MODELS[:2]
+    assert planned == [
+        (first, "full", first, "zero-shot"),
+        (first, "lora-r1", first, "zero-shot"),
+        (first, "lora-r2", first, "zero-shot"),
+        (first, "lora-r1", first, "full"),
+        (first, "lora-r2", first, "full"),
+        (first, "lora-r1", "persistence", "fit"),
+        (second, "full", second, "zero-shot"),
+        (second, "lora-r1", second, "zero-shot"),
+        (second, "lora-r2", second, "zero-shot"),
+        (second, "lora-r1", second, "full"),
+        (second, "lora-r2", second, "full"),
+        (second, "full", "persistence", "fit"),
+    ]
+
+
+def test_each_cohort_vital_sign_and_metric_is_a_family_of_its_own(found):
+    multitest = pytest.importorskip("statsmodels.stats.multitest")
+    families = {(row.vital, row.metric) for row in found.comparisons}
+    assert len(families) == 2 * len(ERRORS)
+    for vital, metric in families:
+        family = only(found.comparisons, vital=vital, metric=metric)
+        assert {row.comparisons for row in family} == {len(family)} == {10}
+        expected = multitest.multipletests([row.p_value for row in family], method="holm")[1]
+        assert [row.p_holm for row in family] == pytest.approx(expected.tolist())
+
+
+def test_distances_from_the_best_arm_are_paired_differences(found):
+    rows = only(found.intervals, vital="heart_rate", metric="mse")
+    best = min(rows, key=lambda row: row.value)
+    assert best.above_best is None
+    others = [row for row in rows if row is not best]
+    assert all(row.above_best == pytest.approx(row.value - best.value) for row in others)
+    assert all(row.above_best_low <= row.above_best <= row.above_best_high for row in others)
+    assert only(found.intervals, metric="coverage_80")[0].above_best is None
+
+
+def test_the_same_seed_gives_the_same_tables_and_another_one_does_not(study, found):
+    again, other = statistics(study), statistics(study, seed=1)
+    assert again == found
+    assert [row.value for row in other.intervals] == [row.value for row in found.intervals]
+    assert [row.low for row in other.intervals] != [row.low for row in found.intervals]
+
+
+def test_too_few_patients_give_the_reason_and_no_interval(tmp_path):
+    few = statistics(
+        fabricate_study(tmp_path, models=(MOIRAI,), vitals=("heart_rate",), test_windows=27)
+    )  # nine patients
+    reason = "9 test patients: fewer than 10"
+    for row in few.intervals:
+        assert (row.low, row.high, row.above_best, row.reason) == (None, None, None, reason)
+        assert row.value is not None
+    for row in few.comparisons:
+        numbers = (row.low, row.high, row.p_value, row.p_holm, row.win_rate, row.tie_rate)
+        assert (numbers, row.reason) == ((None,) * 6, reason)
+        assert row.difference is not None
+    assert {(row.share, row.reason) for row in few.ranks} == {(None, reason)}
+    assert sum(row.threshold for row in few.ranks) == len(ERRORS)
+
+
+def test_a_failed_arm_is_shown_with_its_reason_and_counts_in_its_family(tmp_path):
+    study = fabricate_study(tmp_path, models=(MOIRAI,), vitals=("heart_rate",), failed=[(MOIRAI, "lora-r2")])
+    found, reason = statistics(study), "forecast not finite in 3 of 120 test windows"
+    for row in only(found.intervals, arm="lora-r2"):
+        assert (row.value, row.low, row.reason) == (None, None, reason)
+    against = only(found.comparisons, arm="lora-r2")
+    assert len(against) == 2 * len(ERRORS)
+    assert {(row.difference, row.p_value, row.p_holm, row.reason) for row in against} == {
+        (None, None, None, reason)
+    }
+    assert {row.comparisons for row in found.comparisons} == {10}
+    # Which rank is good enough is open where one of them failed.
+    assert {row.threshold for row in found.ranks} == {None}
+    assert all(reason in row.reason for row in found.ranks)
+    assert only(found.ranks, metric="mse", rank=4)[0].value is not None
+
+
+def test_an_undefined_metric_leaves_the_others_alone(tmp_path):
+    study = fabricate_study(tmp_path, models=(MOIRAI,), vitals=("heart_rate",), zero_target=True)
+    found = statistics(study)
+    for row in only(found.intervals, metric="mape"):
+        assert (row.value, row.low) == (None, None)
+        assert row.reason == "mape is undefined: a zero in the denominator"
+    assert all(row.p_holm is None for row in only(found.comparisons, metric="mape"))
+    assert all(row.low is not None for row in only(found.intervals, metric="mse"))
+
+
+def test_arms_with_the_same_forecasts_are_equal_and_never_different(tmp_path):
+    study = fabricate_study(tmp_path, models=(MOIRAI,), vitals=("heart_rate",))
+    folder = study.runs / "explicit/heart_rate" / MOIRAI
+    adapted, plain = folder / "lora-r1/seed0", folder / "zero-shot/seed0"
+    (adapted / "forecasts.parquet").write_bytes((plain / "forecasts.parquet").read_bytes())
+    record = json.loads((adapted / "run.json").read_text())
+    record["metrics"] = json.loads((plain / "run.json").read_text())["metrics"]
+    (adapted / "run.json").write_text(json.dumps(record))
+    for row in only(statistics(study).comparisons, arm="lora-r1", against_arm="zero-shot"):
+        numbers = (row.difference, row.low, row.high, row.p_value, row.win_rate, row.tie_rate)
+        assert numbers == (0.0, 0.0, 0.0, 1.0, 0.0, 1.0)
+
+
+def test_the_rank_threshold_follows_the_errors_of_the_table(study, found):
+    summary = pd.read_csv(study.metrics).groupby(["vital", "model", "arm"])["mse"].mean()
+    for vital in ("heart_rate", "mean_blood_pressure"):
+        rows = only(found.ranks, vital=vital, metric="mse")
+        assert [row.rank for row in rows] == [1, 2, 4, 8]
+        errors = [summary.loc[(vital, MOIRAI, f"lora-r{row.rank}")] for row in rows]
+        good = [error <= 1.01 * min(errors) for error in errors]
+        assert [row.good_enough for row in rows] == good
+        assert [row.threshold for row in rows] == [place == good.index(True) for place in range(4)]
+        assert sum(row.share for row in rows) == pytest.approx(1.0)
+
+
+def test_forecasts_that_do_not_give_the_errors_of_the_record_are_refused(tmp_path):
+    study = fabricate_study(tmp_path, models=(MOIRAI,), arms=("full",), vitals=("heart_rate",))
+    path = study.runs / "explicit/heart_rate" / MOIRAI / "full/seed0/run.json"
+    record = json.loads(path.read_text())
+    record["metrics"]["mae"] *= 1.001
+    path.write_text(json.dumps(record))
+    with pytest.raises(UserError, match=r"full/seed0/forecasts\.parquet\s+found: +forecasts whose mae"):
+        statistics(study)
+
+
+def test_the_step_writes_tables_that_read_back_and_name_no_patient(study, found, tmp_path):
+    settings = tmp_path / "settings.json"
+    runs = [str(path) for path in sorted(study.runs.rglob("run.json"))]
+    settings.write_text(
+        json.dumps({"code": "x", "parameters": {"runs": runs, "evaluation": {"resamples": 400}}})
+    )
+    files = {
+        name: tmp_path / f"{name}.csv" for name in ("metrics", "intervals", "comparisons", "rank-threshold")
+    }
+    command = [sys.executable, "-X", "importtime", "-m", "workflow_scripts.aggregate_metrics"]
+    command += ["--settings", settings, "--windows", study.windows, "--plots", tmp_path / "plots"]
+    command += ["--metrics-json", tmp_path / "metrics.json"]
+    for name, path in files.items():
+        command += [f"--{name}", path]
+    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
+    assert "torch" not in result.stderr
+    expected = {"intervals": IntervalRow, "comparisons": ComparisonRow, "rank-threshold": RankRow}
+    for name, rows in zip(expected, (found.intervals, found.comparisons, found.ranks), strict=True):
+        text = files[name].read_text()
+        assert text == rows_text(expected[name], rows)
+        back = read_rows(files[name], expected[name])
+        assert rows_text(expected[name], back) == text
+        cells = {cell for row in csv.reader(text.splitlines()) for cell in row}
+        for number in range(40):
+            assert str(SUBJECT_ID + number) not in cells
+            assert str(STAY_ID + number) not in cells
+    assert np.isfinite([row.low for row in read_rows(files["intervals"], IntervalRow)]).all()

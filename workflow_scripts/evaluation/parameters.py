@@ -1,0 +1,24 @@
+"""Settings of the intervals, comparisons and rank thresholds."""
+
+from pydantic import Field
+
+from workflow_scripts.runtime.parameters import Parameters
+
+
+class EvaluationParameters(Parameters):
+    """How sure the numbers are. docs/statistics.md says what is done with each."""
+
+    resamples: int = Field(
+        2000,
+        ge=200,
+        description="bootstrap resamples of patients; a family of m comparisons needs at least 40 m for Holm's "
+        "correction to find any at 5 %",
+    )
+    seed: int = Field(0, ge=0, description="seed of the resamples")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="confidence of all intervals")
+    minimum_patients: int = Field(
+        10, ge=2, description="test patients below which no interval and no p-value is given"
+    )
+    rank_margin: float = Field(
+        0.01, ge=0, description="a rank is good enough within this share of the best rank's error"
+    )
