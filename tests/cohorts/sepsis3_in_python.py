@@ -455,15 +455,17 @@ class Sepsis3:
             if hour is not None and row["iserror"] != 1 and row["value"] is not None:
                 volume = -abs(row["value"]) if row["itemid"] == 227488 else row["value"]
                 urine[row["icustay_id"]][hour] = urine[row["icustay_id"]].get(hour, 0) + volume
-        creatinine = self._laboratory_values(50912)
+        self.by_creatinine = self._laboratory(50912, max, [(5, 4), (3.5, 3), (2, 2), (1.2, 1)])
+        self.by_urine: dict[tuple[int, int], int] = {}
         scores: Hourly = defaultdict(dict)
         for stay, hour in self._hours():
             day = [urine[stay][past] for past in range(hour - 23, hour + 1) if past in urine[stay]]
             found = []
             if day and (hour >= 24 or self.choices["urine_on_partial_days"] == "as_mimic_code"):
-                found.append(_points(sum(day), min, [(200, 4), (500, 3)]))
-            if hour in creatinine.get(stay, {}):
-                found.append(_points(max(creatinine[stay][hour]), max, [(5, 4), (3.5, 3), (2, 2), (1.2, 1)]))
+                self.by_urine[stay, hour] = _points(sum(day), min, [(200, 4), (500, 3)])
+                found.append(self.by_urine[stay, hour])
+            if hour in self.by_creatinine.get(stay, {}):
+                found.append(self.by_creatinine[stay][hour])
             if found:
                 scores[stay][hour] = max(found)
         return scores
@@ -479,6 +481,21 @@ class Sepsis3:
                 (charted[past] for past in range(first, hour + 1) if past in charted), default=None
             )
         return worst | {"sofa": sum(score or 0 for score in worst.values())}
+
+    def first_day(self) -> dict[int, dict[str, int | None]]:
+        """The worst of the first 24 hours, laboratory values from 6 hours before; urine at the end of the day."""
+        found = {}
+        for stay, (_, last) in self.clock.items():
+            day: dict[str, int | None] = {}
+            for name in COMPONENTS:
+                scores = (self.by_creatinine if name == "renal" else self.hourly[name]).get(stay, {})
+                first = 0 if name in ("cardiovascular", "central_nervous_system") else -5
+                values = [score for hour, score in scores.items() if first <= hour <= 24]
+                if name == "renal" and (stay, min(24, last)) in self.by_urine:
+                    values.append(self.by_urine[stay, min(24, last)])
+                day[name] = max(values, default=None)
+            found[stay] = day | {"sofa": sum(score or 0 for score in day.values())}
+        return found
 
     def _suspicions(self) -> dict[int, set[int]]:
         """Stay -> times of suspected infection."""

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from workflow_scripts.cohorts.definitions import (
+    DEFINITIONS_FOLDER,
     concept_names,
     definition_files,
     definition_names,
@@ -94,8 +95,11 @@ def _concept(name: str) -> Path:
     return CONCEPTS_FOLDER / f"{name}.sql"
 
 
-def test_every_concept_is_used_by_a_definition() -> None:
+def test_every_concept_is_used_by_a_definition_or_by_table_1() -> None:
     used = {path.stem for name in definition_names() for path in definition_files(name)}
+    used |= {
+        path.stem for path in definition_files("description", DEFINITIONS_FOLDER.parent / "description.sql")
+    }
     assert set(concept_names()) <= used
 
 

@@ -437,8 +437,8 @@ def sql_results(events: Path, choices: dict, monkeypatch: pytest.MonkeyPatch) ->
         if table in ("sofa", "suspicion_of_infection", "wanted"):
             kept[table] = connection.sql(f'FROM "{table}"').to_arrow_table().to_pylist()
 
-    monkeypatch.setattr("workflow_scripts.cohorts.queries.create_table", keep)
-    with open_events(events, 1, clinical=True) as connection:
+    with monkeypatch.context() as patch, open_events(events, 1, clinical=True) as connection:
+        patch.setattr("workflow_scripts.cohorts.queries.create_table", keep)
         create_with_needs(connection, "wanted", read_definition("sepsis3"), choices)
     return kept
 
@@ -474,6 +474,8 @@ def test_everything_equals_a_second_computation(
         (row["icustay_id"], _seconds(row["suspicion_time"])) for row in found["suspicion_of_infection"]
     }
     assert suspicions == {(stay, time) for stay, times in expected.suspicions.items() for time in times}
+    first_day = {row.pop("icustay_id"): row for row in concept(events, "sofa_first_day", **choices)}
+    assert first_day == expected.first_day()
     assert {row["icustay_id"]: _seconds(row["onset"]) for row in found["wanted"]} == expected.onsets
     assert expected.onsets
 

@@ -169,13 +169,12 @@ def test_the_demo_s_table_is_that_of_a_reading_in_pandas(described_demo: Path, d
 
 
 @pytest.mark.demo
-def test_the_demo_s_first_day_sofa_is_that_of_the_24th_or_the_last_hour(described_demo: Path) -> None:
+def test_the_demo_s_sofa_is_that_of_the_first_day(described_demo: Path) -> None:
     table = pd.read_csv(described_demo / "t.csv", dtype=str, keep_default_na=False)
     with open_events(described_demo / "events", 1, clinical=True) as connection:
-        query = read_definition("sofa", CONCEPTS_FOLDER / "sofa.sql")
-        create_with_needs(connection, "sofa", query, Sepsis3Parameters().choices())
-        hours = connection.sql("FROM sofa").df()
-    first_day = hours[hours["hour"] <= 24].sort_values("hour").groupby("icustay_id")["sofa"].last()
+        query = read_definition("sofa_first_day", CONCEPTS_FOLDER / "sofa_first_day.sql")
+        create_with_needs(connection, "sofa_first_day", query, Sepsis3Parameters().choices())
+        first_day = connection.sql("FROM sofa_first_day").df().set_index("icustay_id")["sofa"]
     cohort = pq.read_table(described_demo / "all.parquet").to_pandas().set_index("icustay_id")
     assert len(first_day) > 100
     for group, chosen in (("included", cohort["included"]), ("excluded", ~cohort["included"])):

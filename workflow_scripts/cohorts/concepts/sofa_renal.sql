@@ -7,7 +7,7 @@
 -- Source: MIT-LCP/mimic-code, mimic-iii/concepts/pivot/pivoted_uo.sql and pivoted_sofa.sql; irrigation that went in is
 --   taken off.
 -- Needs: laboratory, score_rows, stay_clock
--- Result: icustay_id, hour, repeat, score (0 to 4).
+-- Result: icustay_id, hour, repeat, by_creatinine and by_urine (0 to 4, null where not scored), score (the higher one).
 WITH urine AS (
     SELECT
         icustay_id,
@@ -62,11 +62,17 @@ SELECT
     hour,
     repeat,
     CAST(CASE
-        WHEN creatinine >= 5 OR millilitres < 200 THEN 4
-        WHEN creatinine >= 3.5 OR millilitres < 500 THEN 3
+        WHEN creatinine >= 5 THEN 4
+        WHEN creatinine >= 3.5 THEN 3
         WHEN creatinine >= 2 THEN 2
         WHEN creatinine >= 1.2 THEN 1
-        ELSE 0
-    END AS TINYINT) AS score
+        WHEN creatinine IS NOT NULL THEN 0
+    END AS TINYINT) AS by_creatinine,
+    CAST(CASE
+        WHEN millilitres < 200 THEN 4
+        WHEN millilitres < 500 THEN 3
+        WHEN millilitres IS NOT NULL THEN 0
+    END AS TINYINT) AS by_urine,
+    greatest(by_creatinine, by_urine) AS score
 FROM counted
 WHERE creatinine IS NOT NULL OR millilitres IS NOT NULL
