@@ -46,7 +46,7 @@ class VitalSigns:
     """Takes rows of vital signs as they come, and gives them back cleaned and sorted.
 
     scratch: an existing folder for intermediate files; they take about 18 bytes for each kept row.
-    counts: read, kept, derived, and dropped_<reason>, in the order in which the reasons are applied.
+    counts: read, dropped_<reason> in the order in which the reasons are applied, derived, and kept.
     """
 
     def __init__(
@@ -56,7 +56,6 @@ class VitalSigns:
         self._stays, self._parameters = stays, parameters
         self._items = ItemArrays.from_dictionary()
         self._choose = ItemFilter(self._items.itemid)
-        self.counts.update(dict.fromkeys(["read", "kept", "derived", "dropped_not_a_vital_sign"], 0))
         number = 1 + chartevents.stat().st_size // _BUCKET_BYTES[chartevents.suffix.lower()]
         self._buckets = [scratch / f"bucket-{index}" for index in range(number)]
         self._pending: list[np.ndarray] = []
@@ -64,9 +63,9 @@ class VitalSigns:
     def select(self, batch: pa.RecordBatch) -> VitalRows:
         """Choose and convert the vital signs of a batch of chart events; safe to be called in several threads."""
         charted = self._choose(batch, _NEEDED)
-        rows, counts = select_rows(charted, self._stays, self._items, self._parameters)
+        rows, dropped = select_rows(charted, self._stays, self._items, self._parameters)
         other = batch.num_rows - charted.num_rows
-        return rows, Counter({"read": batch.num_rows, "dropped_not_a_vital_sign": other}) + counts
+        return rows, Counter({"read": batch.num_rows, "dropped_not_a_vital_sign": other, **dropped})
 
     def add(self, selected: VitalRows) -> None:
         """Take what `select` returned."""
