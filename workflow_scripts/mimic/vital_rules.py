@@ -16,9 +16,8 @@ def clean_rows(rows: np.ndarray, drop_inconsistent: bool) -> tuple[np.ndarray, C
     drop_inconsistent: drop the pressures of one stay, time and device with systolic <= diastolic + 4,
     systolic <= mean or diastolic >= mean. A mean pressure is derived from those that stay.
     """
-    charted = _distinct(rows, ["stay", "time", "device", "vital", "value"])
-    is_pressure = charted["device"] >= 0
-    pressures = charted[is_pressure]
+    is_pressure = rows["device"] >= 0
+    pressures = _distinct(rows[is_pressure], ["stay", "time", "device", "vital", "value"])
     starts, systolic, diastolic, mean = _triples(pressures)
     bad = (systolic <= diastolic + 4) | (systolic <= mean) | (diastolic >= mean)
     bad &= drop_inconsistent
@@ -29,7 +28,7 @@ def clean_rows(rows: np.ndarray, drop_inconsistent: bool) -> tuple[np.ndarray, C
     derived["vital"] = VITAL_CODES[DERIVED_PRESSURE]
     derived["value"] = (diastolic + (systolic - diastolic) / 3)[derivable]
     cleaned = _distinct(
-        np.concatenate([charted[~is_pressure], consistent, derived]), ["stay", "time", "vital", "value"]
+        np.concatenate([rows[~is_pressure], consistent, derived]), ["stay", "time", "vital", "value"]
     )
     added = int(np.count_nonzero(cleaned["vital"] == VITAL_CODES[DERIVED_PRESSURE]))
     dropped = len(pressures) - len(consistent)
