@@ -22,36 +22,24 @@ WITH running AS (
     WHERE drug IN ('dobutamine', 'dopamine', 'epinephrine', 'norepinephrine')
 ),
 
-rates AS (
-    SELECT
-        icustay_id,
-        hour,
-        list(rate ORDER BY rate) FILTER (drug = 'dobutamine') AS dobutamine,
-        list(rate ORDER BY rate) FILTER (drug = 'dopamine') AS dopamine,
-        list(rate ORDER BY rate) FILTER (drug = 'epinephrine') AS epinephrine,
-        list(rate ORDER BY rate) FILTER (drug = 'norepinephrine') AS norepinephrine
-    FROM running
-    GROUP BY icustay_id, hour
-),
-
-gases AS (
-    SELECT icustay_id, hour, count(*) AS gases
-    FROM blood_gases
-    WHERE getvariable('repeated_hours') = 'as_mimic_code'
-    GROUP BY icustay_id, hour
-),
-
 merged AS (
     SELECT
         icustay_id,
         hour,
         0 AS repeat,
-        list_max(dobutamine) AS dobutamine,
-        list_max(dopamine) AS dopamine,
-        list_max(epinephrine) AS epinephrine,
-        list_max(norepinephrine) AS norepinephrine
-    FROM rates
+        max(rate) FILTER (drug = 'dobutamine') AS dobutamine,
+        max(rate) FILTER (drug = 'dopamine') AS dopamine,
+        max(rate) FILTER (drug = 'epinephrine') AS epinephrine,
+        max(rate) FILTER (drug = 'norepinephrine') AS norepinephrine
+    FROM running
     WHERE getvariable('repeated_hours') = 'merged'
+    GROUP BY icustay_id, hour
+),
+
+hours AS (
+    SELECT icustay_id, hour FROM running WHERE getvariable('repeated_hours') = 'as_mimic_code'
+    UNION
+    SELECT icustay_id, hour FROM blood_gases WHERE getvariable('repeated_hours') = 'as_mimic_code'
 ),
 
 repeated AS (
@@ -59,20 +47,19 @@ repeated AS (
         icustay_id,
         hour,
         row_number() OVER (
-            PARTITION BY icustay_id, hour ORDER BY d.rate, a.rate, e.rate, n.rate
+            PARTITION BY icustay_id, hour
+            ORDER BY dobutamine.rate, dopamine.rate, epinephrine.rate, norepinephrine.rate
         ) - 1 AS repeat,
-        d.rate AS dobutamine,
-        a.rate AS dopamine,
-        e.rate AS epinephrine,
-        n.rate AS norepinephrine
-    FROM rates
-    FULL JOIN gases USING (icustay_id, hour)
-    CROSS JOIN unnest(coalesce(dobutamine, [NULL])) AS d (rate)
-    CROSS JOIN unnest(coalesce(dopamine, [NULL])) AS a (rate)
-    CROSS JOIN unnest(coalesce(epinephrine, [NULL])) AS e (rate)
-    CROSS JOIN unnest(coalesce(norepinephrine, [NULL])) AS n (rate)
-    CROSS JOIN unnest(range(coalesce(gases, 1))) AS g (gas)
-    WHERE getvariable('repeated_hours') = 'as_mimic_code'
+        dobutamine.rate AS dobutamine,
+        dopamine.rate AS dopamine,
+        epinephrine.rate AS epinephrine,
+        norepinephrine.rate AS norepinephrine
+    FROM hours
+    LEFT JOIN (FROM running WHERE drug = 'dobutamine') AS dobutamine USING (icustay_id, hour)
+    LEFT JOIN (FROM running WHERE drug = 'dopamine') AS dopamine USING (icustay_id, hour)
+    LEFT JOIN (FROM running WHERE drug = 'epinephrine') AS epinephrine USING (icustay_id, hour)
+    LEFT JOIN (FROM running WHERE drug = 'norepinephrine') AS norepinephrine USING (icustay_id, hour)
+    LEFT JOIN blood_gases USING (icustay_id, hour)
 )
 
 SELECT * FROM merged
