@@ -42,8 +42,8 @@ NAMES_BESIDES = """
     streptomycin telavancin quinupristin fosfomycin
 """
 OXYGEN = {
-    226732: "Nasal cannula|Face tent|Aerosol-cool|Trach mask |High flow neb|Non-rebreather|Venti mask "
-    "|Medium conc mask |T-piece|High flow nasal cannula|Ultrasonic neb|Vapomist",
+    226732: "Nasal cannula|Face tent|Aerosol-cool|Trach mask|High flow neb|Non-rebreather|Venti mask"
+    "|Medium conc mask|T-piece|High flow nasal cannula|Ultrasonic neb|Vapomist",
     467: "Cannula|Nasal Cannula|Face Tent|Aerosol-Cool|Trach Mask|Hi Flow Neb|Non-Rebreather|Venti Mask"
     "|Medium Conc Mask|Vapotherm|T-Piece|Hood|Hut|TranstrachealCat|Heated Neb|Ultrasonic Neb",
 }
@@ -347,7 +347,7 @@ class Sepsis3:
             pairs = {(row["itemid"], row["value"]) for row in group}
             on = (467, "Ventilator") in pairs
             on |= any(item in SETTINGS and not_ventilators.get(item) != value for item, value in pairs)
-            oxygen = any(value in OXYGEN[item].split("|") for item, value in pairs if item in OXYGEN)
+            oxygen = any(value.rstrip() in OXYGEN[item].split("|") for item, value in pairs if item in OXYGEN)
             by_patient = (640, "Self Extubation") in pairs
             signs[stay][time].add((on, oxygen, by_patient or (640, "Extubated") in pairs, by_patient))
         for (stay, time), group in _group(

@@ -78,6 +78,11 @@ def both(
             )
             source = f"read_csv('{demo_folder}/{table.upper()}.csv.gz', all_varchar = true, quote = '\"')"
             connection.execute(f"CREATE TABLE mimiciii.{table} AS SELECT {columns} FROM {source}")
+        # The release writes these words with a blank at the end, as mimic-code compares them; some copies lost it.
+        connection.execute(
+            "UPDATE mimiciii.chartevents SET value = value || ' ' "
+            "WHERE itemid = 226732 AND value IN ('Trach mask', 'Venti mask', 'Medium conc mask')"
+        )
         # The demo has no notes; weights from echocardiography reports are empty.
         notes = "row_id BIGINT, subject_id BIGINT, hadm_id BIGINT, chartdate TIMESTAMP, charttime TIMESTAMP, "
         connection.execute(f"CREATE TABLE mimiciii.noteevents ({notes} category VARCHAR, text VARCHAR)")

@@ -1,5 +1,7 @@
 """Sepsis-3: the score tables of the papers on a handmade ward, and a second computation of everything."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from sepsis3_in_python import COMPONENTS, Sepsis3, read_tables
 from ward import ADMITTED, SCHEMAS, Ward
 
+from workflow_scripts.cohorts.comparison import compare_presets
 from workflow_scripts.cohorts.definitions import CONCEPTS_FOLDER, read_definition
 from workflow_scripts.cohorts.events import open_events
 from workflow_scripts.cohorts.labelling import label_cohort
@@ -493,6 +496,33 @@ def test_between_a_fifth_and_three_fifths_of_simulated_adult_stays_are_septic(si
     # The hour in which a stay begins or ends may end up to an hour after it.
     assert all(row["intime"] <= row["onset"] + pd.Timedelta(minutes=1) for row in rows)
     assert all(row["onset"] < row["outtime"] + pd.Timedelta(hours=1) for row in rows)
+
+
+@pytest.mark.demo
+def test_the_documentation_s_counts_are_what_the_command_prints(demo_events_of_extraction: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "workflow_scripts.compare_sepsis3",
+        "--events",
+        demo_events_of_extraction,
+    ]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    page = (Path(__file__).parents[2] / "docs/cohorts.md").read_text(encoding="utf-8")
+    counts, steps = printed.strip().split("\n\n")
+    assert counts in page
+    assert steps in page
+
+
+@pytest.mark.demo
+def test_the_stays_of_the_comparison_lead_from_one_preset_to_the_other(
+    demo_events_of_extraction: Path,
+) -> None:
+    steps, found = compare_presets(demo_events_of_extraction)
+    assert [step.septic for step in steps] == [len(septic) for septic in found]
+    first, last = ({stay: hours(onset) for stay, onset in found[place].items()} for place in (0, -1))
+    assert first == onsets(demo_events_of_extraction, definition="clinical")
+    assert last == onsets(demo_events_of_extraction, definition="mimic_code")
 
 
 # Properties: what must not change a label.

@@ -15,9 +15,9 @@ WITH charted AS (
             ELSE itemid NOT IN (640, 226732)
         END) AS on_ventilator,
         bool_or(
-            itemid = 226732 AND value IN (
-                'Nasal cannula', 'Face tent', 'Aerosol-cool', 'Trach mask ', 'High flow neb', 'Non-rebreather',
-                'Venti mask ', 'Medium conc mask ', 'T-piece', 'High flow nasal cannula', 'Ultrasonic neb', 'Vapomist'
+            itemid = 226732 AND rtrim(value) IN (
+                'Nasal cannula', 'Face tent', 'Aerosol-cool', 'Trach mask', 'High flow neb', 'Non-rebreather',
+                'Venti mask', 'Medium conc mask', 'T-piece', 'High flow nasal cannula', 'Ultrasonic neb', 'Vapomist'
             )
             OR itemid = 467 AND value IN (
                 'Cannula', 'Nasal Cannula', 'Face Tent', 'Aerosol-Cool', 'Trach Mask', 'Hi Flow Neb',
