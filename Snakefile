@@ -6,7 +6,7 @@
 #   data/<dataset>/events/<table>.parquet
 #   data/<dataset>/cohorts/<cohort>.parquet
 #   data/<dataset>/windows/<cohort>/<vital>.parquet
-#   weights/<model>/model.safetensors
+#   weights/prepared/<model>/model.safetensors
 #   results/<dataset>/runs/<cohort>/<vital>/<model>/<arm>/seed<k>/run.json
 #   results/<dataset>/summary/metrics.csv
 #   results/<dataset>/report.html

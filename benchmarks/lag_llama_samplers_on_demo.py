@@ -33,7 +33,7 @@ def main() -> None:
     )
     parser.add_argument("windows", nargs="+", type=Path, help="files of the window step")
     parser.add_argument(
-        "--weights", type=Path, default=Path("weights/lag-llama-nano"), help="a model's folder"
+        "--weights", type=Path, default=Path("weights/embedded/lag-llama-nano"), help="a model's folder"
     )
     parser.add_argument("--samples", type=int, default=20, help="sample paths for each window")
     options = parser.parse_args()

@@ -25,6 +25,7 @@ from workflow_scripts.mimic.folders import (
 )
 from workflow_scripts.mimic.tables import EVENT_TABLES, TABLES
 from workflow_scripts.models.registry import VARIANTS, family_module
+from workflow_scripts.models.sources import EMBEDDED, checkpoint_reader, default_source, embedded_hashes
 from workflow_scripts.runtime.device import threads_for, visible_devices
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import write_json_if_changed
@@ -54,7 +55,7 @@ RUN = f"{RESULTS}/runs/{{cohort}}/{{vital}}/{{model}}/{{arm}}/seed{{seed}}"
 RUN_RECORD = f"{RUN}/run.json"
 TRACKING_COMMAND = f"python -m workflow_scripts.init_tracking --dataset {study.dataset} --uri {shlex.quote(study.tracking.uri)}"
 EMBEDDED_MODELS = [name for name, variant in VARIANTS.items() if not variant.hub_id]
-PUBLISHED_MODELS = [name for name, variant in VARIANTS.items() if variant.hub_id]
+PREPARED = "weights/prepared"
 
 
 def step_settings(folder, step, groups=(), code=(), name="", **extra):
@@ -121,6 +122,37 @@ def family_of(model):
 def family_code(model):
     """The module that computes a model: chosen by name as the step runs, so imports alone do not show it."""
     return [family_module(VARIANTS[model].family)] if model in VARIANTS else []
+
+
+def weights_source(model):
+    """Where a model's weights come from: embedded, hub, or a path."""
+    return study.weights.get(model, default_source(VARIANTS[model]))
+
+
+def weights_identity(model):
+    """What prepared weights depend on, apart from code: the source, and what the registry says of the model."""
+    variant, source = VARIANTS[model], weights_source(model)
+    named = ("family", "sizes", "hub_id", "revision", "checkpoint")
+    identity = {"source": source, "variant": {name: getattr(variant, name) for name in named}}
+    return identity | ({"sha256": embedded_hashes(variant)} if source == EMBEDDED else {})
+
+
+def weights_files(model):
+    """The files of a local source, so that a change of theirs is seen."""
+    source = Path(weights_source(model))
+    files = [source] if source.is_file() else [source / "config.json", source / "model.safetensors"]
+    return [str(path) for path in files if path.is_file()]
+
+
+def checkpoint_code(model):
+    """The reader of a model's official checkpoint: chosen by name as the step runs, so imports do not show it."""
+    return [checkpoint_reader(VARIANTS[model])] if VARIANTS[model].checkpoint else []
+
+
+def licence_note(model):
+    """What the licence of a model's weights restricts; empty where it restricts nothing."""
+    variant = VARIANTS[model]
+    return f" (licence {variant.licence}: {variant.restriction})" if variant.restriction else ""
 
 
 def job_threads(wildcards):

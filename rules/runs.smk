@@ -5,7 +5,7 @@ rule adapt_and_forecast:
     input:
         settings=lambda wildcards: run_settings(wildcards.model),
         windows=rules.make_windows.output.windows,
-        weights="weights/{model}/model.safetensors",
+        weights=rules.prepare_weights.output.weights,
     output:
         adapter=directory(f"{RUN}/adapter"),
         forecasts=f"{RUN}/forecasts.parquet",

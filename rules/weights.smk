@@ -1,19 +1,57 @@
-# Base weights of every model: the embedded ones are made here, the published ones checked and copied.
+# Base weights of every model: checked, recorded, and put in one place, wherever they come from.
 
 
+rule prepare_weights:
+    input:
+        settings=lambda wildcards: step_settings(
+            PREPARED,
+            "prepare_weights",
+            code=checkpoint_code(wildcards.model),
+            name=wildcards.model,
+            **weights_identity(wildcards.model),
+        ),
+        files=lambda wildcards: weights_files(wildcards.model),
+    output:
+        weights=f"{PREPARED}/{{model}}/model.safetensors",
+        config=f"{PREPARED}/{{model}}/config.json",
+        provenance=f"{PREPARED}/{{model}}/provenance.json",
+    log:
+        "logs/prepare_weights/{model}.log",
+    wildcard_constraints:
+        model="|".join(VARIANTS),
+    conda:
+        "../envs/study.yaml"
+    params:
+        folder=subpath(output.weights, parent=True),
+        source=lambda wildcards: weights_source(wildcards.model),
+        licence=lambda wildcards: licence_note(wildcards.model),
+    message:
+        "Check and copy the weights of {wildcards.model}, from: {params.source}{params.licence}"
+    shell:
+        "python -m workflow_scripts.prepare_weights --model {wildcards.model} --source {params.source:q}"
+        " --output {params.folder} &> {log}"
+
+
+rule weights:
+    input:
+        weights=expand(rules.prepare_weights.output.weights, model=study.models),
+
+
+# How the embedded models in weights/embedded were made. No part of a study: `snakemake pretrain` makes them anew.
 rule pretrain_model:
     input:
         settings=lambda wildcards: step_settings(
-            "weights",
+            "weights/pretrained",
             "pretrain_model",
             ["pretraining"],
             family_code(wildcards.model),
             wildcards.model,
         ),
     output:
-        weights="weights/{model}/model.safetensors",
-        config="weights/{model}/config.json",
-        provenance="weights/{model}/provenance.json",
+        weights="weights/pretrained/{model}/model.safetensors",
+        config="weights/pretrained/{model}/config.json",
+        provenance="weights/pretrained/{model}/provenance.json",
+        card="weights/pretrained/{model}/README.md",
     log:
         "logs/pretrain_model/{model}.log",
     benchmark:
@@ -31,37 +69,9 @@ rule pretrain_model:
         " --output {params.folder} &> {log}"
 
 
-rule prepare_weights:
+rule pretrain:
     input:
-        settings=lambda wildcards: step_settings(
-            "weights",
-            "prepare_weights",
-            name=wildcards.model,
-            source=study.weights.get(wildcards.model, "hub"),
-        ),
-    output:
-        weights="weights/{model}/model.safetensors",
-        config="weights/{model}/config.json",
-        provenance="weights/{model}/provenance.json",
-    log:
-        "logs/prepare_weights/{model}.log",
-    wildcard_constraints:
-        model="|".join(PUBLISHED_MODELS),
-    conda:
-        "../envs/study.yaml"
-    params:
-        folder=subpath(output.weights, parent=True),
-        source=lambda wildcards: study.weights.get(wildcards.model, "hub"),
-    message:
-        "Check and copy the weights of {wildcards.model}"
-    shell:
-        "python -m workflow_scripts.prepare_weights --model {wildcards.model} --source {params.source:q}"
-        " --output {params.folder} &> {log}"
-
-
-rule weights:
-    input:
-        weights=expand("weights/{model}/model.safetensors", model=study.models),
+        weights=expand(rules.pretrain_model.output.weights, model=EMBEDDED_MODELS),
 
 
 rule list_models:

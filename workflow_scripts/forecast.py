@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from workflow_scripts.adaptation.adapters import load_adapter, read_arm
 from workflow_scripts.models.registry import check_geometry, variant, variant_names
-from workflow_scripts.models.weights import load_variant
+from workflow_scripts.models.weights import PREPARED_FOLDER, load_variant
 from workflow_scripts.reporting.forecast_figure import SHOWN, draw_forecasts
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import atomic_path, read_json
@@ -115,7 +115,9 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--model", required=True, metavar="NAME", help=f"base model, one of: {', '.join(variant_names())}"
     )
-    parser.add_argument("--weights", type=Path, help="folder of the base weights; by default weights/<model>")
+    parser.add_argument(
+        "--weights", type=Path, help="folder of the base weights; by default weights/prepared/<model>"
+    )
     parser.add_argument(
         "--adapter", type=Path, help="folder `adapter` of a run; without it the model forecasts zero-shot"
     )
@@ -165,7 +167,7 @@ def forecast_series(
 ) -> NDArray[np.float32]:
     """Forecast every series: float32 [series, quantile levels, horizon], in the unit of the series.
 
-    weights: folder of the base weights, by default weights/<model>; adapter: folder of an arm, or None.
+    weights: folder of the base weights, by default weights/prepared/<model>; adapter: folder of an arm, or None.
     Raises UserError where model, adapter and weights do not fit each other, and where context or horizon are
     longer than the model allows.
     """
@@ -189,7 +191,7 @@ def forecast_series(
         )
     with lease_device() as leased:
         device = torch.device(leased.torch_name)
-        loaded = load_variant(chosen, weights or Path("weights") / model)
+        loaded = load_variant(chosen, weights or PREPARED_FOLDER / model)
         if adapter is not None:
             load_adapter(loaded, adapter)
         if hasattr(loaded, "samplers"):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from workflow_scripts.adaptation.adapters import load_adapter, merge, read_arm
 from workflow_scripts.models.registry import variant, variant_names
-from workflow_scripts.models.weights import load_variant, write_provenance
+from workflow_scripts.models.weights import PREPARED_FOLDER, load_variant, write_provenance
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import atomic_folder
 from workflow_scripts.runtime.step import run_step
@@ -25,12 +25,14 @@ def main() -> None:
     parser.add_argument(
         "--model", required=True, metavar="NAME", help=f"base model, one of: {', '.join(variant_names())}"
     )
-    parser.add_argument("--weights", type=Path, help="folder of the base weights; by default weights/<model>")
+    parser.add_argument(
+        "--weights", type=Path, help="folder of the base weights; by default weights/prepared/<model>"
+    )
     parser.add_argument("--adapter", required=True, type=Path, help="folder `adapter` of a run")
     parser.add_argument("--output", required=True, type=Path, help="folder to write; it must not exist")
     options = parser.parse_args()
     merge_adapter(
-        options.model, options.weights or Path("weights") / options.model, options.adapter, options.output
+        options.model, options.weights or PREPARED_FOLDER / options.model, options.adapter, options.output
     )
 
 

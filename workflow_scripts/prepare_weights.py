@@ -24,7 +24,7 @@ def main() -> None:
         help=f"'{EMBEDDED}'; '{HUB}' to download; or a path: a folder with config.json and model.safetensors, "
         "or Lag-Llama's official checkpoint",
     )
-    parser.add_argument("--output", required=True, type=Path, help="folder to write, weights/<model>")
+    parser.add_argument("--output", required=True, type=Path, help="folder to write, weights/prepared/<model>")
     parser.add_argument(
         "--lock", type=Path, default=LOCK, help="file of pinned downloads (default: %(default)s)"
     )

@@ -2,7 +2,7 @@
 
 Example:
     python -m workflow_scripts.run_arm --dataset simulated --cohort explicit --vital heart_rate \\
-        --model chronos-t5-nano --arm lora-r2 --seed 0 --weights weights/chronos-t5-nano \\
+        --model chronos-t5-nano --arm lora-r2 --seed 0 --weights weights/prepared/chronos-t5-nano \\
         --windows data/simulated/windows/explicit/heart_rate.parquet \\
         --settings results/simulated/runs/settings/run_arm.chronos.json --output my-run
 """

@@ -21,6 +21,7 @@ from workflow_scripts.mimic.folders import MIMIC_DATASETS
 from workflow_scripts.mimic.parameters import ExtractionParameters, SimulatorParameters
 from workflow_scripts.models.parameters import PretrainingParameters
 from workflow_scripts.models.registry import NAIVE_MODELS, VARIANTS, check_geometry
+from workflow_scripts.models.sources import EMBEDDED, HUB, default_source
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import write_json_if_changed
 from workflow_scripts.runtime.hashing import code_hash
@@ -152,6 +153,10 @@ class Study(Parameters):
     @classmethod
     def _known_weights(cls, sources: dict[str, str]) -> dict[str, str]:
         _known(list(sources), tuple(VARIANTS), "model")
+        for name, source in sources.items():
+            usual = default_source(VARIANTS[name])
+            if source in (EMBEDDED, HUB) and source != usual:
+                raise ValueError(f"{name} is not from {source!r}; allowed: {usual}, or a path")
         return sources
 
     @field_validator("ranks", "seeds")

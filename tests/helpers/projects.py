@@ -14,7 +14,6 @@ TINY_STUDY = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8")) 
     "vitals": ["heart_rate"],
     "ranks": [1, 2],
     "simulator": {"patients": 60},
-    "pretraining": {"series": 100, "steps": 3},
     "training": {"steps": 4, "evaluate_every": 2},
     "forecast": {"samples": 10},
 }

@@ -53,6 +53,11 @@ def test_all_problems_are_reported_at_once_with_path_and_remedy():
         ({"seeds": [1, 1]}, "named once"),
         ({"vitals": ["spo2", "spo2"]}, "named twice"),
         ({"weights": {"chronos-t5-nona": "here"}}, "is no model"),
+        ({"weights": {"moirai-nano": "hub"}}, "moirai-nano is not from 'hub'; allowed: embedded, or a path"),
+        (
+            {"weights": {"chronos-t5-tiny": "embedded"}},
+            "chronos-t5-tiny is not from 'embedded'; allowed: hub",
+        ),
         ({"windows": {"context": 600}}, "600 steps; at most 512 steps"),
         ({"cohorts": ["sepsis"]}, "did you mean 'sepsis3'"),
         ({"own_cohorts": {"angus": "angus.sql"}}, "names of definitions that come with the workflow"),

@@ -80,8 +80,8 @@ def test_windows_longer_than_every_stay_are_refused(changed_project):
 def test_weights_of_another_size_are_refused(changed_project):
     study = TINY_STUDY | {
         "models": ["chronos-t5-tiny"],
-        "weights": {"chronos-t5-tiny": str(changed_project / "weights/chronos-t5-nano")},
+        "weights": {"chronos-t5-tiny": str(changed_project / "weights/prepared/chronos-t5-nano")},
     }
     text = refused(changed_project, study)
     assert "chronos-t5-tiny" in text
-    assert not (changed_project / "weights/chronos-t5-tiny/model.safetensors").exists()
+    assert not (changed_project / "weights/prepared/chronos-t5-tiny/model.safetensors").exists()

@@ -47,6 +47,14 @@ def copy_embedded(variant: Variant, destination: Path) -> None:
         shutil.copyfile(folder / name, destination / name)
 
 
+def embedded_hashes(variant: Variant) -> dict[str, str]:
+    """SHA-256 of every file of an embedded model; empty where there is no record, which copying refuses."""
+    try:
+        return _read_provenance(variant, EMBEDDED_FOLDER / variant.name)["sha256"]
+    except UserError:
+        return {}
+
+
 def _read_provenance(variant: Variant, folder: Path) -> dict[str, Any]:
     path = folder / PROVENANCE
     try:

@@ -17,6 +17,9 @@ CONFIGURATION = "config.json"
 WEIGHTS = "model.safetensors"
 PROVENANCE = "provenance.json"
 
+PREPARED_FOLDER = Path("weights/prepared")
+"""Where the workflow puts the weights of every model, from whatever source."""
+
 _DERIVED = ("bin_limit",)
 """Sizes that a configuration stores in another form; loading checks them."""
 _BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
