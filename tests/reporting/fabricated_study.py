@@ -13,7 +13,9 @@ from study_records import failed_record, run_record, write_record
 from workflow_scripts.evaluation.aggregation import collect_rows
 from workflow_scripts.evaluation.forecasts import write_forecasts
 from workflow_scripts.evaluation.metrics import score
-from workflow_scripts.evaluation.summary import metrics_table
+from workflow_scripts.evaluation.parameters import EvaluationParameters
+from workflow_scripts.evaluation.study_statistics import study_statistics
+from workflow_scripts.evaluation.summary import ComparisonRow, IntervalRow, RankRow, metrics_table, rows_text
 from workflow_scripts.models.naive import forecast_naive
 from workflow_scripts.windows.reading import METADATA_KEY, WINDOW_SCHEMA, WindowMetadata
 
@@ -26,6 +28,7 @@ SUBJECT_ID, STAY_ID, START = 987654321, 876543219, "2177-03-04T05:06:07"
 """Marks of the first patient that must not be found in any output; the others' numbers follow."""
 
 WINDOWS_PER_PATIENT = 3
+RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,18 @@ class Study:
     @property
     def settings(self):
         return self.folder / "settings.json"
+
+    @property
+    def intervals(self):
+        return self.folder / "intervals.csv"
+
+    @property
+    def comparisons(self):
+        return self.folder / "comparisons.csv"
+
+    @property
+    def rank_threshold(self):
+        return self.folder / "rank_threshold.csv"
 
     @property
     def attrition(self):
@@ -91,12 +106,18 @@ def fabricate_study(
                 path.parent / "forecasts.parquet", np.arange(30, 30 + len(target)), quantiles, LEVELS
             )
             paths.append(path)
-    study.metrics.write_text(metrics_table(collect_rows(paths)))
+    rows = collect_rows(paths)
+    study.metrics.write_text(metrics_table(rows))
+    _write_statistics(study, rows)
     study.settings.write_text(
         json.dumps(
             {
                 "code": "x",
-                "parameters": {"dataset": dataset, "windows": {"context": 24, "split": "by_patient"}},
+                "parameters": {
+                    "dataset": dataset,
+                    "windows": {"context": 24, "split": "by_patient"},
+                    "evaluation": {"resamples": RESAMPLES},
+                },
             }
         )
     )
@@ -149,6 +170,16 @@ def _forecast(model, arm, seed, context, target):
     median = np.where(np.isnan(target), np.nanmean(target), target) + noise
     width = 4.0 + 0.3 * np.arange(target.shape[1])
     return (median[:, None] + width * NORMAL_QUANTILES[:, None]).astype(np.float32)
+
+
+def _write_statistics(study, rows):
+    folders = {
+        row: study.runs.joinpath(row.cohort, row.vital, row.model, row.arm, f"seed{row.seed}") for row in rows
+    }
+    found = study_statistics(rows, folders, study.windows, EvaluationParameters(resamples=RESAMPLES))
+    study.intervals.write_text(rows_text(IntervalRow, found.intervals))
+    study.comparisons.write_text(rows_text(ComparisonRow, found.comparisons))
+    study.rank_threshold.write_text(rows_text(RankRow, found.ranks))
 
 
 def _write_attrition(study, cohort):

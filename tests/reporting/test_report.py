@@ -9,8 +9,10 @@ from html.parser import HTMLParser
 import pytest
 from fabricated_study import ARMS, MODELS, START, STAY_ID, SUBJECT_ID, fabricate_study
 
-from workflow_scripts.evaluation.summary import read_metrics
+from workflow_scripts.evaluation.parameters import EvaluationParameters
+from workflow_scripts.evaluation.summary import ComparisonRow, IntervalRow, RankRow, read_metrics, read_rows
 from workflow_scripts.reporting.report import Sources, render_report
+from workflow_scripts.reporting.statistics import Statistics, comparison_part, read_statistics
 from workflow_scripts.runtime.errors import UserError
 
 
@@ -51,9 +53,13 @@ class Page(HTMLParser):
         return [[cell.strip() for cell in row] for row in self.rows if row and row[0].strip() == arm]
 
 
-def render(study):
+def render(study, with_statistics=True):
     settings = json.loads(study.settings.read_text())["parameters"]
-    sources = Sources(study.runs, study.windows, study.attrition, settings)
+    parameters = EvaluationParameters(**settings["evaluation"])
+    statistics = read_statistics(study.intervals, study.comparisons, study.rank_threshold, parameters)
+    sources = Sources(
+        study.runs, study.windows, study.attrition, settings, statistics if with_statistics else Statistics()
+    )
     return Page(render_report(read_metrics(study.metrics), sources))
 
 
@@ -71,7 +77,9 @@ def test_the_step_writes_one_page_that_needs_nothing_from_outside(study, tmp_pat
     output = tmp_path / "report.html"
     command = [sys.executable, "-m", "workflow_scripts.make_report", "--settings", study.settings]
     command += ["--metrics", study.metrics, "--runs", study.runs, "--windows", study.windows]
-    command += ["--attrition", *study.attrition, "--output", output]
+    command += ["--attrition", *study.attrition, "--intervals", study.intervals]
+    command += ["--comparisons", study.comparisons, "--rank-threshold", study.rank_threshold]
+    command += ["--output", output]
     subprocess.run(list(map(str, command)), check=True)
     html = output.read_text()
     assert len(html) < 5_000_000
@@ -118,9 +126,9 @@ def test_every_figure_has_a_text_alternative_and_follows_the_theme(page):
 def test_the_headline_table_holds_the_numbers_of_the_summary(study, page):
     rows = [row for row in read_metrics(study.metrics) if row.arm == "lora-r2" and row.model == MODELS[0]]
     heart_rate = page.lines("lora-r2")[0]
-    assert heart_rate[1:5] == [
-        f"{value:.2f}" for value in (rows[0].mse * 1e4, rows[0].mape, rows[0].dtw * 1e3, rows[0].mae)
-    ]
+    values = (rows[0].mse * 1e4, rows[0].mape, rows[0].dtw * 1e3, rows[0].mae)
+    for cell, value in zip(heart_rate[1:5], values, strict=True):
+        assert cell.startswith(f"{value:.2f}")
     assert heart_rate[5].startswith(f"{100 * rows[0].coverage_80:.2f}")
     assert heart_rate[6] == "3,072"
 
@@ -129,13 +137,111 @@ def test_the_best_of_each_column_is_marked_once_for_each_vital_sign(study, page)
     best = min(
         (row for row in read_metrics(study.metrics) if row.vital == "heart_rate"), key=lambda row: row.mse
     )
-    assert page.html.count('class="best"') == 5 * 2
+    assert page.html.count("(best)") == 5 * 2
     assert f"Smallest MSE: {best.model}, {best.arm}, with {best.mse * 1e4:.2f}" in page.text
+
+
+def test_every_error_has_its_interval_below_it(study, page):
+    rows = {
+        (row.model, row.arm, row.metric): row
+        for row in read_rows(study.intervals, IntervalRow)
+        if row.vital == "heart_rate"
+    }
+    factors = {"mse": 1e4, "mape": 1, "dtw": 1e3, "mae": 1, "coverage_80": 100}
+    for line, model in zip(page.lines("full"), MODELS, strict=False):
+        for cell, (metric, factor) in zip(line[1:6], factors.items(), strict=True):
+            row = rows[model, "full", metric]
+            assert cell.endswith(f"{row.low * factor:.2f} – {row.high * factor:.2f}")
+    assert "Small figures: 95 % intervals over 20 test patients." in page.text
+
+
+def test_what_the_paired_interval_does_not_tell_from_the_best_is_marked(study, page):
+    rows = [row for row in read_rows(study.intervals, IntervalRow) if row.vital == "heart_rate"]
+    near = [row for row in rows if row.above_best_low is not None and row.above_best_low <= 0]
+    shown = [row for row in near if row.metric in ("mse", "mape", "dtw", "mae")]
+    heart_rate = page.html[: page.html.index('aria-labelledby="explicit-mean_blood_pressure"')]
+    assert heart_rate.count("(not distinguishable from the best)") == len(shown) > 0
+    number = sum(row.metric == "mse" for row in near)
+    others = sum(row.metric == "mse" for row in rows) - 1
+    assert 0 < number < others
+    assert f"Not distinguishable from the smallest: {number} of {others} other arms" in page.text
+
+
+def test_planned_comparisons_are_those_of_the_table(study, page):
+    rows = [
+        row
+        for row in read_rows(study.comparisons, ComparisonRow)
+        if (row.vital, row.metric) == ("heart_rate", "mse")
+    ]
+    told = [row for row in rows if row.p_holm <= 0.05]
+    lower = sum(row.difference < 0 for row in told)
+    assert 0 < len(told) < len(rows)
+    assert (
+        f"{len(rows)} comparisons of MSE were planned. After Holm's correction at 5 %, the first arm's error is "
+        f"lower in {lower} and higher in {len(told) - lower}; the other {len(rows) - len(told)} are not told apart."
+    ) in page.text
+    for row in rows:
+        cells = next(
+            cells
+            for cells in page.rows
+            if cells[0] == f"{row.model}, {row.arm}"
+            and len(cells) == 7
+            and cells[1] in (row.against_arm, row.against_model)
+        )
+        assert float(cells[2].replace("−", "-")) == pytest.approx(row.difference * 1e4, abs=0.006)
+        verdict = "not told apart" if row.p_holm > 0.05 else "lower" if row.difference < 0 else "higher"
+        assert cells[6] == verdict
+
+
+def test_the_shares_of_the_resamples_stand_beside_the_rank_they_choose(study, page):
+    rows = [
+        row
+        for row in read_rows(study.rank_threshold, RankRow)
+        if (row.vital, row.metric, row.model) == ("heart_rate", "mse", MODELS[0])
+    ]
+    chosen = next(row.rank for row in rows if row.threshold)
+    cells = next(cells for cells in page.rows if cells[0] == f"{MODELS[0]}, lora")
+    assert cells[1] == f"rank {chosen}"
+    for row, cell in zip(rows, cells[2:], strict=True):
+        assert cell == (f"{100 * row.share:.0f} %" if row.share == 0 or row.share >= 0.01 else "< 1 %")
+
+
+def test_the_figure_of_ranks_tells_its_intervals_in_words(study, page):
+    row = next(
+        row
+        for row in read_rows(study.intervals, IntervalRow)
+        if (row.vital, row.model, row.arm, row.metric) == ("heart_rate", MODELS[0], "lora-r1", "mse")
+    )
+    words = f"rank 1: {row.value * 1e4:.3g} ({row.low * 1e4:.3g} to {row.high * 1e4:.3g})"
+    assert words in page.html
+
+
+def test_with_too_few_patients_no_difference_is_claimed(tmp_path):
+    page = render(fabricate_study(tmp_path, models=MODELS[:1], vitals=("heart_rate",), test_windows=27))
+    assert "There are no intervals (9 test patients: fewer than 10): no difference is claimed." in page.text
+    assert "10 comparisons of MSE were planned, 10 could not be made." in page.text
+    assert "(not distinguishable" not in page.html
+    assert "Small figures" not in page.text
+    assert all(re.fullmatch(r"[\d.]+( \(best\))?", line[1]) for line in page.lines("full"))
+
+
+def test_intervals_over_few_patients_are_called_too_narrow(page):
+    assert "20 test patients: with fewer than 40, intervals are too narrow" in page.text
+
+
+def test_a_family_too_large_for_the_resamples_is_said_to_be(study):
+    rows = read_rows(study.comparisons, ComparisonRow)
+    parameters = EvaluationParameters(resamples=400)
+    part = comparison_part(Statistics(comparisons=rows, parameters=parameters), "explicit", "heart_rate")
+    # 2 / 401 times 18 comparisons is more than 0.05; 720 is 2 x 18 / 0.05.
+    assert len(part.lines) == 18
+    assert "With 400 resamples no p-value can be small enough" in part.sentence
+    assert "must be at least 720" in part.sentence
 
 
 def test_the_coverage_of_a_point_forecast_is_never_marked_as_best(tmp_path):
     page = render(fabricate_study(tmp_path, models=(), arms=(), vitals=("heart_rate",)))
-    assert page.html.count('class="best"') == 4
+    assert page.html.count("(best)") == 4
     assert "Best without adaptation" not in page.text
 
 
@@ -168,13 +274,15 @@ def test_real_patients_of_credentialed_data_are_not_shown(tmp_path):
     assert "Simulated patients" not in page.text
 
 
-def test_seeds_are_shown_as_mean_with_extremes(tmp_path):
+def test_without_statistics_seeds_are_shown_as_mean_with_extremes_and_nothing_is_claimed(tmp_path):
     study = fabricate_study(
         tmp_path, models=MODELS[:1], arms=("full", "lora-r2"), seeds=(0, 1, 2), vitals=("heart_rate",)
     )
     errors = [row.mse * 1e4 for row in read_metrics(study.metrics) if row.arm == "full"]
-    page = render(study)
+    page = render(study, with_statistics=False)
     expected = f"{sum(errors) / 3:.2f}{min(errors):.2f} – {max(errors):.2f}"
+    assert "These are point estimates without intervals" in page.text
+    assert "distinguishable" not in page.text
     assert page.lines("full")[0][1].replace(" (best)", "") == expected
     assert "One seed" not in page.text
 
@@ -184,7 +292,8 @@ def test_a_failed_arm_is_shown_with_its_reason_and_without_numbers(tmp_path):
     page = render(study)
     failed = next(line for line in page.lines("full") if line[1] == "–")
     assert set(failed[1:6]) == {"–"}
-    assert page.text.count("forecast not finite in 3 of 120 test windows") == 2
+    # In the headline table, among the failures, and in its three planned comparisons.
+    assert page.text.count("forecast not finite in 3 of 120 test windows") == 2 + 3
     assert "Failures" in page.text
 
 
@@ -237,7 +346,7 @@ def test_errors_far_apart_are_drawn_on_a_logarithmic_axis_and_printed_in_full(tm
     cells[columns.index("mse")] = "12345.6"
     study.metrics.write_text("\n".join([*text[:-1], ",".join(cells)]) + "\n")
     page = render(study)
-    assert page.lines("lora-r1")[0][1] == "1.23e+08"
+    assert page.lines("lora-r1")[0][1].startswith("1.23e+08")
 
 
 def test_missing_sources_are_named(study, tmp_path):

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workflow_scripts.evaluation.aggregation import ArmSummary
-from workflow_scripts.evaluation.summary import arm_position
+from workflow_scripts.evaluation.summary import IntervalRow, arm_position
 from workflow_scripts.reporting.attrition import AttritionStep
 from workflow_scripts.reporting.examples import Example
 from workflow_scripts.reporting.svg import (
@@ -80,10 +80,13 @@ def _mark_error(axes: "Axes", arm: ArmSummary, row: float, places: Mapping[str, 
     axes.plot(_scaled_error(arm), row, marker, color=colour, markeredgecolor=PAPER, markeredgewidth=0.6)
 
 
-def error_by_rank(key: str, title: str, arms: Sequence[ArmSummary], place: int) -> Drawing | None:
+def error_by_rank(
+    key: str, title: str, arms: Sequence[ArmSummary], place: int, intervals: Sequence[IntervalRow] = ()
+) -> Drawing | None:
     """Error against LoRA's rank for one model, with zero-shot and full fine-tuning as lines.
 
-    arms: all arms of the model; a rank that failed leaves a gap with a word. None where no rank has a number.
+    arms: all arms of the model; a rank that failed leaves a gap with a word. The bars are the rows of
+    `intervals` for these arms; without any, they span the seeds. None where no rank has a number.
     """
     ranked = [arm for arm in arms if arm.first.rank is not None]
     if all(arm.mean("mse") is None for arm in ranked):
@@ -95,13 +98,12 @@ def error_by_rank(key: str, title: str, arms: Sequence[ArmSummary], place: int) 
     }
     ranks = [int(arm.first.rank or 0) for arm in ranked]
     errors = [math.nan if arm.mean("mse") is None else _scaled_error(arm) for arm in ranked]
-    low, high = zip(*(_scaled_extremes(arm) for arm in ranked), strict=True)
+    ends = {(row.cohort, row.vital, row.model, row.arm): (row.low, row.high) for row in intervals}
+    low, high = zip(*(_bar(arm, ends) for arm in ranked), strict=True)
     with figure_style():
         figure, axes = _panel(2.5)
         colour, marker = _look(place)
-        if high != low:
-            whole = [not math.isnan(error) for error in errors]
-            axes.fill_between(ranks, low, high, where=whole, color=colour, alpha=0.2, linewidth=0)
+        axes.vlines(ranks, low, high, color=colour, linewidth=3.5, alpha=0.45)
         axes.plot(ranks, errors, color=colour, marker=marker)
         for name, style in (("zero-shot", "--"), ("full", ":")):
             if name in lines:
@@ -112,7 +114,10 @@ def error_by_rank(key: str, title: str, arms: Sequence[ArmSummary], place: int) 
         _scale_errors(axes, "y", [error for error in (*errors, *lines.values()) if not math.isnan(error)])
         axes.set_title(title)
         _label_lines(axes, lines)
-        words = [f"rank {rank}: {_words(error)}" for rank, error in zip(ranks, errors, strict=True)]
+        words = [
+            f"rank {rank}: {_words(error)}" + (f" ({bottom:.3g} to {top:.3g})" if top > bottom else "")
+            for rank, error, bottom, top in zip(ranks, errors, low, high, strict=True)
+        ]
         words += [f"{name}: {_words(value)}" for name, value in lines.items()]
         return draw(figure, key, f"{title}: error against rank", f"MSE times 10^-4. {'; '.join(words)}.")
 
@@ -253,6 +258,15 @@ def _scaled_error(arm: ArmSummary) -> float:
 def _scaled_extremes(arm: ArmSummary) -> tuple[float, float]:
     low, high = arm.extremes("mse") or (0.0, 0.0)
     return low * 1e4, high * 1e4
+
+
+def _bar(arm: ArmSummary, ends: Mapping[Any, tuple[float | None, float | None]]) -> tuple[float, float]:
+    """The ends of an arm's interval; of its seeds where there are no intervals at all."""
+    if not ends:
+        return _scaled_extremes(arm)
+    run = arm.first
+    low, high = ends.get((run.cohort, run.vital, run.model, run.arm), (None, None))
+    return (math.nan, math.nan) if low is None or high is None else (low * 1e4, high * 1e4)
 
 
 def _scale_errors(axes: "Axes", side: str, errors: Sequence[float]) -> None:

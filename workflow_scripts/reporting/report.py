@@ -1,17 +1,26 @@
 """Puts the report together: what the run is not, tables, figures, examples, attrition, provenance."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from workflow_scripts.evaluation.aggregation import ArmSummary, summarise_arms
 from workflow_scripts.evaluation.run_records import RunRecord, read_run_record
-from workflow_scripts.evaluation.summary import RunRow
+from workflow_scripts.evaluation.summary import IntervalRow, RunRow
 from workflow_scripts.reporting import figures
 from workflow_scripts.reporting.attrition import AttritionStep, read_attrition
 from workflow_scripts.reporting.examples import OPEN_DATASETS, choose_examples
 from workflow_scripts.reporting.published import PUBLISHED
+from workflow_scripts.reporting.statistics import (
+    FEW_PATIENTS,
+    ComparisonPart,
+    RankPart,
+    Statistics,
+    comparison_part,
+    rank_part,
+    signed,
+)
 from workflow_scripts.reporting.svg import SERIES, SIGNS, Drawing
 from workflow_scripts.windows.reading import read_windows
 
@@ -26,21 +35,26 @@ DATASET_NAMES = {
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the report's parts lie: run folders, window files, attrition tables; and the study's settings."""
+    """Where the report's parts lie: run folders, window files, attrition tables; settings and statistics."""
 
     runs: Path
     windows: Path
     attrition: Sequence[Path]
     settings: Mapping[str, Any]
+    statistics: Statistics = field(default_factory=Statistics)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A number of the headline table as text, its spread over seeds, and whether it is its column's best."""
+    """A number of the headline table as text, with its interval, or its extremes over seeds without statistics.
+
+    best: the column's best. near: the paired interval of the difference from the best holds zero.
+    """
 
     text: str
     spread: str = ""
     best: bool = False
+    near: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,9 +88,13 @@ class VitalPart:
     unit: str
     best: str
     models: list[ModelLines]
+    small_figures: str
     by_arm: Drawing | None
     by_size: Drawing | None
     by_rank: list[Drawing]
+    bars: str
+    ranks: RankPart | None
+    comparisons: ComparisonPart | None
     examples: list[Drawing]
     examples_of: str
 
@@ -137,9 +155,10 @@ def render_report(rows: Sequence[RunRow], sources: Sources) -> str:
     )
     return environment.get_template("report.html.j2").render(
         dataset=DATASET_NAMES.get(rows[0].dataset, rows[0].dataset),
-        caveats=_caveats(rows, sources.settings),
+        caveats=_caveats(rows, sources),
         cohorts=cohorts,
         columns=COLUMNS,
+        confidence=sources.statistics.confidence,
         failures=[row for row in rows if row.status != "ok"],
         runs=len(rows),
         published=PUBLISHED,
@@ -154,8 +173,9 @@ def _colour_places(rows: Sequence[RunRow]) -> dict[str, int]:
     return {model: place for place, model in enumerate(models)}
 
 
-def _caveats(rows: Sequence[RunRow], settings: Mapping[str, Any]) -> list[str]:
+def _caveats(rows: Sequence[RunRow], sources: Sources) -> list[str]:
     """What this run is not, in the reader's words."""
+    settings, intervals = sources.settings, sources.statistics.intervals
     dataset, models = rows[0].dataset, dict.fromkeys(row.model for row in rows)
     caveats = []
     if dataset == "simulated":
@@ -176,7 +196,12 @@ def _caveats(rows: Sequence[RunRow], settings: Mapping[str, Any]) -> list[str]:
             "The errors are too small for new patients."
         )
     if len({row.seed for row in rows}) == 1:
-        caveats.append("One seed: small differences between arms can be chance.")
+        caveats.append(
+            "One seed: what another seed would change is in no interval; small differences can be chance."
+        )
+    patients = min((row.patients for row in intervals if row.low is not None), default=FEW_PATIENTS)
+    if patients < FEW_PATIENTS:
+        caveats.append(f"{patients} test patients: with fewer than {FEW_PATIENTS}, intervals are too narrow.")
     return caveats
 
 
@@ -204,6 +229,7 @@ def _cohort_part(
 def _vital_part(rows: Sequence[RunRow], places: Mapping[str, int], sources: Sources) -> VitalPart:
     first = rows[0]
     arms = summarise_arms(rows)
+    statistics = sources.statistics
     key, name = f"{first.cohort}-{first.vital}", first.vital.replace("_", " ").capitalize()
     windows = read_windows(sources.windows / first.cohort / f"{first.vital}.parquet")
     shown = _best_arm(arms) if first.dataset in OPEN_DATASETS else None
@@ -221,20 +247,30 @@ def _vital_part(rows: Sequence[RunRow], places: Mapping[str, int], sources: Sour
         key=key,
         name=name,
         unit=windows.metadata.unit,
-        best=_best_sentence(arms, windows.metadata.unit),
-        models=_model_lines(arms, places),
+        best=_best_sentence(arms, windows.metadata.unit, statistics),
+        models=_model_lines(arms, places, statistics),
+        small_figures=_small_figures(arms, statistics),
         by_arm=figures.error_by_arm(f"arms-{key}", f"{name}: error by arm", arms, places),
         by_size=figures.error_by_size(f"size-{key}", f"{name}: error by size", arms, places),
-        by_rank=_rank_figures(key, arms, places),
+        by_rank=_rank_figures(key, arms, places, statistics),
+        bars=_bar_words(arms, statistics),
+        ranks=rank_part(statistics, first.cohort, first.vital),
+        comparisons=comparison_part(statistics, first.cohort, first.vital),
         examples=examples,
         examples_of=f"{shown.first.model}, {shown.first.arm}, seed {shown.first.seed}" if shown else "",
     )
 
 
-def _rank_figures(key: str, arms: Sequence[ArmSummary], places: Mapping[str, int]) -> list[Drawing]:
+def _rank_figures(
+    key: str, arms: Sequence[ArmSummary], places: Mapping[str, int], statistics: Statistics
+) -> list[Drawing]:
     drawings = [
         figures.error_by_rank(
-            f"rank-{key}-{place}", model, [arm for arm in arms if arm.first.model == model], place
+            f"rank-{key}-{place}",
+            model,
+            [arm for arm in arms if arm.first.model == model],
+            place,
+            [row for row in statistics.intervals if row.metric == "mse"],
         )
         for model, place in places.items()
     ]
@@ -252,35 +288,67 @@ def _best_arm(arms: Sequence[ArmSummary]) -> ArmSummary | None:
     return min(whole, key=order, default=None)
 
 
-def _best_sentence(arms: Sequence[ArmSummary], unit: str) -> str:
-    """What the table's first column says, without a claim about what chance may have done."""
+def _best_sentence(arms: Sequence[ArmSummary], unit: str, statistics: Statistics) -> str:
+    """What the table's first column says, and no more than its intervals show."""
     whole = sorted(
         (arm for arm in arms if arm.mean("mse") is not None), key=lambda arm: arm.mean("mse") or 0.0
     )
     if not whole:
         return "No arm gave a finite error."
     best, *others = whole
-    sentence = f"Smallest MSE: {_arm_name(best)} with {_number(best.mean('mse'), 1e4)} × 10⁻⁴"
+    interval = statistics.interval(best, "mse")
+    details = []
+    if interval and interval.low is not None and interval.high is not None:
+        details.append(
+            f"{statistics.confidence} interval {interval.low * 1e4:.2f} to {interval.high * 1e4:.2f}"
+        )
     if best.mean("mae") is not None:
-        sentence += f" (mean absolute error {_number(best.mean('mae'), 1)}\N{NO-BREAK SPACE}{unit})"
+        details.append(f"mean absolute error {_number(best.mean('mae'), 1)}\N{NO-BREAK SPACE}{unit}")
+    sentence = f"Smallest MSE: {_arm_name(best)} with {_number(best.mean('mse'), 1e4)} × 10⁻⁴"
+    sentence += f" ({'; '.join(details)})." if details else "."
     unadapted = [arm for arm in others if arm.first.arm in UNADAPTED]
     if unadapted and best.first.arm not in UNADAPTED:
         sentence += (
-            f". Best without adaptation: {_arm_name(unadapted[0])} "
-            f"with {_number(unadapted[0].mean('mse'), 1e4)} × 10⁻⁴"
+            f" Best without adaptation: {_arm_name(unadapted[0])} "
+            f"with {_number(unadapted[0].mean('mse'), 1e4)} × 10⁻⁴{_distance(unadapted[0], statistics)}."
         )
-    return f"{sentence}. These are point estimates without intervals."
+    if not interval:
+        return f"{sentence} These are point estimates without intervals."
+    if interval.low is None:
+        return f"{sentence} There are no intervals ({interval.reason}): no difference is claimed."
+    near = sum(_is_near(statistics.interval(arm, "mse")) for arm in others)
+    return sentence + (
+        f" Not distinguishable from the smallest: {near} of {len(others)} other arms." if others else ""
+    )
+
+
+def _distance(arm: ArmSummary, statistics: Statistics) -> str:
+    """How far an arm is from the best one, where an interval says so."""
+    row = statistics.interval(arm, "mse")
+    if not row or row.above_best is None or row.above_best_low is None or row.above_best_high is None:
+        return ""
+    ends = f"{signed(row.above_best_low * 1e4)} to {signed(row.above_best_high * 1e4)}"
+    if _is_near(row):
+        return f"; the difference, {signed(row.above_best * 1e4)} ({ends}), is not distinguishable from none"
+    return f"; larger by {row.above_best * 1e4:.2f} ({ends})"
+
+
+def _is_near(row: IntervalRow | None) -> bool:
+    """Whether the paired interval of the difference from the best arm holds zero."""
+    return row is not None and row.above_best_low is not None and row.above_best_low <= 0
 
 
 def _arm_name(arm: ArmSummary) -> str:
     return arm.first.model if arm.first.family == "naive" else f"{arm.first.model}, {arm.first.arm},"
 
 
-def _model_lines(arms: Sequence[ArmSummary], places: Mapping[str, int]) -> list[ModelLines]:
+def _model_lines(
+    arms: Sequence[ArmSummary], places: Mapping[str, int], statistics: Statistics
+) -> list[ModelLines]:
     best = {column.metric: _best_value(column, arms) for column in COLUMNS}
     groups: dict[str, list[ArmLine]] = {}
     for arm in arms:
-        groups.setdefault(arm.first.model, []).append(_arm_line(arm, best))
+        groups.setdefault(arm.first.model, []).append(_arm_line(arm, best, statistics))
     return [
         ModelLines(
             model=model,
@@ -301,17 +369,15 @@ def _best_value(column: Column, arms: Sequence[ArmSummary]) -> float | None:
     return min(values, key=lambda value: abs(value * column.factor - column.ideal), default=None)
 
 
-def _arm_line(arm: ArmSummary, best: Mapping[str, float | None]) -> ArmLine:
+def _arm_line(arm: ArmSummary, best: Mapping[str, float | None], statistics: Statistics) -> ArmLine:
     cells = []
     for column in COLUMNS:
-        value = arm.mean(column.metric)
-        extremes = arm.extremes(column.metric)
-        spread = ""
-        if extremes and len(arm.runs) > 1:
-            spread = " – ".join(_number(extreme, column.factor) for extreme in extremes)
-        cells.append(
-            Cell(_number(value, column.factor), spread, value is not None and value == best[column.metric])
-        )
+        value, row = arm.mean(column.metric), statistics.interval(arm, column.metric)
+        is_best = value is not None and value == best[column.metric]
+        ends = (row.low, row.high) if row else arm.extremes(column.metric) if len(arm.runs) > 1 else None
+        known = ends is not None and None not in ends
+        spread = " – ".join(_number(end, column.factor) for end in ends) if ends and known else ""
+        cells.append(Cell(_number(value, column.factor), spread, is_best, not is_best and _is_near(row)))
     return ArmLine(
         arm=arm.first.arm,
         cells=cells,
@@ -319,6 +385,32 @@ def _arm_line(arm: ArmSummary, best: Mapping[str, float | None]) -> ArmLine:
         seconds=f"{arm.mean('total_seconds') or 0.0:.1f}",
         failed=arm.failed,
         reason=arm.reason,
+    )
+
+
+def _small_figures(arms: Sequence[ArmSummary], statistics: Statistics) -> str:
+    """What the small figures of the headline table are, and which of them are missing for what reason."""
+    if not statistics.intervals:
+        several = any(len(arm.runs) > 1 for arm in arms)
+        return "Small figures: smallest and largest over seeds." if several else ""
+    rows = [row for arm in arms if (row := statistics.interval(arm, "mse")) is not None]
+    if all(row.low is None for row in rows):
+        return f"No intervals: {rows[0].reason}." if rows else ""
+    seeds = " and seeds" if max(row.seeds for row in rows) > 1 else ""
+    return (
+        f"Small figures: {statistics.confidence} intervals over {rows[0].patients:,} test patients{seeds}. "
+        "Underlined: not distinguishable from the best, by the interval of the paired difference. The best was "
+        "chosen on these same patients, which flatters it."
+    )
+
+
+def _bar_words(arms: Sequence[ArmSummary], statistics: Statistics) -> str:
+    rows = [statistics.interval(arm, "mse") for arm in arms]
+    if not any(row and row.low is not None for row in rows):
+        return ""
+    return (
+        f"Bars: {statistics.confidence} interval of each error. All arms share their patients, so two of them can "
+        "differ though their bars overlap: the planned comparisons are paired."
     )
 
 
