@@ -8,18 +8,20 @@ import pytest
 from study_records import failed_record, run_record, write_record
 
 from workflow_scripts.evaluation.aggregation import collect_rows
-from workflow_scripts.evaluation.summary import metrics_table
+from workflow_scripts.evaluation.summary import IntervalRow, metrics_table, rows_text
 
 
 @pytest.fixture
 def show(tmp_path):
     """Write the records' summary table, run the step, and return what it prints."""
 
-    def run(records):
+    def run(records, intervals=()):
         metrics = tmp_path / "results" / "simulated" / "summary" / "metrics.csv"
         metrics.parent.mkdir(parents=True)
         paths = [write_record(tmp_path / "runs", record) for record in records]
         metrics.write_text(metrics_table(collect_rows(paths)))
+        if intervals:
+            metrics.with_name("intervals.csv").write_text(rows_text(IntervalRow, intervals))
         command = [sys.executable, "-X", "importtime", "-m", "workflow_scripts.show_summary"]
         (tmp_path / "params.yaml").write_text("tracking: {uri: 'sqlite:///m.db'}")
         return subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
@@ -50,7 +52,38 @@ def test_the_smallest_error_is_marked_and_a_failure_shows_its_reason(show):
     assert [line.split()[0] for line in lines if "*" in line and "smallest" not in line] == ["lora-r1"]
     place = next(number for number, line in enumerate(lines) if "lora-r2" in line)
     assert "failed: forecast not finite in 3 of 120 test windows" in lines[place + 1]
-    assert "3 runs, 1 failed" in lines[-4]
+    assert "3 runs, 1 failed" in lines[-5]
+
+
+def interval_row(arm, above_best_low, reason=""):
+    """An interval of MSE; the distance from the best starts at `above_best_low`."""
+    known = None if reason else 1e-4
+    distance = (known, above_best_low, known)
+    return IntervalRow(
+        *("explicit", "heart_rate", "chronos-t5-nano", arm, "mse", 1, 41, 120, 8e-4, known, known),
+        *distance,
+        reason,
+    )
+
+
+def test_what_is_not_distinguishable_from_the_smallest_error_is_marked(show):
+    errors = {"zero-shot": 9e-4, "full": 7e-4, "lora-r1": 7.5e-4}
+    intervals = [
+        interval_row("zero-shot", 1e-5),
+        interval_row("full", None),
+        interval_row("lora-r1", -1e-5),
+    ]
+    text = show([run_record(arm=arm, mse=mse) for arm, mse in errors.items()], intervals).stdout
+    cells = [line.split() for line in text.splitlines()]
+    printed = {arm: line[line.index(arm) + 1] for line in cells for arm in errors if arm in line}
+    assert printed == {"zero-shot": "9.00", "full": "7.00*", "lora-r1": "7.50~"}
+
+
+def test_too_few_patients_for_intervals_are_named(show):
+    rows = [interval_row(arm, None, "9 test patients: fewer than 10") for arm in ("full", "lora-r1")]
+    text = show([run_record(arm="full"), run_record(arm="lora-r1", mse=9e-4)], rows).stdout
+    assert "no intervals, so no difference is claimed: 9 test patients: fewer than 10" in text
+    assert not [line for line in text.splitlines() if "~" in line and "distinguishable" not in line]
 
 
 def test_the_places_and_the_command_that_opens_the_runs_come_last(show):
