@@ -19,7 +19,7 @@ from documents import blocks
 from random_models import T5_SIZES, series, spread_out
 from torch import Tensor
 
-from workflow_scripts.adaptation.adapters import load_adapter, save_adapter
+from workflow_scripts.adaptation.adapters import load_adapter, merge, save_adapter
 from workflow_scripts.adaptation.adapting import adapt
 from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.adaptation.parameters import AdaptationParameters
@@ -36,7 +36,10 @@ ADAPTED = [
     ("moirai-nano", "lora-r2"),
     ("chronos-bolt-small", "lora-r2"),
     ("chronos-2", "lora-r2"),
+    ("chronos-t5-nano", "head-only"),
 ]
+MERGED = ADAPTED[2:]
+"""Beside the document's own: merged into merged/<model>."""
 LOW, HIGH, CONTEXT, HORIZON = 0, 300, 24, 12
 
 # What is kept of the variables that a part of the document ends with.
@@ -47,30 +50,45 @@ with torch.no_grad():
     output = pipeline.model.model(input_ids=ids, attention_mask=mask, labels=labels)
 found["{0}"] = output.logits.log_softmax(-1), output.loss, quantiles
 """
+DENSITY = """
+with torch.no_grad():
+    distribution = forecaster._get_distr(
+        8, context.nan_to_num()[None, :, None], ~missing[None, :, None], missing.cummin(dim=0).values[None]
+    )
+    density = distribution.log_prob(torch.full_like(distribution.mean, 0.27))
+found["{0}"] = distribution.mean, density
+"""
 PROBES = {
     "The series, on the scale of the training": """
 import sys
 found, future = {}, torch.load("future.pt")
 """,
     "Chronos-T5": TOKENS.format("chronos-t5-nano"),
-    "MOIRAI": """
-with torch.no_grad():
-    distribution = forecaster._get_distr(
-        8, context.nan_to_num()[None, :, None], ~missing[None, :, None], missing.cummin(dim=0).values[None]
-    )
-    density = distribution.log_prob(torch.full_like(distribution.mean, 0.27))
-found["moirai-nano"] = distribution.mean, density, heart_rate
-""",
+    "MOIRAI": DENSITY.format("moirai-nano") + 'found["samples"] = heart_rate\n',
     "Chronos-Bolt": """
 found["chronos-bolt-small"] = heart_rate
-bare = BaseChronosPipeline.from_pretrained("weights/chronos-bolt-small", device_map="cpu")
+bare = BaseChronosPipeline.from_pretrained("weights/prepared/chronos-bolt-small", device_map="cpu")
 try:
     PeftModel.from_pretrained(bare.model, runs / "chronos-bolt-small/lora-r2/seed0/adapter")
 except NotImplementedError as error:
     found["without the line"] = str(error)
 """,
     "Chronos-2": 'found["chronos-2"] = heart_rate\n',
-    "Merged weights": TOKENS.format("merged"),
+    "Merged weights": TOKENS.format("merged")
+    + """
+pipeline = BaseChronosPipeline.from_pretrained("merged/chronos-t5-nano", device_map="cpu", dtype=torch.float32)
+"""
+    + TOKENS.format("merged head-only")
+    + """
+forecaster.module = MoiraiModule.from_pretrained("merged/moirai-nano")
+"""
+    + DENSITY.format("merged moirai-nano")
+    + """
+for name, shaped in (("chronos-bolt-small", context), ("chronos-2", context[None, None])):
+    bare = BaseChronosPipeline.from_pretrained(f"merged/{name}", device_map="cpu", dtype=torch.float32)
+    of_merged, _ = bare.predict_quantiles(shaped, prediction_length=12, quantile_levels=[0.1, 0.5, 0.9])
+    found[f"merged {name}"] = low + (high - low) * torch.as_tensor(of_merged[0]).reshape(1, 12, 3)
+""",
     "What the folder holds": TOKENS.format("bitfit")
     + """
 found["unknown"] = unknown
@@ -91,10 +109,7 @@ class Readers:
 
     def model(self, name: str, arm: str | None = "lora-r2") -> ForecastModel:
         """Our own model, with the adapter or without."""
-        model = family_class(variant(name).family).load(self.folder / "weights" / name)
-        if arm:
-            load_adapter(model, self.folder / RUNS / name / arm / "seed0/adapter")
-        return model
+        return load(self.folder, name, arm)
 
     @property
     def context(self) -> Tensor:
@@ -107,12 +122,27 @@ class Readers:
         return torch.load(self.folder / "future.pt")[None]
 
 
+def load(folder: Path, name: str, arm: str | None) -> ForecastModel:
+    """Base weights of a folder, of any size, with an adapter or without."""
+    model = family_class(variant(name).family).load(folder / "weights/prepared" / name)
+    if arm:
+        load_adapter(model, folder / RUNS / name / arm / "seed0/adapter")
+    return model
+
+
+def make_merged(folder: Path, name: str, arm: str) -> None:
+    model = load(folder, name, arm)
+    merge(model)
+    (folder / "merged" / name).mkdir(parents=True)
+    model.save(folder / "merged" / name)
+
+
 def make_adapter(folder: Path, name: str, arm_name: str) -> None:
     """Random base weights, an adapter with weights far from zero, and what the run's record says of its windows."""
     chosen, arm = variant(name), Arm.parse(arm_name)
     model = family_class(chosen.family).create(SIZES.get(name, chosen.sizes), seed=1)
     spread_out(model.module, seed=2)
-    weights, run = folder / "weights" / name, folder / RUNS / name / arm_name / "seed0"
+    weights, run = folder / "weights/prepared" / name, folder / RUNS / name / arm_name / "seed0"
     weights.mkdir(parents=True, exist_ok=True)
     model.save(weights)
     adapt(model, arm, AdaptationParameters(), seed=0)
@@ -150,6 +180,8 @@ def readers(tmp_path_factory: pytest.TempPathFactory) -> Readers:
     folder = tmp_path_factory.mktemp("reader")
     for name, arm in ADAPTED:
         make_adapter(folder, name, arm)
+    for name, arm in MERGED:
+        make_merged(folder, name, arm)
     generator = np.random.default_rng(4)
     values = 80 + 5 * generator.normal(size=30)
     # The context's first value and one amid it are missing.
@@ -189,7 +221,13 @@ def tokens(readers: Readers, arm: str | None) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("part", "arm"), [("chronos-t5-nano", "lora-r2"), ("merged", "lora-r2"), ("bitfit", "bitfit")]
+    ("part", "arm"),
+    [
+        ("chronos-t5-nano", "lora-r2"),
+        ("merged", "lora-r2"),
+        ("merged head-only", "head-only"),
+        ("bitfit", "bitfit"),
+    ],
 )
 def test_chronos_t5_has_the_same_token_probabilities_and_loss_upstream(part, arm, readers):
     """Source: chronos' tokenizer and transformers' T5 under peft. Tolerance: 1e-5 of a logarithm."""
@@ -201,7 +239,8 @@ def test_chronos_t5_has_the_same_token_probabilities_and_loss_upstream(part, arm
     assert (tokens(readers, None)[0] - logarithms).abs().max() > 0.1
 
 
-def test_moirai_has_the_same_distribution_upstream(readers):
+@pytest.mark.parametrize("part", ["moirai-nano", "merged moirai-nano"])
+def test_moirai_has_the_same_distribution_upstream(part, readers):
     """Source: uni2ts' MoiraiForecast under peft. Tolerance: 1e-4 of a mean and of a density's logarithm."""
 
     def distribution(arm: str | None) -> tuple[Tensor, Tensor]:
@@ -211,15 +250,16 @@ def test_moirai_has_the_same_distribution_upstream(readers):
             return found.mean, found.log_prob(torch.full_like(found.mean, 0.27))
 
     # Three patches of context, then two that hold the horizon.
-    means, densities, heart_rate = readers.found["moirai-nano"]
+    means, densities = readers.found[part]
     ours = tuple(value[:, 3:] for value in distribution("lora-r2"))
     torch.testing.assert_close((means[:, 3:], densities[:, 3:]), ours, rtol=1e-4, atol=1e-4)
-    assert heart_rate.shape == (3, 1, HORIZON)
+    assert readers.found["samples"].shape == (3, 1, HORIZON)
     assert (distribution(None)[1][:, 3:] - ours[1]).abs().max() > 0.1
 
 
+@pytest.mark.parametrize("merged", ["", "merged "], ids=["adapter", "merged"])
 @pytest.mark.parametrize("name", ["chronos-bolt-small", "chronos-2"])
-def test_quantile_models_give_the_same_quantiles_upstream(name, readers):
+def test_quantile_models_give_the_same_quantiles_upstream(name, merged, readers):
     """Source: chronos' pipelines under peft, in beats per minute. Tolerance: 1e-3 of a beat."""
 
     def quantiles(arm: str | None) -> Tensor:
@@ -227,7 +267,7 @@ def test_quantile_models_give_the_same_quantiles_upstream(name, readers):
         scaled = readers.model(name, arm).quantiles(series(readers.context), uniforms, [0.1, 0.5, 0.9])
         return LOW + (HIGH - LOW) * scaled.mT
 
-    torch.testing.assert_close(readers.found[name], quantiles("lora-r2"), rtol=1e-5, atol=1e-3)
+    torch.testing.assert_close(readers.found[merged + name], quantiles("lora-r2"), rtol=1e-5, atol=1e-3)
     assert (quantiles(None) - quantiles("lora-r2")).abs().max() > 1
 
 
