@@ -169,6 +169,26 @@ def test_events_without_the_tables_of_the_concepts_are_refused(
     assert "extract the events anew" in error.remedy
 
 
+def test_an_events_folder_that_cannot_be_written_to_is_named(
+    hospital, tmp_path, monkeypatch: pytest.MonkeyPatch, user_error: Callable
+) -> None:
+    def refuse(**_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    events = hospital.admit(1).write(tmp_path / "events")
+    monkeypatch.setattr("workflow_scripts.cohorts.events.TemporaryDirectory", refuse)
+    error = user_error(lambda: label_cohort(events, "all", EVERYBODY, ["heart_rate"]))
+    assert error.where == str(events)
+    assert "Permission denied" in error.found
+
+
+def test_nothing_is_left_beside_the_events(hospital, tmp_path) -> None:
+    events = hospital.admit(1).write(tmp_path / "events")
+    before = sorted(events.iterdir())
+    label_cohort(events, "all", EVERYBODY, ["heart_rate"])
+    assert sorted(events.iterdir()) == before
+
+
 def test_a_preset_makes_every_choice_and_a_named_choice_overrides_it() -> None:
     choices = set(Sepsis3Parameters.model_fields) - {"definition"}
     for name, preset in PRESETS.items():

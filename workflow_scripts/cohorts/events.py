@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.tables import ColumnKind, check_columns
 
 if TYPE_CHECKING:
@@ -37,6 +38,13 @@ NEEDED_COLUMNS: dict[str, dict[str, ColumnKind]] = {
 
 # What the concepts read besides.
 CLINICAL_COLUMNS: dict[str, dict[str, ColumnKind]] = {
+    "admissions": {
+        "subject_id": "integer",
+        "hadm_id": "integer",
+        "admittime": "timestamp without zone",
+        "dischtime": "timestamp without zone",
+        "hospital_expire_flag": "number",
+    },
     "clinical_chart": {
         "hadm_id": "integer",
         "icustay_id": "integer",
@@ -101,15 +109,15 @@ def open_events(folder: Path, threads: int, clinical: bool) -> Iterator["duckdb.
     """Give an in-process DuckDB connection with one view, named as its file, per Parquet file.
 
     clinical: whether the tables of the concepts are needed.
-    Raises UserError where a needed table or column is missing or has another type.
+    Raises UserError where a needed table or column is missing or has another type, or the folder cannot be
+    written to.
     """
     import duckdb
 
     for table, columns in (NEEDED_COLUMNS | CLINICAL_COLUMNS if clinical else NEEDED_COLUMNS).items():
         check_columns(folder / f"{table}.parquet", columns, "extract the events anew (extract_events)")
     with (
-        # What does not fit into memory waits beside the events, readable by their owner alone.
-        TemporaryDirectory(prefix=".query.", dir=folder) as spill,
+        _spill_folder(folder) as spill,
         duckdb.connect(
             config={"threads": threads, "memory_limit": MEMORY_LIMIT, "temp_directory": spill}
         ) as connection,
@@ -119,3 +127,16 @@ def open_events(folder: Path, threads: int, clinical: bool) -> Iterator["duckdb.
             source = str(path).replace("'", "''")
             connection.execute(f"CREATE VIEW \"{name}\" AS FROM read_parquet('{source}')")
         yield connection
+
+
+def _spill_folder(folder: Path) -> "TemporaryDirectory[str]":
+    """A folder for what does not fit into memory: beside the events, and readable by their owner alone."""
+    try:
+        return TemporaryDirectory(prefix=".query.", dir=folder)
+    except OSError as error:
+        raise UserError(
+            str(folder),
+            f"no temporary folder can be made there: {error.strerror}",
+            "an events folder that can be written to, on a disk with space",
+            "make room or give yourself the right to write there",
+        ) from None

@@ -1,8 +1,8 @@
 -- Arterial blood gases of an ICU stay with their PaO2/FiO2. A gas is arterial if its specimen says so, or, where no
 -- specimen is given, if a logistic regression of mimic-code's authors finds it likely (above 0.75). By the choice
--- `venous_gases` the regression also overrules a specimen that is labelled venous or mixed, as in mimic-code. FiO2 is the gas's own, or the last one charted
--- within 4 hours before it. By the choice `full_oxygen` a charted FiO2 of exactly 100 % counts, or does not, as in
--- mimic-code (where the comparison reads "< 100").
+-- `venous_gases` the regression also overrules a specimen that is labelled venous or mixed, as in mimic-code. FiO2 is
+-- the gas's own, or the last one charted within 4 hours before it. By the choice `full_oxygen` a charted FiO2 of
+-- exactly 100 % counts, or does not, as in mimic-code (where the comparison reads "< 100").
 --
 -- Source: MIT-LCP/mimic-code, mimic-iii/concepts/pivot/pivoted_bg.sql and pivoted_bg_art.sql; ventilation at the time
 --   of the gas as in pivoted_sofa.sql. A gas in the bounds of two stays goes to the later one (undefined there).
@@ -79,7 +79,9 @@ with_saturation AS (
 with_oxygen AS (
     SELECT
         with_saturation.*,
-        CASE WHEN with_saturation.charttime - inspired.charttime <= INTERVAL 4 HOUR THEN charted_fio2 END AS charted_fio2
+        CASE
+            WHEN with_saturation.charttime - inspired.charttime <= INTERVAL 4 HOUR THEN charted_fio2
+        END AS charted_fio2
     FROM with_saturation
     ASOF LEFT JOIN inspired
         ON with_saturation.hadm_id = inspired.hadm_id AND with_saturation.charttime >= inspired.charttime

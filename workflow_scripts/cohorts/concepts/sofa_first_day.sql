@@ -1,5 +1,5 @@
--- SOFA of a stay's first day: for each component its worst score up to hour 24, laboratory values and blood gases from 6
--- hours before the stay on, and the urine of the whole day.
+-- SOFA of a stay's first day: for each component its worst score up to hour 24, laboratory values and blood gases from
+-- 6 hours before the stay on, and the urine of the whole day.
 --
 -- Citation: Vincent JL, Moreno R, Takala J, et al. The SOFA (Sepsis-related Organ Failure Assessment) score to describe
 --   organ dysfunction/failure. Intensive Care Med 1996;22(7):707-710.

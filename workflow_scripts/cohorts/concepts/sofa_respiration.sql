@@ -1,6 +1,6 @@
 -- SOFA, respiration, of each hour with an arterial blood gas: the lowest PaO2/FiO2 below 100 (4 points) or 200 (3) with
--- invasive ventilation, below 300 (2) or 400 (1) without. By the choice `ventilated_ratio_200_to_399` a ventilated patient
--- gets 2 or 1 points there as well, as mimic-code scores MIMIC-IV, or none, as it scores MIMIC-III.
+-- invasive ventilation, below 300 (2) or 400 (1) without. By the choice `ventilated_ratio_200_to_399` a ventilated
+-- patient gets 2 or 1 points there as well, as mimic-code scores MIMIC-IV, or none, as it scores MIMIC-III.
 --
 -- Citation: Vincent JL, Moreno R, Takala J, et al. The SOFA (Sepsis-related Organ Failure Assessment) score to describe
 --   organ dysfunction/failure. Intensive Care Med 1996;22(7):707-710, table 3: 4 and 3 points are given only with

@@ -3,8 +3,9 @@
 -- combination of running rates and each blood gas of the hour: its joins repeat such an hour, and a window of 24 rows
 -- then reaches back fewer hours and adds the hour's urine up twice.
 --
--- Source: MIT-LCP/mimic-code, mimic-iii/concepts/pivot/pivoted_sofa.sql; one row as in mimic-iv/concepts/score/sofa.sql.
---   The order of the repeated rows is undefined in mimic-code; here it is that of the rates.
+-- Source: MIT-LCP/mimic-code, mimic-iii/concepts/pivot/pivoted_sofa.sql; one row as in
+--   mimic-iv/concepts/score/sofa.sql. The order of the repeated rows is undefined in mimic-code; here it is
+--   that of the rates.
 -- Needs: blood_gases, stay_clock, vasopressors
 -- Result: icustay_id, hour, repeat (0 for the first row of an hour), dobutamine, dopamine, epinephrine, norepinephrine
 --   (mcg/kg/min, null where it does not run).
