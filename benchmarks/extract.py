@@ -128,7 +128,7 @@ def draw(medians: pd.DataFrame, path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    matplotlib.rcParams["svg.hashsalt"] = "extract"
+    matplotlib.rcParams |= {"svg.hashsalt": "extract", "svg.fonttype": "none"}
     figure, panels = pyplot.subplots(1, 3, figsize=(12, 4), layout="constrained")
     labels = {"wall_seconds": "wall seconds", "cpu_seconds": "CPU seconds", "peak_mib": "largest memory, MiB"}
     for panel, (column, label) in zip(panels, labels.items(), strict=True):
@@ -137,7 +137,10 @@ def draw(medians: pd.DataFrame, path: Path) -> None:
                 rows = medians[(medians["way"] == way) & (medians["zipped"] == zipped)]
                 name = f"{way}{'' if zipped else ', plain file'}"
                 panel.plot(rows["rows"], rows[column], style, color=f"C{number}", label=name, markersize=4)
-        panel.set(xscale="log", yscale="log", xlabel="rows of CHARTEVENTS", ylabel=label)
+        panel.set(xscale="log", yscale="log", xlabel="million rows of CHARTEVENTS", ylabel=label)
+        sizes = sorted(medians["rows"].unique())
+        panel.set_xticks(sizes, [f"{size / 1e6:.3g}" for size in sizes])
+        panel.set_xticks([], minor=True)
         panel.grid(alpha=0.3)
     panels[2].axhline(2048, color="black", linewidth=1, linestyle=":")
     figure.legend(
