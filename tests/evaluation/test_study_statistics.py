@@ -51,10 +51,10 @@ def only(rows, **values):
     return [row for row in rows if all(getattr(row, name) == value for name, value in values.items())]
 
 
-def windows_mse(study, arm, seed):
+def windows_mse(study, arm, seed, model=MOIRAI):
     """Each test window's MSE, its patient, scored anew."""
     windows = read_windows(study.windows / "explicit/heart_rate.parquet").select("test")
-    path = study.runs / "explicit/heart_rate" / MOIRAI / arm / f"seed{seed}" / "forecasts.parquet"
+    path = study.runs / "explicit/heart_rate" / model / arm / f"seed{seed}" / "forecasts.parquet"
     _, quantiles, _ = read_forecasts(path)
     return score(windows.target, quantiles, LEVELS, 0.0, 300.0).per_window["mse"], windows.subject_id
 
@@ -134,6 +134,22 @@ def test_distances_from_the_best_arm_are_paired_differences(found):
     assert all(row.above_best == pytest.approx(row.value - best.value) for row in others)
     assert all(row.above_best_low <= row.above_best <= row.above_best_high for row in others)
     assert only(found.intervals, metric="coverage_80")[0].above_best is None
+
+
+def test_mean_ranks_are_over_patients_of_errors_averaged_over_seeds(study, found):
+    rows = only(found.intervals, vital="heart_rate", metric="mse", model=MOIRAI)
+    errors = {}
+    for row in only(found.intervals, vital="heart_rate", metric="mse"):
+        seeds = (0, 1, 2) if row.model == MOIRAI else (0,)
+        scored = [windows_mse(study, row.arm, seed, row.model) for seed in seeds]
+        errors[row.model, row.arm] = np.mean([values for values, _ in scored], axis=0)
+    by_patient = pd.DataFrame(errors).groupby(scored[0][1]).mean()
+    expected = by_patient.rank(axis=1).mean()
+    for row in rows:
+        assert row.mean_rank == pytest.approx(expected[row.model, row.arm])
+        # Eight arms: the critical value of Demšar 2006, table 5a.
+        assert row.critical_difference == pytest.approx(3.031 * (8 * 9 / (6 * 20)) ** 0.5, abs=1e-3)
+    assert only(found.intervals, metric="coverage_80")[0].mean_rank is None
 
 
 def test_the_same_seed_gives_the_same_tables_and_another_one_does_not(study, found):

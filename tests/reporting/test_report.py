@@ -113,8 +113,9 @@ def test_every_reference_points_to_one_element(page):
 
 def test_every_figure_has_a_text_alternative_and_follows_the_theme(page):
     figures = page.found("svg")
-    # Two vital signs with two error figures, three rank panels and three examples each; one attrition figure.
-    assert len(figures) == 2 * (2 + 3 + 3) + 1
+    # Two vital signs with two error figures, three rank panels, one of mean ranks and three examples each; one
+    # attrition figure.
+    assert len(figures) == 2 * (2 + 3 + 1 + 3) + 1
     assert all(figure["role"] == "img" and figure["aria-labelledby"] for figure in figures)
     assert len(page.found("desc")) == len(figures)
     assert "#fe0" not in page.html
@@ -216,6 +217,19 @@ def test_the_figure_of_ranks_tells_its_intervals_in_words(study, page):
     assert words in page.html
 
 
+def test_the_figure_of_mean_ranks_says_which_arms_are_not_told_apart_from_the_best(study, page):
+    rows = [
+        row
+        for row in read_rows(study.intervals, IntervalRow)
+        if (row.vital, row.metric) == ("heart_rate", "mse")
+    ]
+    best = min(row.mean_rank for row in rows)
+    near = sum(row.mean_rank <= best + row.critical_difference for row in rows) - 1
+    assert 0 < near < len(rows) - 1
+    words = f"{near} arms lie within the critical difference of the best, {rows[0].critical_difference:.2f}."
+    assert words in page.html
+
+
 def test_with_too_few_patients_no_difference_is_claimed(tmp_path):
     page = render(fabricate_study(tmp_path, models=MODELS[:1], vitals=("heart_rate",), test_windows=27))
     assert "There are no intervals (9 test patients: fewer than 10): no difference is claimed." in page.text
@@ -295,6 +309,13 @@ def test_a_failed_arm_is_shown_with_its_reason_and_without_numbers(tmp_path):
     # In the headline table, among the failures, and in its three planned comparisons.
     assert page.text.count("forecast not finite in 3 of 120 test windows") == 2 + 3
     assert "Failures" in page.text
+
+
+def test_each_method_with_ranks_has_a_figure_of_its_own(tmp_path):
+    arms = ("zero-shot", "dora-r2", "dora-r4", "lora-r2", "lora-r4")
+    page = render(fabricate_study(tmp_path, models=MODELS[:1], arms=arms, vitals=("heart_rate",)))
+    titles = re.findall(r">([^<]*: error against rank)<", page.html)
+    assert titles == [f"{MODELS[0]}, dora: error against rank", f"{MODELS[0]}: error against rank"]
 
 
 def test_a_rank_that_failed_leaves_a_gap_with_a_word(tmp_path):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from workflow_scripts.evaluation.aggregation import ArmSummary, summarise_arms
 from workflow_scripts.evaluation.bootstrap import resample_patients, resample_seeds
 from workflow_scripts.evaluation.comparison import Difference, compare, holm, interval, win_rate
+from workflow_scripts.evaluation.mean_ranks import critical_difference, mean_ranks
 from workflow_scripts.evaluation.parameters import EvaluationParameters
 from workflow_scripts.evaluation.patient_sums import (
     ERRORS,
@@ -150,10 +151,23 @@ def _resample_arm(
 
 
 def _intervals(subject: Subject) -> Iterator[IntervalRow]:
-    best = {metric: _best(subject, metric) for metric in ERRORS}
-    for arm in subject.arms:
-        for metric in RESAMPLED:
-            yield _interval_row(subject, arm, metric, best.get(metric))
+    for metric in RESAMPLED:
+        best = _best(subject, metric) if metric in ERRORS else None
+        rows = [_interval_row(subject, arm, metric, best) for arm in subject.arms]
+        yield from _with_ranks(subject, metric, rows) if metric in ERRORS else rows
+
+
+def _with_ranks(subject: Subject, metric: str, rows: Sequence[IntervalRow]) -> Iterator[IntervalRow]:
+    """Add mean ranks and their critical difference to the rows of arms that have intervals."""
+    places = [place for place, row in enumerate(rows) if not row.reason]
+    errors = [subject.arms[place].patient_errors[:, RESAMPLED.index(metric)] for place in places]
+    known = dict(zip(places, mean_ranks(np.stack(errors, axis=1)).tolist(), strict=True)) if places else {}
+    distance = None
+    if len(known) > 1:
+        distance = critical_difference(len(known), subject.patients, subject.parameters.confidence)
+    for place, row in enumerate(rows):
+        rank = known.get(place)
+        yield replace(row, mean_rank=rank, critical_difference=None if rank is None else distance)
 
 
 def _best(subject: Subject, metric: str) -> ResampledArm | None:
@@ -179,6 +193,8 @@ def _interval_row(subject: Subject, arm: ResampledArm, metric: str, best: Resamp
         above_best=None,
         above_best_low=None,
         above_best_high=None,
+        mean_rank=None,
+        critical_difference=None,
         reason=reason,
     )
     if reason:

@@ -76,7 +76,8 @@ class IntervalRow:
     value: mean over seeds; low, high: percentile interval over patients, and over seeds where there are
     several. above_best: by how much the error exceeds the smallest one of the same cohort, vital sign and
     metric, with the interval of that paired difference; empty for the arm that is best, and for coverage_80.
-    reason: why there is no interval.
+    mean_rank: mean over patients of the arm's place among all arms by that patient's error, 1 is best; two
+    that lie closer than critical_difference are not told apart. reason: why there is no interval.
     """
 
     cohort: str
@@ -93,6 +94,8 @@ class IntervalRow:
     above_best: float | None
     above_best_low: float | None
     above_best_high: float | None
+    mean_rank: float | None
+    critical_difference: float | None
     reason: str
 
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 WIDTH = 4.3
 """Inches: about 310 points, which a phone shows at nearly the size of the page's text."""
 
+MOST_RANKED = 30
+"""Arms in the figure of mean ranks: more could not be read."""
+
 LOGARITHMIC_FROM = 30
 """Errors whose largest is so many times the smallest are drawn on a logarithmic axis."""
 
@@ -83,10 +86,11 @@ def _mark_error(axes: "Axes", arm: ArmSummary, row: float, places: Mapping[str, 
 def error_by_rank(
     key: str, title: str, arms: Sequence[ArmSummary], place: int, intervals: Sequence[IntervalRow] = ()
 ) -> Drawing | None:
-    """Error against LoRA's rank for one model, with zero-shot and full fine-tuning as lines.
+    """Error against the rank of one method and model, with zero-shot and full fine-tuning as lines.
 
-    arms: all arms of the model; a rank that failed leaves a gap with a word. The bars are the rows of
-    `intervals` for these arms; without any, they span the seeds. None where no rank has a number.
+    arms: those of the method, and the model's arms without a rank; a rank that failed leaves a gap with a
+    word. The bars are the rows of `intervals` for these arms; without any, they span the seeds. None where no
+    rank has a number.
     """
     ranked = [arm for arm in arms if arm.first.rank is not None]
     if all(arm.mean("mse") is None for arm in ranked):
@@ -127,7 +131,7 @@ def _label_ranks(axes: "Axes", ranks: Sequence[int], errors: Sequence[float]) ->
     axes.set_xticks(ranks, [str(rank) for rank in ranks])
     axes.minorticks_off()
     axes.set_xlim(min(ranks) / 1.3, max(ranks) * 1.3)
-    axes.set_xlabel("LoRA rank")
+    axes.set_xlabel("rank")
     for rank, error in zip(ranks, errors, strict=True):
         if math.isnan(error):
             place = axes.get_xaxis_transform()
@@ -184,6 +188,41 @@ def error_by_size(
         _scale_errors(axes, "y", [_scaled_error(arm) for arm in drawn])
         axes.set_title(title)
         return draw(figure, key, title, _ranking(drawn))
+
+
+def mean_ranks(
+    key: str, title: str, rows: Sequence[IntervalRow], places: Mapping[str, int]
+) -> Drawing | None:
+    """The arms by their mean rank over patients; shaded is what is not told apart from the best.
+
+    rows: one metric of one cohort and vital sign. None where fewer than two arms are ranked.
+    """
+    ranked = sorted((row for row in rows if row.mean_rank is not None), key=lambda row: row.mean_rank or 0.0)
+    drawn = ranked[:MOST_RANKED]
+    if len(drawn) < 2:
+        return None
+    values = [row.mean_rank or 0.0 for row in drawn]
+    reach = values[0] + (drawn[0].critical_difference or 0.0)
+    with figure_style():
+        figure, axes = _panel(1.0 + 0.21 * len(drawn))
+        axes.axvspan(values[0], reach, color=GRID, linewidth=0, zorder=0)
+        for line, (row, value) in enumerate(zip(drawn, values, strict=True)):
+            colour, marker = _look(places[row.model]) if row.model in places else (MUTED, "|")
+            axes.plot(value, line, marker, color=colour, markeredgewidth=0.6 if row.model in places else 1.6)
+        names = [row.model if row.arm == "fit" else f"{row.model}, {row.arm}" for row in drawn]
+        axes.set_yticks(range(len(drawn)), names, fontsize=8)
+        axes.set_ylim(len(drawn) - 0.4, -0.6)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="y")
+        axes.set_xlabel("mean rank over patients, 1 is best")
+        axes.set_title(title)
+        words = [f"{name} {value:.2f}" for name, value in zip(names, values, strict=True)]
+        near = sum(value <= reach for value in values) - 1
+        description = (
+            f"Mean ranks over patients, best first: {'; '.join(words)}. "
+            f"{near} arms lie within the critical difference of the best, {reach - values[0]:.2f}."
+        )
+        return draw(figure, key, title, description)
 
 
 def example_forecast(key: str, example: Example, unit: str, place: int) -> Drawing:

@@ -95,6 +95,8 @@ class VitalPart:
     bars: str
     ranks: RankPart | None
     comparisons: ComparisonPart | None
+    mean_ranks: Drawing | None
+    left_out: str
     examples: list[Drawing]
     examples_of: str
 
@@ -256,24 +258,47 @@ def _vital_part(rows: Sequence[RunRow], places: Mapping[str, int], sources: Sour
         bars=_bar_words(arms, statistics),
         ranks=rank_part(statistics, first.cohort, first.vital),
         comparisons=comparison_part(statistics, first.cohort, first.vital),
+        mean_ranks=figures.mean_ranks(
+            f"places-{key}", f"{name}: mean rank", _mse_rows(first, statistics), places
+        ),
+        left_out=_left_out(_mse_rows(first, statistics)),
         examples=examples,
         examples_of=f"{shown.first.model}, {shown.first.arm}, seed {shown.first.seed}" if shown else "",
     )
 
 
+def _mse_rows(run: RunRow, statistics: Statistics) -> list[IntervalRow]:
+    """The intervals of MSE of a run's cohort and vital sign."""
+    subject = (run.cohort, run.vital, "mse")
+    return [row for row in statistics.intervals if (row.cohort, row.vital, row.metric) == subject]
+
+
+def _left_out(rows: Sequence[IntervalRow]) -> str:
+    ranked = sum(row.mean_rank is not None for row in rows)
+    return f" The best {figures.MOST_RANKED} of {ranked} arms." if ranked > figures.MOST_RANKED else ""
+
+
+def _method(arm: ArmSummary) -> str:
+    return arm.first.arm.rpartition("-r")[0]
+
+
 def _rank_figures(
     key: str, arms: Sequence[ArmSummary], places: Mapping[str, int], statistics: Statistics
 ) -> list[Drawing]:
-    drawings = [
-        figures.error_by_rank(
-            f"rank-{key}-{place}",
-            model,
-            [arm for arm in arms if arm.first.model == model],
-            place,
-            [row for row in statistics.intervals if row.metric == "mse"],
-        )
-        for model, place in places.items()
-    ]
+    drawings = []
+    for model, place in places.items():
+        own = [arm for arm in arms if arm.first.model == model]
+        for method in dict.fromkeys(_method(arm) for arm in own if arm.first.rank is not None):
+            shown = [arm for arm in own if arm.first.rank is None or _method(arm) == method]
+            drawings.append(
+                figures.error_by_rank(
+                    f"rank-{key}-{place}-{method}",
+                    model if method == "lora" else f"{model}, {method}",
+                    shown,
+                    place,
+                    _mse_rows(arms[0].first, statistics),
+                )
+            )
     return [drawing for drawing in drawings if drawing is not None]
 
 

@@ -1,0 +1,31 @@
+"""Mean ranks of arms over patients, and how far apart two must lie (Demšar, JMLR 7 (2006), 1-30)."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+def mean_ranks(errors: Array) -> Array:
+    """Mean over patients of each arm's place among the arms, 1 for the smallest error: [arms].
+
+    errors: [patients, arms], each patient's own. Equal errors share the mean of their places.
+    """
+    ranks = np.empty_like(errors)
+    for arm in range(errors.shape[1]):
+        own = errors[:, arm, None]
+        ranks[:, arm] = 0.5 + (errors < own).sum(axis=1) + 0.5 * (errors == own).sum(axis=1)
+    return ranks.mean(axis=0)
+
+
+def critical_difference(arms: int, patients: int, confidence: float) -> float:
+    """Nemenyi's critical difference: mean ranks of any two of `arms` that lie closer are not told apart.
+
+    Patients are the blocks, as they are independent of each other. Source: Demšar 2006, section 3.2.2.
+    """
+    from scipy.stats import studentized_range
+
+    quantile = float(studentized_range.ppf(confidence, arms, np.inf)) / math.sqrt(2)
+    return quantile * math.sqrt(arms * (arms + 1) / (6 * patients))
