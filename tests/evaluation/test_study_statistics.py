@@ -2,8 +2,11 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
+from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -264,3 +267,15 @@ def test_the_step_writes_tables_that_read_back_and_name_no_patient(study, found,
             assert str(SUBJECT_ID + number) not in cells
             assert str(STAY_ID + number) not in cells
     assert np.isfinite([row.low for row in read_rows(files["intervals"], IntervalRow)]).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("intervals", IntervalRow), ("comparisons", ComparisonRow), ("rank_threshold", RankRow)],
+)
+def test_the_documentation_names_every_column_in_its_order(name, kind):
+    page = (Path(__file__).parents[2] / "docs" / "statistics.md").read_text(encoding="utf-8")
+    paragraph = page.partition(f"**{name}.csv**:")[2].partition("\n\n")[0]
+    named = re.findall(r"[a-z_]+", re.sub(r"\([^)]*\)", "", paragraph))
+    columns = [field.name for field in fields(kind)]
+    assert [word for word in dict.fromkeys(named) if word in columns] == columns

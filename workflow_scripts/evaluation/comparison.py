@@ -48,7 +48,7 @@ def bootstrap_p_value(differences: Array) -> float:
     """Two-sided p-value of "no difference" from replicated differences [resamples].
 
     Twice the share of replicates on the rarer side of zero, so that it is below 1 - confidence where the
-    percentile interval leaves zero out (Davison and Hinkley 1997, section 5.4: tests by inverted intervals).
+    percentile interval leaves zero out (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 15.4).
     One is added to the count and to the resamples, so that it is never 0 (Phipson and Smyth, Stat. Appl.
     Genet. Mol. Biol. 9 (2010), 39). Replicates of exactly zero count on both sides.
     """

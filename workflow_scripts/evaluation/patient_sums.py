@@ -12,7 +12,7 @@ from workflow_scripts.evaluation.metrics import POOLED, score
 from workflow_scripts.windows.reading import Windows
 
 ERRORS = ("mse", "mape", "mape_paper", "dtw", "mae", "wql")
-"""Metrics of which less is better. RMSE is left out: MSE orders the arms as it does."""
+"""Metrics of which less is better. RMSE is left out: over one seed, MSE orders the arms as it does."""
 
 RESAMPLED = (*ERRORS, "coverage_80")
 """Metrics that have intervals, in the order of the arrays' last axis."""
