@@ -152,6 +152,37 @@ def test_an_infusion_counts_in_the_hours_at_whose_end_it_runs(tmp_path) -> None:
     assert {row["hour"]: row["score"] for row in rows} == {2: 4, 3: 4, 11: 4, 12: 4, 13: 3}
 
 
+def test_a_rate_per_minute_is_divided_by_80_kg_where_no_weight_is_charted(tmp_path) -> None:
+    ward = Ward().admit(1).admit(2)
+    for stay, rate in ((1, 8), (2, 8.1)):
+        for hour in (0.5, 1):
+            ward.add("inputevents_cv", stay, hour, itemid=30047, rate=rate)
+    assert scores(ward.write(tmp_path), "cardiovascular") == {1: 3, 2: 4}
+
+
+def test_a_weight_holds_until_the_next_and_the_first_one_from_the_beginning(tmp_path) -> None:
+    ward = Ward().admit(1).chart(1, 5, 762, 80).chart(1, 24, 763, 90)
+    ward.admit(2).chart(2, 10, 224639, 70).chart(2, 20, 224639, 0)
+    rows = concept(ward.write(tmp_path), "weight")
+    found = {
+        (row["icustay_id"], hours(row["starttime"]), hours(row["endtime"]), row["weight"]) for row in rows
+    }
+    assert found == {(1, -2, 24, 80), (1, 24, 50, 90), (2, 10, 50, 70), (2, -2, 10, 70)}
+
+
+def test_data_belong_to_the_nearer_of_two_neighbouring_stays_or_admissions(tmp_path) -> None:
+    ward = Ward().admit(1, hours=48).admit(2, hours=48).admit(3, hours=48)
+    for table, start, end in (("icustays", "intime", "outtime"), ("admissions", "admittime", "dischtime")):
+        # The second is the first patient's next one, ten hours later.
+        second = ward.rows[table][1]
+        second |= {"subject_id": 1} | {name: second[name] + pd.Timedelta(hours=58) for name in (start, end)}
+    events = ward.write(tmp_path)
+    for name, key in (("stay_bounds", "icustay_id"), ("admission_bounds", "hadm_id")):
+        rows = concept(events, name)
+        found = {row[key] % 1000: (hours(row["data_start"]), hours(row["data_end"])) for row in rows}
+        assert found == {1: (-12, 53), 2: (53, 118), 3: (-12, 60)}
+
+
 def gas(ward: Ward, stay: int, ratio: float, hour: float = 0.5, specimen: str = "ART") -> None:
     ward.lab(stay, hour, 50800, specimen).lab(stay, hour, 50821, ratio / 2).lab(stay, hour, 50816, 50)
 
