@@ -341,7 +341,7 @@ def test_other_patients_change_no_label(cohort: str, simulated: Source, fewer: S
     assert fewer.onsets(cohort) == {stay: onset for stay, onset in everybody if patient[stay] % 2 == 0}
 
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "cohorts-more.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "cohorts.md"
 
 
 def test_the_own_cohort_of_the_document_is_labelled_as_pandas_labels_it(
