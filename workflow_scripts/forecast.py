@@ -91,7 +91,8 @@ def main() -> None:
 
 
 def _parameters(options: argparse.Namespace) -> ForecastParameters:
-    chosen = {name: getattr(options, name) for name in ("samples", "quantiles", "batch_size")}
+    names = ("samples", "quantiles", "batch_size", "lag_llama_sampler")
+    chosen = {name: getattr(options, name) for name in names}
     try:
         return ForecastParameters(**chosen)
     except ValidationError as error:
@@ -147,6 +148,12 @@ def _parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--quantiles", type=float, nargs="+", default=defaults.quantiles, help="levels (default: 0.1 ... 0.9)"
+    )
+    parser.add_argument(
+        "--lag-llama-sampler",
+        choices=["exact", "frozen"],
+        default=defaults.lag_llama_sampler,
+        help="how Lag-Llama draws its paths (docs/lag-llama.md; default: %(default)s)",
     )
     parser.add_argument(
         "--batch-size", type=int, default=defaults.batch_size, help="series at once (default: %(default)s)"

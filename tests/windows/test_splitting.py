@@ -86,3 +86,10 @@ def test_the_leaky_split_ignores_patients_and_has_the_same_shares() -> None:
     shared = [s for s in range(100) if {"train", "test"} <= set(split[stay == s])]
     # A stay of 20 windows misses the test share with probability 0.9^20 = 0.12.
     assert len(shared) > 70
+
+
+@pytest.mark.parametrize("count", [3, 4, 5, 6])
+def test_a_few_patients_are_enough_for_every_split(count: int) -> None:
+    patients = np.arange(1000, 1000 + count)
+    for deaths in (np.zeros(count, dtype=bool), np.arange(count) == 1):
+        assert set(split_of_patients(patients, deaths).values()) == {"train", "validation", "test"}

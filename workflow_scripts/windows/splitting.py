@@ -15,7 +15,8 @@ def split_by_patient(stays: Stays, validation_fraction: float, test_fraction: fl
 
     Patients are stratified by whether any of their included stays ended in death in hospital. Within a
     stratum they are ordered by a hash of seed and subject_id, and their place in that order decides. So the
-    split depends neither on the vital sign nor on row order, and further patients move hardly anyone.
+    split depends neither on the vital sign nor on row order, and further patients move hardly anyone. Where
+    so few patients leave test or validation without one, it takes the last training patient of that order.
     """
     patients, patient_of_stay = np.unique(stays.subject_id, return_inverse=True)
     died = np.zeros(len(patients), dtype=bool)
@@ -25,7 +26,16 @@ def split_by_patient(stays: Stays, validation_fraction: float, test_fraction: fl
         members = np.flatnonzero(died == stratum)
         keys = (str(patient) for patient in patients[members])
         splits[members] = _split_in_hash_order(keys, len(members), validation_fraction, test_fraction, seed)
+    _give_every_split_a_patient(splits, patients, seed)
     return splits[patient_of_stay]
+
+
+def _give_every_split_a_patient(splits: np.ndarray, patients: np.ndarray, seed: int) -> None:
+    order = np.argsort([_hash(seed, str(patient)) for patient in patients], kind="stable")
+    for wanting in ("test", "validation"):
+        training = order[splits[order] == "train"]
+        if not (splits == wanting).any() and len(training) > 1:
+            splits[training[-1]] = wanting
 
 
 def split_by_window(
