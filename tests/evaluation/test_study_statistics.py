@@ -205,15 +205,19 @@ def test_an_undefined_metric_leaves_the_others_alone(tmp_path):
     assert all(row.low is not None for row in only(found.intervals, metric="mse"))
 
 
-def test_arms_with_the_same_forecasts_are_equal_and_never_different(tmp_path):
-    study = fabricate_study(tmp_path, models=(MOIRAI,), vitals=("heart_rate",))
+def test_arms_with_the_same_forecasts_for_each_seed_are_equal_and_never_different(tmp_path):
+    """Seeds differ from each other, so that this holds only where both arms see the same draws of them."""
+    study = fabricate_study(tmp_path, models=(MOIRAI,), vitals=("heart_rate",), seeds=(0, 1, 2))
     folder = study.runs / "explicit/heart_rate" / MOIRAI
-    adapted, plain = folder / "lora-r1/seed0", folder / "zero-shot/seed0"
-    (adapted / "forecasts.parquet").write_bytes((plain / "forecasts.parquet").read_bytes())
-    record = json.loads((adapted / "run.json").read_text())
-    record["metrics"] = json.loads((plain / "run.json").read_text())["metrics"]
-    (adapted / "run.json").write_text(json.dumps(record))
-    for row in only(statistics(study).comparisons, arm="lora-r1", against_arm="zero-shot"):
+    for seed in ("seed0", "seed1", "seed2"):
+        adapted, plain = folder / "lora-r1" / seed, folder / "zero-shot" / seed
+        (adapted / "forecasts.parquet").write_bytes((plain / "forecasts.parquet").read_bytes())
+        record = json.loads((adapted / "run.json").read_text())
+        record["metrics"] = json.loads((plain / "run.json").read_text())["metrics"]
+        (adapted / "run.json").write_text(json.dumps(record))
+    rows = only(statistics(study).comparisons, arm="lora-r1", against_arm="zero-shot")
+    assert len(rows) == len(ERRORS)
+    for row in rows:
         numbers = (row.difference, row.low, row.high, row.p_value, row.win_rate, row.tie_rate)
         assert numbers == (0.0, 0.0, 0.0, 1.0, 0.0, 1.0)
 

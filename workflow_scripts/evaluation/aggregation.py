@@ -28,6 +28,11 @@ class ArmSummary:
         return self.runs[0]
 
     @property
+    def method(self) -> str:
+        """The arm's name without its rank: `lora` for lora-r4."""
+        return self.first.arm if self.first.rank is None else self.first.arm.rpartition("-r")[0]
+
+    @property
     def failed(self) -> bool:
         """Whether a run of this arm failed."""
         return any(run.status != "ok" for run in self.runs)

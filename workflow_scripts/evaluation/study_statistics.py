@@ -299,16 +299,11 @@ def _comparison_row(
 
 def _ranks(subject: Subject) -> Iterator[RankRow]:
     ranked = [arm for arm in subject.arms if arm.summary.first.rank is not None]
-    for _, group in groupby(ranked, key=_method):
+    for _, group in groupby(ranked, key=lambda arm: (arm.summary.first.model, arm.summary.method)):
         arms = list(group)
         if len(arms) > 1:
             for metric in ERRORS:
                 yield from _rank_rows(subject, metric, arms)
-
-
-def _method(arm: ResampledArm) -> tuple[str, str]:
-    """Model and method of a ranked arm, whose name ends in -r<rank>."""
-    return arm.summary.first.model, arm.summary.first.arm.rpartition("-r")[0]
 
 
 def _rank_rows(subject: Subject, metric: str, arms: Sequence[ResampledArm]) -> Iterator[RankRow]:
@@ -326,7 +321,7 @@ def _rank_rows(subject: Subject, metric: str, arms: Sequence[ResampledArm]) -> I
             cohort=first.cohort,
             vital=first.vital,
             model=first.model,
-            method=_method(arm)[1],
+            method=arm.summary.method,
             metric=metric,
             rank=int(first.rank or 0),
             seeds=len(arm.summary.runs),

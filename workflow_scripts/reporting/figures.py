@@ -155,15 +155,16 @@ def error_by_size(
                 (arm for arm in drawn if arm.first.model == model),
                 key=lambda arm: arm.first.trainable_parameters,
             )
-            ranked = [arm for arm in own if arm.first.rank is not None]
-            axes.plot(
-                [arm.first.trainable_parameters for arm in ranked],
-                [_scaled_error(arm) for arm in ranked],
-                color=colour,
-                marker=marker,
-                markeredgecolor=PAPER,
-                markeredgewidth=0.6,
-            )
+            for method in dict.fromkeys(arm.method for arm in own if arm.first.rank is not None):
+                ranked = [arm for arm in own if arm.first.rank is not None and arm.method == method]
+                axes.plot(
+                    [arm.first.trainable_parameters for arm in ranked],
+                    [_scaled_error(arm) for arm in ranked],
+                    color=colour,
+                    marker=marker,
+                    markeredgecolor=PAPER,
+                    markeredgewidth=0.6,
+                )
             plain = [arm for arm in own if arm.first.rank is None]
             axes.plot(
                 [arm.first.trainable_parameters or nothing for arm in plain],

@@ -278,18 +278,14 @@ def _left_out(rows: Sequence[IntervalRow]) -> str:
     return f" The best {figures.MOST_RANKED} of {ranked} arms." if ranked > figures.MOST_RANKED else ""
 
 
-def _method(arm: ArmSummary) -> str:
-    return arm.first.arm.rpartition("-r")[0]
-
-
 def _rank_figures(
     key: str, arms: Sequence[ArmSummary], places: Mapping[str, int], statistics: Statistics
 ) -> list[Drawing]:
     drawings = []
     for model, place in places.items():
         own = [arm for arm in arms if arm.first.model == model]
-        for method in dict.fromkeys(_method(arm) for arm in own if arm.first.rank is not None):
-            shown = [arm for arm in own if arm.first.rank is None or _method(arm) == method]
+        for method in dict.fromkeys(arm.method for arm in own if arm.first.rank is not None):
+            shown = [arm for arm in own if arm.first.rank is None or arm.method == method]
             drawings.append(
                 figures.error_by_rank(
                     f"rank-{key}-{place}-{method}",
