@@ -3,9 +3,13 @@
 
 rule aggregate_metrics:
     input:
-        settings=step_settings(f"{RESULTS}/summary", "aggregate_metrics", runs=run_records()),
+        settings=step_settings(f"{RESULTS}/summary", "aggregate_metrics", ["evaluation"], runs=run_records()),
         records=run_records(),
+        windows=rules.data.input.windows,
     output:
+        intervals=f"{RESULTS}/summary/intervals.csv",
+        comparisons=f"{RESULTS}/summary/comparisons.csv",
+        ranks=f"{RESULTS}/summary/rank_threshold.csv",
         metrics=f"{RESULTS}/summary/metrics.csv",
         metrics_json=f"{RESULTS}/summary/metrics.json",
         plots=directory(f"{RESULTS}/summary/plots"),
@@ -15,11 +19,15 @@ rule aggregate_metrics:
         f"logs/{study.dataset}/aggregate_metrics.benchmark.tsv"
     conda:
         "../envs/study.yaml"
+    params:
+        windows=lambda wildcards, input: parent(input.windows, levels=2),
     message:
-        "Collect the runs into one table"
+        "Collect the runs into tables"
     shell:
         "python -m workflow_scripts.aggregate_metrics --settings {input.settings} --metrics {output.metrics}"
-        " --metrics-json {output.metrics_json} --plots {output.plots} &> {log}"
+        " --metrics-json {output.metrics_json} --plots {output.plots} --windows {params.windows}"
+        " --intervals {output.intervals} --comparisons {output.comparisons}"
+        " --rank-threshold {output.ranks} &> {log}"
 
 
 rule make_report:
@@ -27,10 +35,13 @@ rule make_report:
         settings=step_settings(
             f"{RESULTS}/summary",
             "make_report",
-            ["dataset", "cohorts", "vitals", "windows", "training", "forecast"],
+            ["dataset", "cohorts", "vitals", "windows", "training", "forecast", "evaluation"],
             [PACKAGE / "reporting/templates/report.html.j2"],
         ),
         metrics=rules.aggregate_metrics.output.metrics,
+        intervals=rules.aggregate_metrics.output.intervals,
+        comparisons=rules.aggregate_metrics.output.comparisons,
+        ranks=rules.aggregate_metrics.output.ranks,
         attrition=ATTRITION,
         windows=rules.data.input.windows,
     output:
@@ -48,5 +59,6 @@ rule make_report:
         "Write the report"
     shell:
         "python -m workflow_scripts.make_report --settings {input.settings} --metrics {input.metrics}"
+        " --intervals {input.intervals} --comparisons {input.comparisons} --rank-threshold {input.ranks}"
         " --attrition {input.attrition} --runs {params.runs} --windows {params.windows}"
         " --output {output.report} &> {log}"

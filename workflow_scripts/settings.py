@@ -16,6 +16,7 @@ from workflow_scripts.adaptation.arms import METHODS, Arm, expand_arms
 from workflow_scripts.adaptation.parameters import AdaptationParameters
 from workflow_scripts.cohorts.definitions import definition_names
 from workflow_scripts.cohorts.parameters import CohortParameters, Sepsis3Parameters
+from workflow_scripts.evaluation.parameters import EvaluationParameters
 from workflow_scripts.mimic.concepts import vital_names
 from workflow_scripts.mimic.folders import MIMIC_DATASETS
 from workflow_scripts.mimic.parameters import ExtractionParameters, SimulatorParameters
@@ -110,6 +111,9 @@ class Study(Parameters):
     adaptation: AdaptationParameters = Field(AdaptationParameters(), description="adaptation methods")
     training: TrainingParameters = Field(TrainingParameters(), description="the training budget of every arm")
     forecast: ForecastParameters = Field(ForecastParameters(), description="how forecasts are drawn")
+    evaluation: EvaluationParameters = Field(
+        EvaluationParameters(), description="intervals, comparisons and rank thresholds"
+    )
     tracking: TrackingParameters = Field(TrackingParameters(), description="where MLflow keeps the runs")
 
     @field_validator("cohorts")
