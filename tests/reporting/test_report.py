@@ -299,6 +299,7 @@ def test_without_statistics_seeds_are_shown_as_mean_with_extremes_and_nothing_is
     assert "distinguishable" not in page.text
     assert page.lines("full")[0][1].replace(" (best)", "") == expected
     assert "One seed" not in page.text
+    assert "3 seeds: with fewer than 5" in page.text
 
 
 def test_a_failed_arm_is_shown_with_its_reason_and_without_numbers(tmp_path):

@@ -14,6 +14,7 @@ from workflow_scripts.reporting.examples import OPEN_DATASETS, choose_examples
 from workflow_scripts.reporting.published import PUBLISHED
 from workflow_scripts.reporting.statistics import (
     FEW_PATIENTS,
+    FEW_SEEDS,
     ComparisonPart,
     RankPart,
     Statistics,
@@ -197,10 +198,13 @@ def _caveats(rows: Sequence[RunRow], sources: Sources) -> list[str]:
             "Leaky split: windows of one ICU stay can lie in training and in test, as in the paper. "
             "The errors are too small for new patients."
         )
-    if len({row.seed for row in rows}) == 1:
+    seeds = len({row.seed for row in rows})
+    if seeds == 1:
         caveats.append(
             "One seed: what another seed would change is in no interval; small differences can be chance."
         )
+    elif seeds < FEW_SEEDS:
+        caveats.append(f"{seeds} seeds: with fewer than {FEW_SEEDS}, intervals are too narrow.")
     patients = min((row.patients for row in intervals if row.low is not None), default=FEW_PATIENTS)
     if patients < FEW_PATIENTS:
         caveats.append(f"{patients} test patients: with fewer than {FEW_PATIENTS}, intervals are too narrow.")

@@ -14,6 +14,9 @@ from workflow_scripts.evaluation.summary import ComparisonRow, IntervalRow, Rank
 FEW_PATIENTS = 40
 """Below so many, percentile intervals are clearly too narrow: docs/statistics.md has the measured coverage."""
 
+FEW_SEEDS = 5
+"""The same for what another seed would change."""
+
 MINUS = "\N{MINUS SIGN}"
 
 
