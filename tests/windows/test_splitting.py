@@ -20,14 +20,17 @@ def people(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return patients, generator.random(len(patients)) < 0.1
 
 
-def split_of_patients(patients: np.ndarray, died: np.ndarray, seed: int = 42) -> dict[int, str]:
-    split = split_by_patient(make_stays(patients, died), 0.15, 0.15, seed)
+def split_of_patients(
+    patients: np.ndarray, died: np.ndarray, seed: int = 42, has_window: np.ndarray | None = None
+) -> dict[int, str]:
+    has_window = np.ones(len(patients), dtype=bool) if has_window is None else has_window
+    split = split_by_patient(make_stays(patients, died), has_window, 0.15, 0.15, seed)
     return dict(zip(patients.tolist(), split.tolist(), strict=True))
 
 
 def test_no_patient_is_in_two_splits() -> None:
     patients, died = people(500)
-    split = split_by_patient(make_stays(patients, died), 0.15, 0.15, 42)
+    split = split_by_patient(make_stays(patients, died), np.ones(len(patients), dtype=bool), 0.15, 0.15, 42)
     for patient in np.unique(patients):
         assert len(set(split[patients == patient])) == 1
 
@@ -93,3 +96,15 @@ def test_a_few_patients_are_enough_for_every_split(count: int) -> None:
     patients = np.arange(1000, 1000 + count)
     for deaths in (np.zeros(count, dtype=bool), np.arange(count) == 1):
         assert set(split_of_patients(patients, deaths).values()) == {"train", "validation", "test"}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_three_patients_with_windows_are_enough_and_who_has_none_fills_no_split(seed: int) -> None:
+    patients = np.arange(1000, 1040)
+    has_window = np.isin(np.arange(40), [0, 20, 39])
+    splits = split_of_patients(patients, patients % 5 == 0, seed, has_window)
+    assert sorted(splits[patient] for patient in patients[has_window]) == ["test", "train", "validation"]
+    # Nobody else moves: the others' splits are those of everybody having windows.
+    usual = split_of_patients(patients, patients % 5 == 0, seed)
+    moved = {patient for patient in splits if splits[patient] != usual[patient]}
+    assert moved <= set(patients[has_window].tolist())

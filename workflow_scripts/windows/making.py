@@ -84,24 +84,33 @@ def _slice_and_split(
     where: str, stays: Stays, grid: Grid, parameters: WindowParameters
 ) -> tuple[Slices, np.ndarray, np.ndarray]:
     """Return the windows' places, their starts in microseconds, and their splits."""
-    stride = np.full(len(stays), parameters.context + parameters.horizon)
+    apart = np.full(len(stays), parameters.context + parameters.horizon)
     fractions = parameters.validation_fraction, parameters.test_fraction, parameters.split_seed
+    slices = _windows_every(apart, where, stays, grid, parameters)
     if parameters.split == "by_patient":
-        split_of_stay = split_by_patient(stays, *fractions)
-        stride[split_of_stay == "train"] = parameters.train_stride
-    fitting = candidate_slices(grid, stride, parameters)
-    candidates = keep_placed(fitting, _starts(stays, fitting, parameters), stays, parameters)
-    if len(fitting) and not len(candidates):
-        _refuse_no_placed_window(where, stays, parameters)
-    slices = keep_observed(grid, candidates, parameters)
-    _refuse_no_windows(where, stays, grid, candidates, slices, parameters)
-    start = _starts(stays, slices, parameters)
-    if parameters.split == "by_patient":
+        has_window = np.isin(np.arange(len(stays)), slices.stay)
+        split_of_stay = split_by_patient(stays, has_window, *fractions)
+        stride = np.where(split_of_stay == "train", parameters.train_stride, apart)
+        slices = _windows_every(stride, where, stays, grid, parameters)
         split = split_of_stay[slices.stay]
-    else:
+    start = _starts(stays, slices, parameters)
+    if parameters.split == "by_window_leaky":
         split = split_by_window(stays.icustay_id[slices.stay], start, *fractions)
     _refuse_empty_split(where, stays, slices, split)
     return slices, start, split
+
+
+def _windows_every(
+    stride: np.ndarray, where: str, stays: Stays, grid: Grid, parameters: WindowParameters
+) -> Slices:
+    """Return the windows that fit, lie where they shall and are charted enough, one every stride steps [S]."""
+    fitting = candidate_slices(grid, stride, parameters)
+    placed = keep_placed(fitting, _starts(stays, fitting, parameters), stays, parameters)
+    if len(fitting) and not len(placed):
+        _refuse_no_placed_window(where, stays, parameters)
+    slices = keep_observed(grid, placed, parameters)
+    _refuse_no_windows(where, stays, grid, placed, slices, parameters)
+    return slices
 
 
 def _starts(stays: Stays, slices: Slices, parameters: WindowParameters) -> np.ndarray:

@@ -10,13 +10,16 @@ from workflow_scripts.windows.source import Stays
 SPLITS = ("train", "validation", "test")
 
 
-def split_by_patient(stays: Stays, validation_fraction: float, test_fraction: float, seed: int) -> np.ndarray:
+def split_by_patient(
+    stays: Stays, has_window: np.ndarray, validation_fraction: float, test_fraction: float, seed: int
+) -> np.ndarray:
     """Return the split of each stay, str [S]; all stays of a patient have the same.
 
     Patients are stratified by whether any of their included stays ended in death in hospital. Within a
     stratum they are ordered by a hash of seed and subject_id, and their place in that order decides. So the
-    split depends neither on the vital sign nor on row order, and further patients move hardly anyone. Where
-    so few patients leave test or validation without one, it takes the last training patient of that order.
+    split depends neither on the vital sign nor on row order, and further patients move hardly anyone. Only
+    where that leaves a split without windows (has_window: bool [S], of each stay), it gets one patient with
+    windows of the split that has most: the last in the order of the hashes.
     """
     patients, patient_of_stay = np.unique(stays.subject_id, return_inverse=True)
     died = np.zeros(len(patients), dtype=bool)
@@ -26,16 +29,20 @@ def split_by_patient(stays: Stays, validation_fraction: float, test_fraction: fl
         members = np.flatnonzero(died == stratum)
         keys = (str(patient) for patient in patients[members])
         splits[members] = _split_in_hash_order(keys, len(members), validation_fraction, test_fraction, seed)
-    _give_every_split_a_patient(splits, patients, seed)
+    usable = np.zeros(len(patients), dtype=bool)
+    np.logical_or.at(usable, patient_of_stay, has_window)
+    _fill_every_split(splits, patients, usable, seed)
     return splits[patient_of_stay]
 
 
-def _give_every_split_a_patient(splits: np.ndarray, patients: np.ndarray, seed: int) -> None:
+def _fill_every_split(splits: np.ndarray, patients: np.ndarray, usable: np.ndarray, seed: int) -> None:
     order = np.argsort([_hash(seed, str(patient)) for patient in patients], kind="stable")
-    for wanting in ("test", "validation"):
-        training = order[splits[order] == "train"]
-        if not (splits == wanting).any() and len(training) > 1:
-            splits[training[-1]] = wanting
+    order = order[usable[order]]
+    for wanting in SPLITS:
+        members = {name: order[splits[order] == name] for name in SPLITS}
+        largest = max(members.values(), key=len)
+        if not len(members[wanting]) and len(largest) > 1:
+            splits[largest[-1]] = wanting
 
 
 def split_by_window(
