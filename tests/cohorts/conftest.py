@@ -8,6 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from workflow_scripts.mimic.extraction import extract_events
+from workflow_scripts.mimic.parameters import ExtractionParameters
 from workflow_scripts.runtime.errors import UserError
 
 # ITEMIDs of heart rate and of the measured mean arterial pressure (CareVue, MetaVision), from D_ITEMS.
@@ -80,6 +82,14 @@ def demo_tables() -> dict[str, pd.DataFrame]:
 @pytest.fixture(scope="session")
 def demo_events(demo_tables: dict[str, pd.DataFrame], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_events(tmp_path_factory.mktemp("demo") / "events", demo_tables)
+
+
+@pytest.fixture(scope="session")
+def extracted_demo(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The open demo's events, as the extraction writes them."""
+    folder = tmp_path_factory.mktemp("extracted") / "events"
+    extract_events(demo_folder, folder, ExtractionParameters())
+    return folder
 
 
 class Hospital:

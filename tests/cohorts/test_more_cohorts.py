@@ -12,7 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from workflow_scripts.cohorts.definitions import CONCEPTS_FOLDER, DEFINITIONS_FOLDER, read_definition
+from workflow_scripts.cohorts.definitions import (
+    CONCEPTS_FOLDER,
+    DEFINITIONS_FOLDER,
+    definition_names,
+    read_definition,
+)
 from workflow_scripts.cohorts.events import open_events
 from workflow_scripts.cohorts.labelling import label_cohort
 from workflow_scripts.cohorts.parameters import CohortParameters, Sepsis3Parameters
@@ -20,6 +25,8 @@ from workflow_scripts.cohorts.queries import create_with_needs
 from workflow_scripts.mimic.extraction import extract_events
 from workflow_scripts.mimic.parameters import ExtractionParameters, SimulatorParameters
 from workflow_scripts.mimic.simulator import simulate_mimic
+from workflow_scripts.windows.making import make_windows
+from workflow_scripts.windows.parameters import WindowParameters
 
 EVERYBODY = CohortParameters(minimum_age_years=0, minimum_stay_hours=0.001, minimum_charted_values=0)
 
@@ -65,8 +72,8 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Source:
 
 
 @pytest.fixture(scope="module")
-def demo(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Source:
-    return Source.extracted(demo_folder, tmp_path_factory.mktemp("demo") / "events")
+def demo(demo_folder: Path, extracted_demo: Path) -> Source:
+    return Source(demo_folder, extracted_demo)
 
 
 @pytest.fixture(params=["simulated", pytest.param("demo", marks=pytest.mark.demo)])
@@ -367,3 +374,20 @@ def test_the_document_s_counts_are_those_that_the_command_prints(demo: Source) -
     printed = subprocess.run(command, capture_output=True, text=True, check=True)
     assert printed.stdout in DOCUMENT.read_text()
     assert printed.stderr == ""
+
+
+@pytest.mark.demo
+@pytest.mark.parametrize("cohort", definition_names())
+def test_every_cohort_of_the_demo_has_windows_of_each_vital_sign_in_each_split(
+    cohort: str, demo: Source, tmp_path: Path
+) -> None:
+    vitals = ["heart_rate", "mean_blood_pressure"]
+    table, _ = label_cohort(demo.events, cohort, CohortParameters(), vitals)
+    pq.write_table(table, tmp_path / "cohort.parquet")
+    for vital in vitals:
+        windows = make_windows(
+            demo.events / "vitals.parquet", tmp_path / "cohort.parquet", vital, WindowParameters(), "", 0, 300
+        )
+        assert set(windows.split) == {"train", "validation", "test"}
+        patients = pd.DataFrame({"patient": windows.subject_id, "split": windows.split}).drop_duplicates()
+        assert patients["patient"].is_unique

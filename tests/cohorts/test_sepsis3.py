@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from sepsis3_in_python import COMPONENTS, Sepsis3, read_tables
 from ward import ADMITTED, SCHEMAS, Ward
 
-from workflow_scripts.cohorts.comparison import compare_presets
 from workflow_scripts.cohorts.definitions import CONCEPTS_FOLDER, read_definition
 from workflow_scripts.cohorts.events import open_events
 from workflow_scripts.cohorts.labelling import label_cohort
@@ -455,13 +454,6 @@ def simulated_events(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "events"
 
 
-@pytest.fixture(scope="module")
-def demo_events_of_extraction(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("demo") / "events"
-    extract_events(demo_folder, folder, ExtractionParameters())
-    return folder
-
-
 def sql_results(events: Path, choices: dict, monkeypatch: pytest.MonkeyPatch) -> dict[str, Rows]:
     """The tables sofa, suspicion_of_infection and sepsis3 (named `wanted`) of one run."""
     kept: dict[str, Rows] = {}
@@ -487,7 +479,7 @@ CHOICES: list[dict[str, Any]] = [
         "antibiotic_rows": "by_drug_name",
     },
 ]
-SOURCES = ["simulated_events", pytest.param("demo_events_of_extraction", marks=pytest.mark.demo)]
+SOURCES = ["simulated_events", pytest.param("extracted_demo", marks=pytest.mark.demo)]
 
 
 @pytest.mark.parametrize("choices", CHOICES, ids=["clinical", "mimic_code", "mixed"])
@@ -529,31 +521,31 @@ def test_between_a_fifth_and_three_fifths_of_simulated_adult_stays_are_septic(si
     assert all(row["onset"] < row["outtime"] + pd.Timedelta(hours=1) for row in rows)
 
 
+@pytest.fixture(scope="module")
+def comparison(extracted_demo: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, pd.DataFrame]:
+    """What the command prints for the demo, and its stays with the onset after each step."""
+    stays = tmp_path_factory.mktemp("comparison") / "stays.parquet"
+    command = [sys.executable, "-m", "workflow_scripts.compare_sepsis3", "--events", extracted_demo]
+    done = subprocess.run([*command, "--stays", stays], capture_output=True, text=True, check=True)
+    return done.stdout, pd.read_parquet(stays).set_index("icustay_id")
+
+
 @pytest.mark.demo
-def test_the_documentation_s_counts_are_what_the_command_prints(demo_events_of_extraction: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "workflow_scripts.compare_sepsis3",
-        "--events",
-        demo_events_of_extraction,
-    ]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+def test_the_documentation_s_counts_are_what_the_command_prints(comparison) -> None:
     page = (Path(__file__).parents[2] / "docs/cohorts.md").read_text(encoding="utf-8")
-    counts, steps = printed.strip().split("\n\n")
+    counts, steps = comparison[0].strip().split("\n\n")
     assert counts in page
     assert steps in page
 
 
 @pytest.mark.demo
-def test_the_stays_of_the_comparison_lead_from_one_preset_to_the_other(
-    demo_events_of_extraction: Path,
-) -> None:
-    steps, found = compare_presets(demo_events_of_extraction)
-    assert [step.septic for step in steps] == [len(septic) for septic in found]
-    first, last = ({stay: hours(onset) for stay, onset in found[place].items()} for place in (0, -1))
-    assert first == onsets(demo_events_of_extraction, definition="clinical")
-    assert last == onsets(demo_events_of_extraction, definition="mimic_code")
+def test_the_stays_of_the_comparison_lead_from_one_preset_to_the_other(comparison, extracted_demo) -> None:
+    printed, stays = comparison
+    for preset, step in (("clinical", 0), ("mimic_code", -1)):
+        found = {stay: hours(onset) for stay, onset in stays.iloc[:, step].dropna().items()}
+        assert found == onsets(extracted_demo, definition=preset)
+    septic = [int(line.split("|")[2]) for line in printed.strip().split("\n\n")[1].splitlines()[2:]]
+    assert septic == stays.notna().sum().tolist()
 
 
 # Properties: what must not change a label.
@@ -568,6 +560,11 @@ def few_events(tmp_path_factory: pytest.TempPathFactory) -> Path:
     simulate_mimic(SimulatorParameters(patients=20), folder / "raw")
     extract_events(folder / "raw", folder / "events", ExtractionParameters())
     return folder / "events"
+
+
+@pytest.fixture(scope="module")
+def few_onsets(few_events: Path) -> dict[int, float]:
+    return onsets(few_events)
 
 
 def rewrite(events: Path, folder: Path, change: Change) -> Path:
@@ -586,19 +583,21 @@ REPEATABLE = ["prescriptions", "microbiologyevents", "clinical_chart", "inputeve
 
 @settings(max_examples=3, deadline=None)
 @given(seed=st.integers(0, 999))
-def test_row_order_and_repeated_rows_change_no_onset(seed, few_events, tmp_path_factory) -> None:
+def test_row_order_and_repeated_rows_change_no_onset(seed, few_events, few_onsets, tmp_path_factory) -> None:
     def shuffle_and_repeat(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
         for name in REPEATABLE:
             tables[name] = pd.concat([tables[name], tables[name].sample(frac=0.3, random_state=seed)])
         return {name: table.sample(frac=1, random_state=seed) for name, table in tables.items()}
 
     changed = rewrite(few_events, tmp_path_factory.mktemp("changed") / "events", shuffle_and_repeat)
-    assert onsets(changed) == onsets(few_events) != {}
+    assert onsets(changed) == few_onsets != {}
 
 
 @settings(max_examples=3, deadline=None)
 @given(hours_later=st.integers(-50_000, 50_000))
-def test_a_shift_of_all_times_shifts_every_onset(hours_later, few_events, tmp_path_factory) -> None:
+def test_a_shift_of_all_times_shifts_every_onset(
+    hours_later, few_events, few_onsets, tmp_path_factory
+) -> None:
     def shift(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
         for table in tables.values():
             for column in table.columns:
@@ -607,12 +606,12 @@ def test_a_shift_of_all_times_shifts_every_onset(hours_later, few_events, tmp_pa
         return tables
 
     shifted = onsets(rewrite(few_events, tmp_path_factory.mktemp("shifted") / "events", shift))
-    assert shifted == {stay: onset + hours_later for stay, onset in onsets(few_events).items()}
+    assert shifted == {stay: onset + hours_later for stay, onset in few_onsets.items()}
 
 
 @settings(max_examples=2, deadline=None)
 @given(more=st.integers(1, 3))
-def test_further_patients_change_no_onset(more, few_events, tmp_path_factory) -> None:
+def test_further_patients_change_no_onset(more, few_events, few_onsets, tmp_path_factory) -> None:
     def add_copies(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
         for name, table in tables.items():
             keys = [key for key in ("subject_id", "hadm_id", "icustay_id") if key in table]
@@ -621,6 +620,5 @@ def test_further_patients_change_no_onset(more, few_events, tmp_path_factory) ->
         return tables
 
     together = onsets(rewrite(few_events, tmp_path_factory.mktemp("together") / "events", add_copies))
-    alone = onsets(few_events)
-    assert {stay: together[stay] for stay in alone} == alone
-    assert len(together) == len(alone) * (more + 1)
+    assert {stay: together[stay] for stay in few_onsets} == few_onsets
+    assert len(together) == len(few_onsets) * (more + 1)

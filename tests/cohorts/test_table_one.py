@@ -18,8 +18,6 @@ from workflow_scripts.cohorts.events import open_events
 from workflow_scripts.cohorts.parameters import Sepsis3Parameters
 from workflow_scripts.cohorts.queries import create_with_needs
 from workflow_scripts.cohorts.table_one import make_table_one
-from workflow_scripts.mimic.extraction import extract_events
-from workflow_scripts.mimic.parameters import ExtractionParameters
 
 
 def fabricated(included: int = 60, excluded: int = 80, seed: int = 0) -> pd.DataFrame:
@@ -129,13 +127,12 @@ def test_no_shown_count_and_no_rest_of_shown_counts_is_a_small_group(sizes: list
 
 
 @pytest.fixture(scope="module")
-def described_demo(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def described_demo(extracted_demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's cohort `all`, labelled and described by the steps themselves."""
     folder = tmp_path_factory.mktemp("described")
-    extract_events(demo_folder, folder / "events", ExtractionParameters())
     parameters = {"cohort": {}, "sepsis3": {}, "vitals": ["heart_rate"]}
     (folder / "settings.json").write_text(json.dumps({"code": "0", "parameters": parameters}))
-    common = ["--events", folder / "events", "--settings", folder / "settings.json"]
+    common = ["--events", extracted_demo, "--settings", folder / "settings.json"]
     tables = {"cohort": folder / "all.parquet", "attrition": folder / "all.attrition.csv"}
     label = ["label_cohort", *common, "--cohort", "all", "--output", tables["cohort"]]
     describe = ["describe_cohort", *common, "--cohort", tables["cohort"]]
@@ -169,9 +166,9 @@ def test_the_demo_s_table_is_that_of_a_reading_in_pandas(described_demo: Path, d
 
 
 @pytest.mark.demo
-def test_the_demo_s_sofa_is_that_of_the_first_day(described_demo: Path) -> None:
+def test_the_demo_s_sofa_is_that_of_the_first_day(described_demo: Path, extracted_demo: Path) -> None:
     table = pd.read_csv(described_demo / "t.csv", dtype=str, keep_default_na=False)
-    with open_events(described_demo / "events", 1, clinical=True) as connection:
+    with open_events(extracted_demo, 1, clinical=True) as connection:
         query = read_definition("sofa_first_day", CONCEPTS_FOLDER / "sofa_first_day.sql")
         create_with_needs(connection, "sofa_first_day", query, Sepsis3Parameters().choices())
         first_day = connection.sql("FROM sofa_first_day").df().set_index("icustay_id")["sofa"]
