@@ -185,6 +185,20 @@ def test_parameters_that_are_not_numbers_give_forecasts_that_are_not_numbers() -
     assert np.isnan(drawn[[0, 1, 3]]).all()
 
 
+def test_a_diverged_model_has_a_loss_and_a_forecast_that_are_not_finite_and_checks_stay_as_they_were() -> (
+    None
+):
+    """torch would stop at the parameters, and print them all."""
+    diverged = Moirai.create(SMALL_SIZES, seed=2)
+    with torch.no_grad():
+        diverged.module.in_proj.weight.fill_(torch.inf)
+    context, uniforms = series(random_values(3, 24, seed=8)), torch.full((3, 4, 12), 0.5, dtype=torch.float64)
+    assert not diverged.loss(context, random_values(3, 12, seed=9)).isfinite()
+    assert not diverged.sample(context, uniforms).isfinite().any()
+    with pytest.raises(ValueError, match="invalid values"):
+        Normal(torch.tensor(torch.nan), 1.0)
+
+
 def test_a_windows_forecast_does_not_depend_on_its_batch(model: Moirai) -> None:
     context = series(random_values(7, 24, seed=9))
     uniforms = torch.rand(7, 5, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(3))

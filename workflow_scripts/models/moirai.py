@@ -5,7 +5,8 @@ packed tensors for one variate are built here (tests hold them to `MoiraiForecas
 file is loaded without the package beside it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -109,7 +110,12 @@ class Moirai(ForecastModel):
         """Negative log-likelihood under the mixture, mean over observed points; see ForecastModel.loss."""
         packed = self._pack(context.values, target)
         masks = {name: packed[name] for name in _LOSS_INPUTS}
-        return PackedNLLLoss()(pred=self.module(**packed), **masks)
+        with _unchecked():
+            distribution = self.module(**packed)
+            if not _is_finite(distribution.base_dist):
+                # Upstream's likelihood draws from the components first, which then ends in an error.
+                return distribution.base_dist.weights.logits.sum() * torch.nan
+            return PackedNLLLoss()(pred=distribution, **masks)
 
     @torch.no_grad()
     def sample(self, context: Series, uniforms: Tensor) -> Tensor:
@@ -117,7 +123,8 @@ class Moirai(ForecastModel):
         values, horizon = context.values, uniforms.shape[2]
         patch = self.patch_size(values.shape[1])
         unknown = values.new_zeros(len(values), horizon)
-        distribution = self.module(**self._pack(values, unknown))
+        with _unchecked():
+            distribution = self.module(**self._pack(values, unknown))
         predicted = slice(-(-values.shape[1] // patch), None)
 
         def points(parameter: Tensor) -> Array:
@@ -142,6 +149,26 @@ class Moirai(ForecastModel):
 
 
 _LOSS_INPUTS = ("target", "observed_mask", "prediction_mask", "sample_id", "variate_id")
+
+
+@contextmanager
+def _unchecked() -> Iterator[None]:
+    """Without torch's checks of a distribution's parameters, whose message would print them all.
+
+    A model that has diverged then gives a loss or a forecast that is not finite, as every other family does.
+    """
+    checks = Distribution._validate_args
+    Distribution.set_default_validate_args(False)
+    try:
+        yield
+    finally:
+        Distribution.set_default_validate_args(checks)
+
+
+def _is_finite(mixture: Distribution) -> bool:
+    named = ((part, name) for part in mixture.components for name in part.arg_constraints)
+    parameters = [mixture.weights.logits, *(getattr(part, name) for part, name in named)]
+    return all(bool(parameter.isfinite().all()) for parameter in parameters)
 
 
 def pack(context: Tensor, target: Tensor, patch: int, widest_patch: int) -> dict[str, Tensor]:
