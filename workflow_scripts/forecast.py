@@ -21,7 +21,8 @@ from pydantic import ValidationError
 
 from workflow_scripts.adaptation.adapters import load_adapter, read_arm
 from workflow_scripts.models.registry import check_geometry, variant, variant_names
-from workflow_scripts.models.weights import PREPARED_FOLDER, load_variant
+from workflow_scripts.models.sources import weights_folder
+from workflow_scripts.models.weights import load_variant
 from workflow_scripts.reporting.forecast_figure import SHOWN, draw_forecasts
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import atomic_path, read_json
@@ -76,6 +77,9 @@ def main() -> None:
     )
     _write_table(options.output, as_table(series, quantiles, parameters.quantiles))
     print(f"{len(series.names)} series, {options.horizon} steps ahead: {options.output}")
+    broken = int((~np.isfinite(quantiles).all(axis=(1, 2))).sum())
+    if broken:
+        print(f"warning: {broken} of them have forecasts that are not finite, left empty in the table")
     if options.figure:
         title = f"{options.model}, {read_arm(options.adapter).arm.name if options.adapter else 'zero-shot'}"
         draw_forecasts(
@@ -99,7 +103,10 @@ def _parameters(options: argparse.Namespace) -> ForecastParameters:
         problem = error.errors()[0]
         option = str(problem["loc"][0]) if problem["loc"] else "samples"
         raise UserError(
-            f"--{option.replace('_', '-')}", str(chosen[option]), problem["msg"], "mend this option"
+            f"--{option.replace('_', '-')}",
+            str(chosen[option]),
+            problem["msg"].removeprefix("Value error, "),
+            "mend this option",
         ) from None
 
 
@@ -174,6 +181,7 @@ def forecast_series(
 ) -> NDArray[np.float32]:
     """Forecast every series: float32 [series, quantile levels, horizon], in the unit of the series.
 
+    A step is NaN where the model's numbers are not finite.
     weights: folder of the base weights, by default weights/prepared/<model>; adapter: folder of an arm, or None.
     Raises UserError where model, adapter and weights do not fit each other, and where context or horizon are
     longer than the model allows.
@@ -198,7 +206,7 @@ def forecast_series(
         )
     with lease_device() as leased:
         device = torch.device(leased.torch_name)
-        loaded = load_variant(chosen, weights or PREPARED_FOLDER / model)
+        loaded = load_variant(chosen, weights_folder(chosen, weights))
         if adapter is not None:
             load_adapter(loaded, adapter)
         if hasattr(loaded, "samplers"):

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from workflow_scripts.adaptation.adapters import load_adapter, merge, read_arm
 from workflow_scripts.models.registry import variant, variant_names
-from workflow_scripts.models.weights import PREPARED_FOLDER, load_variant, write_provenance
+from workflow_scripts.models.sources import weights_folder
+from workflow_scripts.models.weights import load_variant, write_provenance
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import atomic_folder
 from workflow_scripts.runtime.step import run_step
@@ -31,14 +32,13 @@ def main() -> None:
     parser.add_argument("--adapter", required=True, type=Path, help="folder `adapter` of a run")
     parser.add_argument("--output", required=True, type=Path, help="folder to write; it must not exist")
     options = parser.parse_args()
-    merge_adapter(
-        options.model, options.weights or PREPARED_FOLDER / options.model, options.adapter, options.output
-    )
+    merge_adapter(options.model, options.weights, options.adapter, options.output)
 
 
-def merge_adapter(model: str, weights: Path, adapter: Path, output: Path) -> None:
+def merge_adapter(model: str, weights: Path | None, adapter: Path, output: Path) -> None:
     """Write base weights with an adapter folded in, their configuration and provenance.json.
 
+    weights: folder of the base weights, by default weights/prepared/<model>.
     Raises UserError where the adapter is another model's, and where the output exists.
     """
     chosen, saved = variant(model), read_arm(adapter)
@@ -48,7 +48,7 @@ def merge_adapter(model: str, weights: Path, adapter: Path, output: Path) -> Non
         )
     if output.exists():
         raise UserError(str(output), "it exists", "a new folder", "choose another name, or remove it")
-    loaded = load_variant(chosen, weights)
+    loaded = load_variant(chosen, weights_folder(chosen, weights))
     load_adapter(loaded, adapter)
     merge(loaded)
     with atomic_folder(output) as folder:

@@ -1,13 +1,16 @@
 """Put a model's base weights in place, from the repository, a folder or file, or the hub, checked and recorded."""
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from workflow_scripts.models.hub import LOCK, download, read_lock, write_pin
 from workflow_scripts.models.registry import Variant, variant, variant_names
 from workflow_scripts.models.sources import EMBEDDED, HUB, convert, copy_embedded, copy_local
-from workflow_scripts.models.weights import load_variant, write_provenance
+from workflow_scripts.models.weights import WEIGHTS, load_variant, write_provenance
+from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import atomic_folder
 from workflow_scripts.runtime.step import run_step
 
@@ -24,7 +27,9 @@ def main() -> None:
         help=f"'{EMBEDDED}'; '{HUB}' to download; or a path: a folder with config.json and model.safetensors, "
         "or Lag-Llama's official checkpoint",
     )
-    parser.add_argument("--output", required=True, type=Path, help="folder to write, weights/prepared/<model>")
+    parser.add_argument(
+        "--output", required=True, type=Path, help="folder to write, weights/prepared/<model>"
+    )
     parser.add_argument(
         "--lock", type=Path, default=LOCK, help="file of pinned downloads (default: %(default)s)"
     )
@@ -49,19 +54,31 @@ def prepare(model: str, source: str, output: Path, lock: Path = LOCK) -> None:
             _download(chosen, folder, lock)
         else:
             origin = copy_local(chosen, Path(source), folder)
-            load_variant(chosen, folder)
+            with _named(folder, source.removesuffix(f"/{WEIGHTS}")):
+                load_variant(chosen, folder)
             write_provenance(chosen, folder, origin)
+
+
+@contextmanager
+def _named(folder: Path, source: str) -> Iterator[None]:
+    """Name the source in a complaint about the copy, which is gone by the time it is read."""
+    try:
+        yield
+    except UserError as error:
+        where = error.where.replace(str(folder), source)
+        raise UserError(where, error.found, error.expected, error.remedy) from error
 
 
 def _download(chosen: Variant, folder: Path, lock: Path) -> None:
     known = read_lock(lock).get(chosen.name)
     pin = download(chosen, folder, known)
     origin: dict[str, Any] = {"source": HUB, "hub_id": pin.hub_id, "commit": pin.commit}
-    if chosen.checkpoint:
-        checkpoint = folder / chosen.checkpoint
-        origin["checkpoint"] = convert(chosen, checkpoint, folder)
-        checkpoint.unlink()
-    load_variant(chosen, folder)
+    with _named(folder, f"the hub's {pin.hub_id}"):
+        if chosen.checkpoint:
+            checkpoint = folder / chosen.checkpoint
+            origin["checkpoint"] = convert(chosen, checkpoint, folder)
+            checkpoint.unlink()
+        load_variant(chosen, folder)
     write_provenance(chosen, folder, origin)
     if known is None:
         # Only what loads is pinned.

@@ -327,6 +327,7 @@ def test_a_hostile_checkpoint_on_the_hub_is_refused_and_never_runs(
     code, printed = command("lag-llama")
     assert code == 1
     assert "posix.system" in printed
+    assert f"error: the hub's {entry.hub_id}/lag-llama.ckpt" in printed
     assert not trace.exists()
     assert nothing_was_written(tmp_path)
 

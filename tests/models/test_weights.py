@@ -146,8 +146,11 @@ def test_weights_that_are_not_finite_are_refused(moirai: Path, tmp_path: Path) -
     tensors = load_file(moirai / "model.safetensors")
     tensors["mask_encoding.weight"][0, 3] = float("nan")
     save_file(tensors, moirai / "model.safetensors")
-    with pytest.raises(UserError, match=r"mask_encoding\.weight"):
-        prepare("moirai-nano", str(moirai), tmp_path / "output")
+    for source in (moirai, moirai / "model.safetensors"):
+        with pytest.raises(UserError, match=r"mask_encoding\.weight") as caught:
+            prepare("moirai-nano", str(source), tmp_path / "output")
+        # Not the copy, which is gone.
+        assert caught.value.where == str(moirai)
 
 
 def entry(shape: list[int], begin: int, end: int, dtype: str = "F32") -> dict[str, Any]:

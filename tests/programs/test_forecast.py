@@ -134,6 +134,32 @@ def test_a_parquet_table_holds_the_same_rows(files, tmp_path):
     assert (written["time"] == expected["time"]).all()
 
 
+def test_a_series_whose_forecast_is_not_finite_is_counted_and_harms_no_other(files, tmp_path):
+    table = pd.read_csv(files.series)
+    rows = table["series"] == "bed 3"
+    # Near the two ends of float32, so that its spread is infinite.
+    table.loc[rows, "value"] = 3e38 * np.where(np.arange(rows.sum()) % 2, 1, -1)
+    table.to_csv(tmp_path / "series.csv", index=False)
+    done = program(
+        files, "--input", tmp_path / "series.csv", "--context", "24", "--output", tmp_path / "out.csv"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "warning: 1 of them" in done.stdout
+    written = pd.read_csv(tmp_path / "out.csv")
+    assert set(written["series"][written["q0.5"].isna()]) == {"bed 3"}
+
+
+def test_weights_that_were_never_prepared_are_asked_for_with_the_command(files, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = (
+        r"prepare_weights --model lag-llama-nano --source embedded --output weights/prepared/lag-llama-nano"
+    )
+    with pytest.raises(UserError, match=command):
+        forecast_series(read_series(files.series, 24), MODEL, None, None, 5, FEW, SCALE)
+    with pytest.raises(UserError, match=command):
+        merge_adapter(MODEL, None, files.adapter, tmp_path / "merged")
+
+
 # Options, and what the one message says.
 REFUSED = [
     (["--output", "out.csv"], "--context"),

@@ -6,7 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.models.registry import Variant, family_module
-from workflow_scripts.models.weights import CONFIGURATION, PROVENANCE, WEIGHTS, check_folder
+from workflow_scripts.models.weights import (
+    CONFIGURATION,
+    PREPARED_FOLDER,
+    PROVENANCE,
+    WEIGHTS,
+    check_folder,
+)
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import read_json
 from workflow_scripts.runtime.hashing import PACKAGE, file_hash
@@ -23,6 +29,20 @@ KEPT = (CONFIGURATION, WEIGHTS, "generation_config.json")
 def default_source(variant: Variant) -> str:
     """What is meant where the study names no source."""
     return HUB if variant.hub_id else EMBEDDED
+
+
+def weights_folder(variant: Variant, given: Path | None) -> Path:
+    """The folder that the user gave, or that of the workflow. Raises UserError where the latter is not there."""
+    folder = given or PREPARED_FOLDER / variant.name
+    if given is None and not folder.is_dir():
+        raise UserError(
+            str(folder),
+            "no such folder",
+            f"the weights of {variant.name}, as the workflow prepares them",
+            f"run python -m workflow_scripts.prepare_weights --model {variant.name} "
+            f"--source {default_source(variant)} --output {folder}, or name a folder with --weights",
+        )
+    return folder
 
 
 def copy_embedded(variant: Variant, destination: Path) -> None:
