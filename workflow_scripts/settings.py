@@ -214,13 +214,16 @@ def load_study(values: Mapping[str, Any], where: str = "params.yaml") -> Study:
 
 def _describe(problem: Any) -> str:
     """One line for one problem: path, what was found, what is allowed."""
-    path = ".".join(str(part) for part in problem["loc"]) or "(top level)"
+    path = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         allowed = _keys_beside(problem["loc"])
         suggestion = _suggestion(str(problem["loc"][-1]), allowed)
         return f"    {path}: unknown key{suggestion}; allowed: {', '.join(allowed)}"
     message = problem["msg"].removeprefix("Value error, ")
-    return f"    {path}: found {problem['input']!r}: {message}"
+    if isinstance(problem["input"], Mapping) and problem["type"] == "value_error":
+        # Settings that contradict each other: the message names them, the whole group would bury it.
+        return f"    {path}: {message}" if path else f"    {message}"
+    return f"    {path or '(top level)'}: found {problem['input']!r}: {message}"
 
 
 def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
