@@ -70,6 +70,23 @@ def test_an_empty_cohort_says_at_which_step_the_last_stay_was_lost(changed_proje
     assert "adult" in refused(changed_project, study)
 
 
+def test_a_cohort_of_one_s_own_is_run_and_its_mistakes_are_named(changed_project):
+    study = TINY_STUDY | {"own_cohorts": {"mine": "mine.sql"}, "cohorts": ["mine"]}
+    (changed_project / "params.yaml").write_text(yaml.safe_dump(study))
+    definition = changed_project / "mine.sql"
+    definition.write_text("SELECT icustay_id, intime AS onset FROM icustays")
+    run_in(changed_project, "snakemake", "--cores", "2", "--", "data")
+    assert (changed_project / "data/simulated/windows/mine/heart_rate.parquet").exists()
+    # The later results are still there, and must not hide that the file is wrong.
+    for text, message in (
+        ("FROM stays SELECT icustay_id, onset", "stays does not exist"),
+        ("-- Needs: sofaa\nSELECT 1", "asks for sofaa, which is no concept"),
+        (None, "no file mine.sql"),
+    ):
+        definition.write_text(text) if text else definition.unlink()
+        assert message in refused(changed_project, study, "data")
+
+
 def test_windows_longer_than_every_stay_are_refused(changed_project):
     study = TINY_STUDY | {"windows": {"context": 500, "horizon": 60}}
     text = refused(changed_project, study)

@@ -50,7 +50,7 @@ def test_the_models_forecast_the_very_windows_that_the_references_do(project):
 
 def test_lora_saves_only_an_adapter_that_names_its_base(project):
     for model in MODELS:
-        adapter = project / f"results/simulated/runs/explicit/heart_rate/{model}/lora-r2/seed0/adapter"
+        adapter = project / f"results/simulated/runs/sepsis3/heart_rate/{model}/lora-r2/seed0/adapter"
         assert {path.name for path in adapter.iterdir()} >= {
             "adapter_config.json",
             "adapter_model.safetensors",
@@ -118,7 +118,7 @@ def test_without_the_workflow_s_memory_a_changed_parameter_is_still_noticed(chan
 def test_a_naive_reference_does_not_wait_for_a_device(changed_project, monkeypatch):
     monkeypatch.setenv("VITALORA_DEVICES", "0")
     monkeypatch.setenv("TMPDIR", str(changed_project))
-    record = "results/simulated/runs/explicit/heart_rate/persistence/fit/seed0/run.json"
+    record = "results/simulated/runs/sepsis3/heart_rate/persistence/fit/seed0/run.json"
     (changed_project / record).unlink()
     # The test holds the only device while the job runs.
     with lease_device(changed_project / f"vitalora-devices-{os.getuid()}"):
