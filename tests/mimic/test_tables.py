@@ -65,3 +65,23 @@ def test_a_file_without_header_is_refused_without_quoting_its_first_row() -> Non
         match_columns(Path("P.csv"), "patients", ["1", "4711", "F", "2101-01-01 00:00:00"], ["gender"])
     assert "4711" not in str(raised.value)
     assert "2101" not in str(raised.value)
+
+
+def test_a_table_of_mimic_iv_is_called_so_though_no_column_that_is_read_is_missing() -> None:
+    # The header of LABEVENTS in https://mimic.mit.edu/docs/iv/modules/hosp/labevents/.
+    header = [
+        *("labevent_id", "subject_id", "hadm_id", "specimen_id", "itemid", "order_provider_id", "charttime"),
+        *(
+            "storetime",
+            "value",
+            "valuenum",
+            "valueuom",
+            "ref_range_lower",
+            "ref_range_upper",
+            "flag",
+            "priority",
+        ),
+        "comments",
+    ]
+    with pytest.raises(UserError, match="a table of MIMIC-IV: it has the columns labevent_id"):
+        match_columns(Path("labevents.csv"), "labevents", header, ["subject_id", "itemid", "valuenum"])

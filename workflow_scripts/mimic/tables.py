@@ -130,13 +130,41 @@ def require_tables(folder: Path, tables: Iterable[str]) -> dict[str, Path]:
     return {table: path for table, path in found.items() if path is not None}
 
 
+# Columns that the other database has in these tables and MIMIC-III has not.
+_FOREIGN_COLUMNS = {
+    "MIMIC-IV": {
+        *("stay_id", "anchor_age", "anchor_year", "icd_code", "icd_version", "caregiver_id", "race"),
+        *("lownormalvalue", "labevent_id", "microevent_id", "pharmacy_id", "admit_provider_id"),
+    },
+    "MIMIC-II": {"realtime", "cuid", "value1num", "value1uom", "elemid", "admit_dt", "disch_dt", "sex"},
+    "eICU": {"patientunitstayid", "patienthealthsystemstayid", "uniquepid"},
+}
+
+
+def foreign_database(table: str, columns: Iterable[str]) -> tuple[str, list[str]] | None:
+    """Return the other database that a header in small letters belongs to, with the columns that show it, or None."""
+    names = set(columns) - set(TABLES[table])
+    for database, telling in _FOREIGN_COLUMNS.items():
+        if shown := sorted(names & telling):
+            return database, shown
+    return None
+
+
 def match_columns(path: Path, table: str, header: list[str], needed: Iterable[str]) -> dict[str, str]:
     """Return {schema name: name in the file} for the needed columns, whatever their letter case.
 
-    Raises UserError that lists all missing, or all repeated, columns at once.
+    Raises UserError for a table of another database, and one that lists all missing, or all repeated, columns.
     """
     needed = list(needed)
+    where = f"table {table.upper()}, {path}"
     cleaned = [name.strip().lower() for name in header]
+    if foreign := foreign_database(table, cleaned):
+        raise UserError(
+            where,
+            f"a table of {foreign[0]}: it has the columns {', '.join(foreign[1])}",
+            "the table of MIMIC-III v1.4",
+            "use MIMIC-III v1.4 as released; docs/own-data.md says how values of other databases come in",
+        )
     names = dict(zip(cleaned, header, strict=True))
     missing = [column for column in needed if column not in names]
     repeated = [column for column in needed if cleaned.count(column) > 1]
@@ -146,7 +174,7 @@ def match_columns(path: Path, table: str, header: list[str], needed: Iterable[st
         known = [name for name in cleaned if name in TABLES[table]]
         others = len(header) - len(known)
         raise UserError(
-            f"table {table.upper()}, {path}",
+            where,
             f"{problem} (known columns there: {', '.join(known) or 'none'}; others: {others})",
             f"the columns of MIMIC-III v1.4: {', '.join(TABLES[table])}",
             "use the table of MIMIC-III v1.4 as released, with its header line",

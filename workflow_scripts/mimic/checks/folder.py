@@ -16,14 +16,13 @@ from workflow_scripts.mimic.checks.releases import (
     RELEASE_ROWS,
     SIMULATED,
     UNKNOWN,
-    foreign_database,
     foreign_folder,
     recognise_release,
 )
 from workflow_scripts.mimic.checks.units import VALUE_COLUMNS, Units, unit_items
 from workflow_scripts.mimic.extraction import CHART_COLUMNS, KEPT_COLUMNS, MAY_BE_EMPTY
 from workflow_scripts.mimic.reading import arrow_schema, read_header, stream_table
-from workflow_scripts.mimic.tables import TABLES, find_table
+from workflow_scripts.mimic.tables import TABLES, find_table, foreign_database
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.progress import progress
 
@@ -115,7 +114,7 @@ class _FolderCheck:
         names = [name.strip().lower() for name in header]
         known = [name for name in names if name in TABLES[table]]
         missing = [name for name in TABLES[table] if name not in names]
-        foreign = foreign_database(name for name in names if name not in TABLES[table])
+        foreign = foreign_database(table, names)
         if foreign is not None:
             found = f"a table of {foreign[0]}: it has the columns {', '.join(foreign[1])}"
             self._error("version", table, found, "the table of MIMIC-III v1.4", "use MIMIC-III v1.4's file")

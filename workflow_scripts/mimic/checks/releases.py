@@ -1,6 +1,6 @@
-"""What the known releases look like: row counts, and the columns that give other databases away."""
+"""What the known releases look like: row counts, and the files that give other databases away."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 FULL, DEMO, SIMULATED, UNKNOWN = (
@@ -41,15 +41,6 @@ of the demo: PhysioNet's files, counted."""
 _KEY_TABLES = ("patients", "admissions", "icustays")
 _FIRST_SIMULATED_SUBJECT = 900_000  # as the simulator documents; real subjects count to 99,999
 
-# Columns that the other database has in these tables and MIMIC-III has not.
-_FOREIGN_COLUMNS = {
-    "MIMIC-IV": {
-        *("stay_id", "anchor_age", "anchor_year", "icd_code", "icd_version", "caregiver_id", "race"),
-        *("lownormalvalue", "labevent_id", "microevent_id", "pharmacy_id", "admit_provider_id"),
-    },
-    "MIMIC-II": {"realtime", "cuid", "value1num", "value1uom", "elemid", "admit_dt", "disch_dt", "sex"},
-    "eICU": {"patientunitstayid", "patienthealthsystemstayid", "uniquepid"},
-}
 _FOREIGN_FILES = {
     "MIMIC-IV": {"hosp", "icu", "ingredientevents", "emar", "omr", "procedureevents", "inputevents"},
     "MIMIC-II": {"d_patients", "icustayevents", "medevents", "ioevents", "poe_order", "demographicevents"},
@@ -69,15 +60,6 @@ def recognise_release(rows: Mapping[str, int], lowest_subject: int | None) -> st
         if sum(rows.get(table) == expected[table] for table in _KEY_TABLES) >= 2:
             return release
     return UNKNOWN
-
-
-def foreign_database(columns: Iterable[str]) -> tuple[str, list[str]] | None:
-    """Return the other database that a header belongs to, with the columns that show it, or None."""
-    names = set(columns)
-    for database, telling in _FOREIGN_COLUMNS.items():
-        if shown := sorted(names & telling):
-            return database, shown
-    return None
 
 
 def foreign_folder(folder: Path) -> tuple[str, list[str]] | None:
