@@ -34,7 +34,11 @@ from workflow_scripts.settings import NAIVE_ARM, load_study, write_step_settings
 
 try:
     study = load_study(config)
-    if study.dataset not in (*MIMIC_DATASETS, SIMULATED_MONITOR):
+    if study.dataset in MIMIC_DATASETS:
+        # Before any job: snakemake passes over a job whose inputs fail where its later results are there already.
+        for cohort in study.cohorts:
+            definition_files(cohort, study.own_cohorts.get(cohort))
+    elif study.dataset != SIMULATED_MONITOR:
         require_own_tables(study.dataset, study.cohorts)
 except UserError as error:
     raise WorkflowError(str(error)) from None
@@ -73,12 +77,10 @@ def step_settings(folder, step, groups=(), code=(), name="", **extra):
 
 def cohort_settings(step, cohort):
     """The settings file of a step of one cohort: its SQL files, and Sepsis-3's choices where these read them."""
+    files = definition_files(cohort, study.own_cohorts.get(cohort))
     if step == "describe_cohort":
         files = definition_files(cohort, PACKAGE / "cohorts/description.sql")
         files.append(PACKAGE / "reporting/templates/table_one.html.j2")
-    else:
-        own = study.own_cohorts.get(cohort)
-        files = definition_files(cohort, Path(own) if own else None)
     reads_choices = any("getvariable(" in file.read_text(encoding="utf-8") for file in files)
     return step_settings(DATA, step, ["cohort", "vitals"] + ["sepsis3"] * reads_choices, files, cohort)
 

@@ -79,7 +79,7 @@ def test_a_cohort_of_one_s_own_is_run_and_its_mistakes_are_named(changed_project
     assert (changed_project / "data/simulated/windows/mine/heart_rate.parquet").exists()
     # The later results are still there, and must not hide that the file is wrong.
     for text, message in (
-        ("FROM stays SELECT icustay_id, onset", "stays does not exist"),
+        ("SELECT icustay_id, charttime AS onset FROM vitals", "stays returned more than once"),
         ("-- Needs: sofaa\nSELECT 1", "asks for sofaa, which is no concept"),
         (None, "no file mine.sql"),
     ):

@@ -74,9 +74,12 @@ def needed_queries(query: Query) -> list[Query]:
     return list(_in_order(query, {}, (query.name,)))
 
 
-def definition_files(name: str, own: Path | None = None) -> list[Path]:
-    """Return the SQL files on which a cohort's labels depend."""
-    query = read_definition(name, own)
+def definition_files(name: str, own: Path | str | None = None) -> list[Path]:
+    """Return the SQL files on which a cohort's labels depend.
+
+    Raises UserError where one of them is missing, is no text, or asks for an unknown table.
+    """
+    query = read_definition(name, Path(own) if own else None)
     return [needed.path for needed in needed_queries(query)] + [query.path]
 
 
@@ -110,7 +113,12 @@ def _find(name: str, asker: Query) -> Query:
 
 
 def _read(name: str, path: Path) -> Query:
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UserError(
+            str(path), "text that is not UTF-8", "an SQL file in UTF-8", "save the file as UTF-8"
+        ) from None
     found = _HEADER.match(text)
     header = found.group() if found else ""
     lines = re.findall(r"^\s*-- Needs:(.*)$", header, re.MULTILINE)
