@@ -74,6 +74,8 @@ def test_the_safetensors_file_itself_can_be_named(moirai: Path, tmp_path: Path) 
 @pytest.mark.parametrize("name", ["chronos-bolt-tiny", "chronos-2-small", "moirai-2.0-R-small", *NANOS])
 def test_what_a_family_saves_passes_the_check_of_family_sizes_and_values(name: str, tmp_path: Path) -> None:
     check_folder(variant(name), make(name, tmp_path))
+    # uni2ts would leave a model card, which says that the model was sent to the hub.
+    assert not (tmp_path / "README.md").exists()
 
 
 def test_another_size_is_refused_with_both_sizes_and_nothing_is_left(tiny: Path, tmp_path: Path) -> None:

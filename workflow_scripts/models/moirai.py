@@ -28,7 +28,7 @@ from workflow_scripts.models.base_weights import check_tensors, read_config, rea
 from workflow_scripts.models.interface import ForecastModel, Series
 from workflow_scripts.models.limits import require_at_most
 from workflow_scripts.models.registry import patch_size
-from workflow_scripts.models.uni2ts_parts import patches, uni2ts_module
+from workflow_scripts.models.uni2ts_parts import load_module, patches, save_module, uni2ts_module
 from workflow_scripts.runtime.errors import UserError
 
 Array = NDArray[np.float64]
@@ -89,13 +89,13 @@ class Moirai(ForecastModel):
             folder, "MOIRAI 1.x", {"distr_output", "d_model", "num_layers", "patch_sizes", "max_seq_len"}
         )
         with reading(folder):
-            module = moirai_module_class().from_pretrained(str(folder), local_files_only=True, strict=True)
+            module = load_module(moirai_module_class(), folder)
             check_tensors(folder, module)
         return cls(module.eval())
 
     def save(self, folder: Path) -> None:
         """Write model.safetensors and config.json; `MoiraiModule.from_pretrained` reads them."""
-        self.module.save_pretrained(folder)
+        save_module(self.module, folder)
 
     def patch_size(self, context: int) -> int:
         """The largest patch size that cuts `context` points into at least FEWEST_PATCHES patches.

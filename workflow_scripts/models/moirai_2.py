@@ -16,7 +16,7 @@ from workflow_scripts.models.base_weights import check_tensors, read_config, rea
 from workflow_scripts.models.interface import Series
 from workflow_scripts.models.limits import require_at_most
 from workflow_scripts.models.quantile_model import QuantileModel
-from workflow_scripts.models.uni2ts_parts import patches, uni2ts_module
+from workflow_scripts.models.uni2ts_parts import load_module, patches, save_module, uni2ts_module
 
 
 class Moirai2(QuantileModel):
@@ -60,15 +60,13 @@ class Moirai2(QuantileModel):
             absent=frozenset({"distr_output", "chronos_config"}),
         )
         with reading(folder):
-            module = uni2ts_module("moirai2").Moirai2Module.from_pretrained(
-                str(folder), local_files_only=True, strict=True
-            )
+            module = load_module(uni2ts_module("moirai2").Moirai2Module, folder)
             check_tensors(folder, module)
         return cls(module.eval())
 
     def save(self, folder: Path) -> None:
         """Write model.safetensors and config.json; `Moirai2Module.from_pretrained` reads them."""
-        self.module.save_pretrained(folder)
+        save_module(self.module, folder)
 
     def loss(self, context: Series, target: Tensor) -> Tensor:
         """Mean quantile loss over observed points, on standardised values; see ForecastModel.loss."""

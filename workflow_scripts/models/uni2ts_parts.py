@@ -1,10 +1,13 @@
 """What both generations of MOIRAI share: uni2ts' model classes without Lightning, and patches."""
 
+import io
 import sys
+from contextlib import redirect_stdout
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -27,6 +30,21 @@ def uni2ts_module(package: str) -> ModuleType:
         sys.modules[name] = module
         spec.loader.exec_module(module)
     return sys.modules[name]
+
+
+def load_module(kind: Any, folder: Path) -> Any:
+    """A module of this class from a local folder, every weight included; silently (upstream prints)."""
+    with redirect_stdout(io.StringIO()):
+        return kind.from_pretrained(str(folder), local_files_only=True, strict=True)
+
+
+def save_module(module: Any, folder: Path) -> None:
+    """Weights and configuration, without upstream's model card: it says that the model was sent to the hub."""
+    card = folder / "README.md"
+    kept = card.exists()
+    module.save_pretrained(folder)
+    if not kept:
+        card.unlink()
 
 
 def patches(values: Tensor, patch: int, left: bool) -> Tensor:
