@@ -1,26 +1,51 @@
-"""List every model variant: parameters by arm, limits, licence, hub id and revision; or all about one of them."""
+"""List every model variant: parameters by arm, limits, licence, hub id and revision; or all about one of them.
+
+Examples:
+    python -m workflow_scripts.list_models --model chronos-2
+    python -m workflow_scripts.list_models --arms dora-r2 adalora-r2 fourierft bitfit
+"""
 
 import argparse
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import yaml
 
+from workflow_scripts.adaptation.arms import METHODS, Arm
+from workflow_scripts.adaptation.parameters import AdaptationParameters
+from workflow_scripts.adaptation.plan import plan
 from workflow_scripts.models.hub import LOCK, Pin, read_lock
-from workflow_scripts.models.registry import VARIANTS, Variant, variant
+from workflow_scripts.models.registry import VARIANTS, Variant, family_class, variant
+from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.step import run_step
+
+if TYPE_CHECKING:
+    from workflow_scripts.models.interface import ForecastModel
 
 RANKS = (1, 2, 4, 8, 16, 32, 64)
 
 
 def main() -> None:
     """Parse the command line and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", metavar="NAME", help="the whole entry of one variant, with its sources")
     parser.add_argument(
         "--ranks", type=int, nargs="+", default=RANKS, help="ranks of LoRA (default: %(default)s)"
     )
+    parser.add_argument(
+        "--arms",
+        nargs="+",
+        metavar="ARM",
+        help="what these arms train, with the default settings of `adaptation`",
+    )
     arguments = parser.parse_args()
-    print(describe(variant(arguments.model)) if arguments.model else overview(arguments.ranks))
+    chosen = [variant(arguments.model)] if arguments.model else list(VARIANTS.values())
+    if arguments.arms:
+        print(arm_counts([_arm(name) for name in arguments.arms], chosen))
+    else:
+        print(describe(chosen[0]) if arguments.model else overview(arguments.ranks))
 
 
 def overview(ranks: tuple[int, ...] = RANKS) -> str:
@@ -54,8 +79,37 @@ def overview(ranks: tuple[int, ...] = RANKS) -> str:
             "Limits are grid steps, or patches of context and horizon together. A revision marked ? is quoted from",
             "elsewhere and was never compared with the hub; the first download pins it in weights.lock.yaml.",
             "All about one model, and where each fact was read: python -m workflow_scripts.list_models --model NAME",
+            "What other arms train: python -m workflow_scripts.list_models --arms dora-r2 fourierft bitfit",
         ]
     )
+
+
+def arm_counts(arms: Sequence[Arm], variants: Sequence[Variant]) -> str:
+    """What any arms train, as a table; counted on the architectures, for which no weight is made."""
+    import torch
+
+    rows = [("trainable parameters of", *(arm.name for arm in arms))]
+    for entry in variants:
+        with torch.device("meta"):
+            model = family_class(entry.family).create(entry.sizes, seed=0)
+        rows.append((entry.name, *(_trainable(model, arm) for arm in arms)))
+    return "\n".join(_table(rows, right=range(1, len(rows[0]))))
+
+
+def _trainable(model: "ForecastModel", arm: Arm) -> str:
+    try:
+        return f"{plan(model, arm, AdaptationParameters()).trainable:,}"
+    except UserError:
+        return "refused"
+
+
+def _arm(name: str) -> Arm:
+    try:
+        return Arm.parse(name)
+    except ValueError:
+        raise UserError(
+            "--arms", f"no such arm: {name}", ", ".join(METHODS), "give ranked methods a rank, as lora-r2"
+        ) from None
 
 
 def describe(entry: Variant) -> str:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from workflow_scripts.list_models import describe, limit, overview
+from workflow_scripts.adaptation.arms import Arm
+from workflow_scripts.list_models import arm_counts, describe, limit, overview
 from workflow_scripts.models.registry import (
     FAMILY_CLASSES,
     VARIANTS,
@@ -119,6 +120,13 @@ def test_the_list_shows_every_model_with_its_licence_and_what_each_rank_trains()
     assert counts.split()[1:] == ["0", "13,827,528", "36,864"]
     assert all(sum(line.startswith(f"{name} ") for line in lines) == 2 for name in VARIANTS)
     assert "non-commercial use only" in "\n".join(lines)
+
+
+def test_any_arm_s_trainable_parameters_are_listed_or_it_is_refused() -> None:
+    arms = [Arm.parse(name) for name in ("fourierft", "bitfit", "lora-r300")]
+    (_, counted) = arm_counts(arms, [variant("chronos-t5-tiny")]).splitlines()
+    # arXiv 2409.11302; and its matrices are 256 x 256.
+    assert counted.split() == ["chronos-t5-tiny", "2,400", "256", "refused"]
 
 
 def test_one_model_is_described_with_the_source_of_each_fact() -> None:
