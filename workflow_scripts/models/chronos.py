@@ -14,11 +14,11 @@ from torch import Tensor
 from transformers.cache_utils import EncoderDecoderCache
 from transformers.models.t5.configuration_t5 import T5Config
 from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration
-from transformers.utils import logging as transformers_logging
 
-from workflow_scripts.models.base_weights import check_tensors, read_config, reading
+from workflow_scripts.models.base_weights import read_config
 from workflow_scripts.models.interface import ForecastModel, Series
 from workflow_scripts.models.limits import require_at_most
+from workflow_scripts.models.transformers_parts import load_module, save_module
 from workflow_scripts.runtime.errors import UserError
 
 VOCABULARY = 4096
@@ -153,18 +153,11 @@ class Chronos(ForecastModel):
     def load(cls, folder: Path) -> Self:
         """Load a published checkpoint's folder; see ForecastModel.load."""
         _check_is_chronos(folder)
-        transformers_logging.disable_progress_bar()
-        with reading(folder):
-            module = T5ForConditionalGeneration.from_pretrained(
-                folder, dtype=torch.float32, local_files_only=True, use_safetensors=True
-            )
-            check_tensors(folder, module)
-        return cls(module.eval())
+        return cls(load_module(T5ForConditionalGeneration, folder))
 
     def save(self, folder: Path) -> None:
         """Write model.safetensors and config.json; `BaseChronosPipeline.from_pretrained` reads them."""
-        transformers_logging.disable_progress_bar()
-        self._t5.save_pretrained(folder)
+        save_module(self._t5, folder)
 
     @property
     def _t5(self) -> T5ForConditionalGeneration:

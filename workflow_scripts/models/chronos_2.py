@@ -10,12 +10,12 @@ from typing import Any, Self
 import torch
 from chronos.chronos2 import Chronos2CoreConfig, Chronos2Model
 from torch import Tensor
-from transformers.utils import logging as transformers_logging
 
-from workflow_scripts.models.base_weights import check_tensors, read_architecture, reading
+from workflow_scripts.models.base_weights import read_architecture
 from workflow_scripts.models.interface import Series
 from workflow_scripts.models.limits import require_at_most
 from workflow_scripts.models.quantile_model import QuantileModel
+from workflow_scripts.models.transformers_parts import load_module, save_module
 
 SETTINGS = {
     "context_length": 8192,
@@ -76,18 +76,11 @@ class Chronos2(QuantileModel):
     def load(cls, folder: Path) -> Self:
         """Load a published checkpoint's folder; see ForecastModel.load."""
         read_architecture(folder, "Chronos-2", "Chronos2Model")
-        transformers_logging.disable_progress_bar()
-        with reading(folder):
-            module = Chronos2Model.from_pretrained(
-                folder, dtype=torch.float32, local_files_only=True, use_safetensors=True
-            )
-            check_tensors(folder, module)
-        return cls(module.eval())
+        return cls(load_module(Chronos2Model, folder))
 
     def save(self, folder: Path) -> None:
         """Write model.safetensors and config.json; `BaseChronosPipeline.from_pretrained` reads them."""
-        transformers_logging.disable_progress_bar()
-        self.module.save_pretrained(folder)
+        save_module(self.module, folder)
 
     def loss(self, context: Series, target: Tensor) -> Tensor:
         """Quantile loss of upstream's own forward pass, on standardised values; see ForecastModel.loss."""

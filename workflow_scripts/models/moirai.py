@@ -24,7 +24,7 @@ from uni2ts.distribution.normal import NormalFixedScaleOutput
 from uni2ts.distribution.student_t import StudentTOutput
 from uni2ts.loss.packed import PackedNLLLoss
 
-from workflow_scripts.models.base_weights import check_tensors, read_config, reading
+from workflow_scripts.models.base_weights import read_config
 from workflow_scripts.models.interface import ForecastModel, Series
 from workflow_scripts.models.limits import require_at_most
 from workflow_scripts.models.registry import patch_size
@@ -88,10 +88,7 @@ class Moirai(ForecastModel):
         read_config(
             folder, "MOIRAI 1.x", {"distr_output", "d_model", "num_layers", "patch_sizes", "max_seq_len"}
         )
-        with reading(folder):
-            module = load_module(moirai_module_class(), folder)
-            check_tensors(folder, module)
-        return cls(module.eval())
+        return cls(load_module(moirai_module_class(), folder))
 
     def save(self, folder: Path) -> None:
         """Write model.safetensors and config.json; `MoiraiModule.from_pretrained` reads them."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from uni2ts.loss.packed import PackedQuantileMAELoss
 
-from workflow_scripts.models.base_weights import check_tensors, read_config, reading
+from workflow_scripts.models.base_weights import read_config
 from workflow_scripts.models.interface import Series
 from workflow_scripts.models.limits import require_at_most
 from workflow_scripts.models.quantile_model import QuantileModel
@@ -59,10 +59,7 @@ class Moirai2(QuantileModel):
             {"d_model", "d_ff", "num_layers", "patch_size", "max_seq_len"},
             absent=frozenset({"distr_output", "chronos_config"}),
         )
-        with reading(folder):
-            module = load_module(uni2ts_module("moirai2").Moirai2Module, folder)
-            check_tensors(folder, module)
-        return cls(module.eval())
+        return cls(load_module(uni2ts_module("moirai2").Moirai2Module, folder))
 
     def save(self, folder: Path) -> None:
         """Write model.safetensors and config.json; `Moirai2Module.from_pretrained` reads them."""

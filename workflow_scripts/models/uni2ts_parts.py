@@ -11,6 +11,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from workflow_scripts.models.base_weights import check_tensors, reading
+
 
 def uni2ts_module(package: str) -> ModuleType:
     """`uni2ts.model.<package>.module`, without running `uni2ts.model.<package>`'s own imports.
@@ -33,9 +35,12 @@ def uni2ts_module(package: str) -> ModuleType:
 
 
 def load_module(kind: Any, folder: Path) -> Any:
-    """A module of this class from a local folder, every weight included; silently (upstream prints)."""
-    with redirect_stdout(io.StringIO()):
-        return kind.from_pretrained(str(folder), local_files_only=True, strict=True)
+    """A module of this class from a local folder, every tensor of it, in evaluation mode."""
+    # Upstream prints that it loads.
+    with reading(folder), redirect_stdout(io.StringIO()):
+        module = kind.from_pretrained(str(folder), local_files_only=True, strict=True)
+        check_tensors(folder, module)
+    return module.eval()
 
 
 def save_module(module: Any, folder: Path) -> None:
