@@ -117,6 +117,18 @@ def test_who_is_intubated_and_what_is_missing_counts_as_a_normal_coma_scale(tmp_
     assert found == {(1, 1): 15, (2, 1): 13, (3, 1): 12, (3, 7): 12, (4, 1): 12, (4, 7): 15}
 
 
+def test_each_part_of_the_coma_scale_counts_on_but_none_from_a_time_with_a_tube(tmp_path) -> None:
+    ward = Ward().admit(1).admit(2).admit(3)
+    ward.chart(1, 0.5, 220739, 2).chart(1, 2.5, 223900, 4)  # eyes 2, then 2 + 6 + 4
+    ward.chart(2, 0.5, 223901, 3).chart(2, 2.5, 220739, 3)  # motor 3, then 3 + 3 + 5
+    ward.chart(3, 0.5, 223900, "No Response-ETT", valuenum=1).chart(3, 0.5, 223901, 1).chart(
+        3, 0.5, 220739, 1
+    )
+    ward.chart(3, 2.5, 223900, 4)  # 4 + 6 + 4
+    rows = concept(ward.write(tmp_path), "glasgow_coma_scale")
+    assert {row["icustay_id"]: row["gcs"] for row in rows if row["hour"] == 3} == {1: 12, 2: 11, 3: 14}
+
+
 INFUSIONS = [
     # Drug, rate, score; dobutamine at any rate is 2, epinephrine and norepinephrine begin at 3.
     (221662, 5, 2), (221662, 5.1, 3), (221662, 15, 3), (221662, 15.1, 4), (221653, 2, 2),
