@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from ward import ADMITTED, Ward
 
 from workflow_scripts.cohorts.definitions import (
     CONCEPTS_FOLDER,
@@ -177,6 +178,17 @@ def test_respiratory_failure_begins_with_the_first_low_ratio_under_ventilation(s
             expected[gas.icustay_id] = min(gas.charttime, expected.get(gas.icustay_id, gas.charttime))
     assert expected
     assert source.onsets("acute_respiratory_failure") == expected
+
+
+def test_respiratory_failure_begins_at_300_mmhg_and_needs_the_ventilator(tmp_path: Path) -> None:
+    ward = Ward()
+    # The Berlin definition: 300 mmHg or less. PaO2 divided by an FiO2 of 50 %.
+    for stay, (oxygen, on_ventilator) in enumerate([(150, True), (150.5, True), (150, False)], 1):
+        ward.admit(stay).lab(stay, 1, 50800, "ART").lab(stay, 1, 50821, oxygen).lab(stay, 1, 50816, 50)
+        if on_ventilator:
+            ward.chart(stay, 0, 223849, "CMV").chart(stay, 2, 223849, "CMV")
+    events = ward.write(tmp_path)
+    assert Source(events, events).onsets("acute_respiratory_failure") == {1: ADMITTED + pd.Timedelta(hours=1)}
 
 
 # The simulator's years lie beyond what pandas holds in nanoseconds.
