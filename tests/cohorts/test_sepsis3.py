@@ -86,6 +86,7 @@ def test_laboratory_values_score_as_in_the_table(component, itemid, table, tmp_p
 
 def test_a_laboratory_value_beyond_its_limits_is_none(tmp_path) -> None:
     ward = Ward().admit(1).lab(1, 0.5, 50912, 151).lab(1, 0.5, 50885, 0).lab(1, 0.5, 51265, 140)
+    ward.admit(2).lab(2, 0.5, 50912, 0).lab(2, 0.5, 50885, 151).lab(2, 0.5, 51265, 10_001)
     events = ward.write(tmp_path)
     assert scores(events, "renal") == scores(events, "liver") == {}
     assert scores(events, "coagulation") == {1: 1}
@@ -243,6 +244,24 @@ def test_only_arterial_gases_with_an_inspired_oxygen_score(tmp_path) -> None:
     # The regression takes the venous gas for an arterial one.
     rows = concept(events, "blood_gases", venous_gases="as_mimic_code")
     assert {row["icustay_id"]: row["ratio"] for row in rows} == found | {1: 150}
+
+
+# Item of D_ITEMS, what is charted, the percent of oxygen that it means (None: no oxygen at all, but a flow or a slip).
+CHARTED_OXYGEN = [
+    *[(223835, 0.4, 40), (223835, 1, 100), (223835, 6, None), (223835, 21, 21), (223835, 60, 60)],
+    *[(190, 0.2, None), (190, 0.21, 21), (190, 1, 100), (190, 50, None), (3420, 60, 60), (3422, 100, 100)],
+    *[(3420, 120, None), (223835, 0, None)],
+]
+
+
+def test_inspired_oxygen_is_charted_as_a_fraction_or_in_percent(tmp_path) -> None:
+    ward = Ward()
+    for stay, (itemid, charted, _) in enumerate(CHARTED_OXYGEN, 1):
+        ward.admit(stay).chart(stay, 0.5, itemid, charted)
+        ward.lab(stay, 1, 50800, "ART").lab(stay, 1, 50821, 90)
+    ratios = {row["icustay_id"]: row["ratio"] for row in concept(ward.write(tmp_path), "blood_gases")}
+    for stay, (_, _, percent) in enumerate(CHARTED_OXYGEN, 1):
+        assert ratios[stay] == (pytest.approx(9000 / percent) if percent else None)
 
 
 def test_ventilation_ends_at_extubation_oxygen_or_after_eight_hours(tmp_path) -> None:
