@@ -1,5 +1,7 @@
 """The embedded weights as they lie in the repository: whole, small, and as good as their cards say."""
 
+from pathlib import Path
+
 import pytest
 
 from workflow_scripts import pretrain_model
@@ -12,6 +14,7 @@ from workflow_scripts.runtime.hashing import file_hash
 
 NAMES = [name for name in variant_names() if variant(name).hub_id is None]
 SCORES = "held_out_weighted_quantile_loss"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def test_every_embedded_variant_and_nothing_else_lies_in_the_repository() -> None:
@@ -60,3 +63,15 @@ def test_the_scores_of_a_card_are_found_again(one_family: str) -> None:
     for forecaster, loss in found.items():
         assert loss == pytest.approx(recorded[forecaster], rel=0.02)
         assert f"{recorded[forecaster]:.4f}" in card
+
+
+def test_the_documented_figures_are_those_of_these_weights() -> None:
+    """New weights change the figures of docs/lag-llama.md; those of docs/nano-models.md stand in the records."""
+    weights = file_hash(EMBEDDED_FOLDER / "lag-llama-nano" / "model.safetensors")
+    assert f"begins with {weights[:12]}." in (DOCS / "lag-llama.md").read_text("utf-8")
+    records = [read_json(EMBEDDED_FOLDER / name / "provenance.json")[SCORES] for name in NAMES]
+    documented = (DOCS / "nano-models.md").read_text("utf-8")
+    for family, losses in records[0].items():
+        cells = [record[family]["model"] for record in records]
+        cells += [losses[reference] for reference in ("persistence", "seasonal-naive", "auto-ets")]
+        assert f"| {family} | " + " | ".join(f"{cell:.4f}" for cell in cells) + " |" in documented
