@@ -156,7 +156,9 @@ def test_an_infusion_counts_in_the_hours_at_whose_end_it_runs(tmp_path) -> None:
         (12, 2, None),
         (13, 40, "Stopped"),
         (15, 0, None),
-        (17, 40, None),
+        (17, 40, "D/C'd"),
+        (19, 0, None),
+        (21, 40, None),
     ]:
         ward.add("inputevents_cv", 1, hour, itemid=30047, rate=rate, stopped=stopped)
     ward.chart(1, 0.5, 762, 100)
