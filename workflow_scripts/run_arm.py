@@ -78,7 +78,9 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--model", required=True, help="a variant of models/registry.py, or a naive reference"
     )
-    parser.add_argument("--arm", required=True, help="an arm of docs/methods.md, as lora-r2; `fit` for a reference")
+    parser.add_argument(
+        "--arm", required=True, help="an arm of docs/methods.md, as lora-r2; `fit` for a reference"
+    )
     parser.add_argument("--seed", required=True, type=int, help="seed of adapter, data order and forecasts")
     parser.add_argument("--windows", required=True, type=Path, help="Parquet file of windows")
     parser.add_argument("--weights", default="", help="folder of the base weights; empty for a reference")
