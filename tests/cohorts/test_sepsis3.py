@@ -327,6 +327,12 @@ def test_irrigation_that_went_in_is_taken_off(tmp_path) -> None:
     assert scores(ward.write(tmp_path), "renal", hour=30) == {1: 4}
 
 
+def test_urine_that_was_charted_by_mistake_does_not_count(tmp_path) -> None:
+    ward = urine(Ward().admit(1), 1, 8, range(1, 49))
+    ward.add("outputevents", 1, 26, itemid=226559, value=900, iserror=1)
+    assert scores(ward.write(tmp_path), "renal", hour=30) == {1: 4}
+
+
 @pytest.mark.parametrize(("window_hours", "hours"), [(24, 24), (25, 25)])
 def test_a_score_is_kept_for_as_many_rows_as_the_window_has(window_hours, hours, tmp_path) -> None:
     ward = Ward().admit(1).lab(1, 0.5, 51265, 30)
