@@ -105,3 +105,18 @@ def test_the_documentation_of_parameters_is_current():
 def test_a_cohort_of_one_s_own_may_be_studied():
     study = load_study({"own_cohorts": {"burns": "cohorts/burns.sql"}, "cohorts": ["burns", "sepsis3"]})
     assert {run.cohort for run in study.runs()} == {"burns", "sepsis3"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "params").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_named_study_holds_possible_settings(path):
+    values = yaml.safe_load((ROOT / "params.yaml").read_text()) | yaml.safe_load(path.read_text())
+    assert load_study(values).runs()
+
+
+def test_the_paper_s_grid_has_its_ranks_alpha_samples_and_repeats():
+    """arXiv 2405.10216 as docs quote it: alpha 16, 20 samples, ten repeats."""
+    study = load_study(yaml.safe_load((ROOT / "params/paper.yaml").read_text()))
+    assert (study.adaptation.lora_alpha, study.forecast.samples, len(study.seeds)) == (16, 20, 10)
+    assert study.forecast.lag_llama_sampler == "exact"
+    # Two vital signs, eight models, nine arms and ten seeds; two references.
+    assert len(study.runs()) == 2 * 10 * (8 * 9 + 2)
