@@ -215,7 +215,7 @@ def new_hospital(make_hospital, events_writer):
     return make_hospital, events_writer
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(people=PATIENTS, definition=DEFINITIONS, seed=st.integers(0, 99))
 def test_row_order_and_repeated_diagnoses_change_nothing(
     people, definition, seed, tmp_path_factory, new_hospital
@@ -231,7 +231,7 @@ def test_row_order_and_repeated_diagnoses_change_nothing(
     assert list(changed) == list(expected)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(people=PATIENTS, more=PATIENTS, definition=DEFINITIONS)
 def test_further_patients_and_a_shift_of_all_times_change_no_label(
     people, more, definition, tmp_path_factory, new_hospital

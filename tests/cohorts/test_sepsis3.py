@@ -620,7 +620,7 @@ def rewrite(events: Path, folder: Path, change: Change) -> Path:
 REPEATABLE = ["prescriptions", "microbiologyevents", "clinical_chart", "inputevents_mv", "inputevents_cv"]
 
 
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 @given(seed=st.integers(0, 999))
 def test_row_order_and_repeated_rows_change_no_onset(seed, few_events, few_onsets, tmp_path_factory) -> None:
     def shuffle_and_repeat(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
@@ -632,7 +632,7 @@ def test_row_order_and_repeated_rows_change_no_onset(seed, few_events, few_onset
     assert onsets(changed) == few_onsets != {}
 
 
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 @given(hours_later=st.integers(-50_000, 50_000))
 def test_a_shift_of_all_times_shifts_every_onset(
     hours_later, few_events, few_onsets, tmp_path_factory
@@ -648,7 +648,7 @@ def test_a_shift_of_all_times_shifts_every_onset(
     assert shifted == {stay: onset + hours_later for stay, onset in few_onsets.items()}
 
 
-@settings(max_examples=2, deadline=None)
+@settings(max_examples=2)
 @given(more=st.integers(1, 3))
 def test_further_patients_change_no_onset(more, few_events, few_onsets, tmp_path_factory) -> None:
     def add_copies(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:

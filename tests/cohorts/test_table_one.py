@@ -106,7 +106,7 @@ def test_a_cohort_that_excludes_nobody_has_an_empty_second_column() -> None:
     assert set(table["excluded"]) == {"0"}
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(
     st.lists(st.integers(0, 40), min_size=6, max_size=6).filter(
         lambda sizes: sum(sizes[:3]) and sum(sizes[3:])

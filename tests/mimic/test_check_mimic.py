@@ -159,7 +159,7 @@ def test_rows_appended_twice_are_noticed_by_their_row_ids(damaged: Damaged) -> N
     assert "40 repeated" in about(damaged.report().errors, "outputevents", "key row_id")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.lists(st.integers(-2, 3000), max_size=60), max_size=6))
 def test_row_ids_are_counted_as_pandas_counts_duplicates(batches: list[list[int]]) -> None:
     collector = RowIds()

@@ -97,7 +97,7 @@ def test_where_few_are_excluded_altogether_no_number_tells_how_many() -> None:
     assert shown[2:] == ["Included all but <11 patients"]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(st.integers(0, 30), min_size=5, max_size=5).filter(any))
 def test_no_number_and_no_difference_of_numbers_is_a_small_group(sizes: list[int]) -> None:
     stays = fabricated(dict(zip([*STEPS, None], sizes, strict=True)), stays_each=1)

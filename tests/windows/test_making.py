@@ -206,7 +206,7 @@ def make(new_ward: Callable, series: list[list[float]], shuffle: int | None = No
     return ward.windows(shuffle, **{**SMALL, **parameters})
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(series=st.lists(SERIES, min_size=6, max_size=10), seed=st.integers(0, 9))
 def test_no_patient_is_in_two_splits_and_row_order_changes_nothing(series, seed, new_ward) -> None:
     windows = make(new_ward, series)
@@ -217,7 +217,7 @@ def test_no_patient_is_in_two_splits_and_row_order_changes_nothing(series, seed,
         np.testing.assert_array_equal(getattr(shuffled, name), getattr(windows, name))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     series=SERIES,
     step=st.integers(0, 19),
