@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # No test judges speed, so neither do generated examples: a loaded machine may be slow.
-settings.register_profile("untimed")
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
