@@ -1,6 +1,5 @@
 """Shared by all tests: one thread a process, no telemetry, the open demo where it is present."""
 
-import gc
 import os
 from pathlib import Path
 
@@ -22,8 +21,3 @@ def demo_folder() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("the open MIMIC-III demo is not here: set MIMIC_DEMO_DIR to its folder")
     return Path(folder)
-
-
-def pytest_sessionfinish() -> None:
-    """A step that ran within the tests froze the heap, and DuckDB's binding would report all of it as leaks."""
-    gc.unfreeze()
