@@ -154,6 +154,105 @@ class RankRow:
     reason: str
 
 
+@dataclass(frozen=True)
+class BreakdownRow:
+    """One metric of one arm over part of its test windows or steps. Its fields are the columns of breakdown.csv.
+
+    dimension: horizon_step (level 1 to the horizon), hours_from_onset (levels in hours, as "-12 to 0"), sex,
+    age_band or icu_type. value: mean over seeds; low, high: percentile interval over patients. Parts of fewer
+    than 11 patients have counts and values of None and say so in reason.
+    """
+
+    cohort: str
+    vital: str
+    model: str
+    arm: str
+    dimension: str
+    level: str
+    metric: str
+    seeds: int
+    patients: int | None
+    windows: int | None
+    value: float | None
+    low: float | None
+    high: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class CalibrationRow:
+    """How often the truth lies below a forecast quantile. Its fields are the columns of calibration.csv.
+
+    level: nominal level of the quantile; observed: share of the truths at or below it, mean over seeds. Arms that
+    forecast a point have no rows.
+    """
+
+    cohort: str
+    vital: str
+    model: str
+    arm: str
+    level: float
+    seeds: int
+    patients: int
+    windows: int
+    observed: float
+
+
+@dataclass(frozen=True)
+class TransferRow:
+    """An adapter of one cohort on the test windows of another. Its fields are the columns of transfer.csv.
+
+    Only windows of patients whom the adapter has never seen in training or validation count. value: mean over seeds,
+    with its interval over patients. above_own, above_zero_shot: by how much the error exceeds that of the same arm
+    adapted to evaluated_on itself, and that of zero-shot, with paired intervals, on the same windows.
+    trained_on == evaluated_on gives the arm's own error on those windows. reason: why there is no interval.
+    """
+
+    vital: str
+    model: str
+    arm: str
+    trained_on: str
+    evaluated_on: str
+    metric: str
+    seeds: int
+    patients: int
+    windows: int
+    value: float | None
+    low: float | None
+    high: float | None
+    above_own: float | None
+    above_own_low: float | None
+    above_own_high: float | None
+    above_zero_shot: float | None
+    above_zero_shot_low: float | None
+    above_zero_shot_high: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class FindingRow:
+    """One of the paper's findings, held against this study. Its fields are the columns of findings.csv.
+
+    finding: 1 to 7, as the paper's are numbered in docs/findings.md; subject: which models were compared; found: the
+    difference in words; value, low, high: the number it rests on, with its interval; verdict: agrees, disagrees,
+    undecided (the interval shows neither) or not tested; reason: why it is undecided or not tested.
+    """
+
+    finding: int
+    cohort: str
+    vital: str
+    subject: str
+    metric: str
+    found: str
+    value: float | None
+    low: float | None
+    high: float | None
+    patients: int
+    seeds: int
+    verdict: str
+    reason: str
+
+
 def in_study_order(rows: Iterable[RunRow]) -> list[RunRow]:
     """Sort rows: cohorts, vital signs and models as they first appear, then arms, then seeds."""
     given = list(rows)
