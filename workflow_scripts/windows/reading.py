@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from workflow_scripts.runtime.errors import UserError
@@ -98,13 +99,16 @@ class Windows:
         return replace(self, context=(self.context - low) / span, target=(self.target - low) / span)
 
 
-def read_windows(path: Path) -> Windows:
-    """Return all windows of a file that `make_windows` wrote.
+def read_windows(path: Path, splits: tuple[str, ...] = ("train", "validation", "test")) -> Windows:
+    """Return the windows of a file that `make_windows` wrote, and of these splits only.
+
+    Windows of other splits never reach the caller: what trains is given nothing of the test split.
 
     Raises UserError where the file is no readable Parquet, lacks a column or the metadata, or where the
     lengths of context or target differ from the metadata.
     """
     table = _read_table(path)
+    table = table.filter(pc.is_in(table["split"], pa.array(splits)))
     metadata = _read_metadata(path, table.schema)
     return Windows(
         context=_matrix(path, table, "context", metadata.context),
