@@ -15,7 +15,9 @@ from workflow_scripts.training.loop import History, fit
 from workflow_scripts.training.parameters import TrainingParameters
 
 CPU = torch.device("cpu")
-BUDGET = TrainingParameters(steps=40, evaluate_every=5, batch_size=16, learning_rate=0.01, patience=40)
+BUDGET = TrainingParameters(
+    steps=40, evaluate_every=5, batch_size=16, learning_rate=0.01, patience=40, checkpoint_seconds=0
+)
 
 
 class ModelWithDropout(LinearModel):

@@ -17,7 +17,9 @@ from workflow_scripts.training.loop import History, fit
 from workflow_scripts.training.parameters import TrainingParameters
 
 ARM = Arm.parse("adalora-r2")
-BUDGET = TrainingParameters(steps=12, evaluate_every=2, batch_size=3, learning_rate=0.01, patience=2)
+BUDGET = TrainingParameters(
+    steps=12, evaluate_every=2, batch_size=3, learning_rate=0.01, patience=2, checkpoint_seconds=0
+)
 WINDOWS = WindowArrays(
     CONTEXT.values.numpy(), TARGET.numpy(), CONTEXT.start.numpy().astype(np.int64), CONTEXT.step
 )

@@ -1,6 +1,7 @@
 """The one training loop: every family, every arm, the same budget."""
 
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -17,6 +18,10 @@ from workflow_scripts.runtime.progress import progress
 from workflow_scripts.training.checkpoints import Checkpoints, run_identity
 from workflow_scripts.training.data import WindowArrays, WindowTensors
 from workflow_scripts.training.parameters import TrainingParameters
+
+
+class DivergenceError(UserError):
+    """A loss is not finite; the best weights until then are left in the model."""
 
 
 @dataclass
@@ -45,11 +50,13 @@ def fit(
 
     AdamW, linear warm-up then cosine decay, gradient clipping, early stopping on the validation loss.
     Validation at step 0 competes too, so training never leaves the model worse on validation.
-    Deterministic for a seed on CPU. Raises UserError where the loss is not finite.
+    Deterministic for a seed on CPU. Raises DivergenceError where a loss is not finite, and leaves the best
+    weights until then in the model.
 
-    checkpoints: folder of a checkpoint after every evaluation. The same call with the same folder continues
-    from it and ends with the same weights as an uninterrupted one, bit for bit on CPU; a checkpoint of other
-    settings, data or initial weights is replaced. The caller deletes the folder once the result is safe.
+    checkpoints: folder of a checkpoint, written after an evaluation, not more often than the settings say. The
+    same call with the same folder continues from it and ends with the same weights as an uninterrupted one, bit
+    for bit on CPU; a checkpoint of other settings, data or initial weights is replaced. The caller deletes the
+    folder once the result is safe.
     hooks: what the arm's method asks of the loop, as `adapt` returned it.
     """
     hooks = hooks or TrainingHooks()
@@ -66,7 +73,7 @@ def fit(
     saved = None
     if checkpoints is not None:
         identity = run_identity(
-            parameters.model_dump(),
+            parameters.model_dump(exclude={"checkpoint_seconds"}),
             seed,
             device.type,
             *_tensors(train_tensors, validation_tensors, trainable),
@@ -81,6 +88,7 @@ def fit(
     last = history.steps if history.stopped_early else parameters.steps
     losses_since_evaluation: list[Tensor] = []
     steps = progress(range(history.steps + 1, last + 1), "training")
+    started = checkpointed = time.monotonic()
     for step in steps:
         model.module.train()
         loss = model.loss(*train_tensors.batch(next(batches)))
@@ -93,13 +101,20 @@ def fit(
         losses_since_evaluation.append(loss.detach())
         history.steps = step
         if step % parameters.evaluate_every == 0 or step == parameters.steps:
-            _record_training_loss(losses_since_evaluation, history)
-            _evaluate(model, validation_tensors, parameters, history, best, hooks)
+            try:
+                _record_training_loss(losses_since_evaluation, history)
+                _evaluate(model, validation_tensors, parameters, history, best, hooks)
+            except DivergenceError:
+                best.restore()
+                raise
             steps.show_loss(history.validation_loss[-1][1])
             exhausted = best.evaluations_without_improvement >= parameters.patience
             history.stopped_early = exhausted and step < parameters.steps
-            if saved is not None:
+            over = exhausted or step == parameters.steps
+            since = time.monotonic() - (started if over else checkpointed)
+            if saved is not None and since >= parameters.checkpoint_seconds:
                 saved.save(run.state())
+                checkpointed = time.monotonic()
             if exhausted:
                 break
     best.restore()
@@ -136,7 +151,7 @@ class _Best:
 
     def restore(self) -> None:
         with torch.no_grad():
-            for weight, kept in zip(self._trainable, self.weights, strict=True):
+            for weight, kept in zip(self._trainable, self.weights, strict=bool(self.weights)):
                 weight.copy_(kept)
 
 
@@ -222,7 +237,7 @@ def _record_training_loss(losses: list[Tensor], history: History) -> None:
 
 def _require_finite(loss: float, kind: str, step: int) -> None:
     if not math.isfinite(loss):
-        raise UserError(
+        raise DivergenceError(
             where="training",
             found=f"the {kind} loss is {loss} at step {step}",
             expected="a finite loss",

@@ -1,5 +1,6 @@
 """Settings of the one training loop and the one forecasting loop."""
 
+from itertools import product
 from math import ceil
 from typing import Literal
 
@@ -21,6 +22,41 @@ class TrainingParameters(Parameters):
     gradient_clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
     evaluate_every: int = Field(10, ge=1, description="steps between evaluations of the validation loss")
     patience: int = Field(5, ge=1, description="evaluations without improvement before training stops")
+    checkpoint_seconds: float = Field(
+        60,
+        ge=0,
+        description="least time between checkpoints, from which a job that was killed goes on; 0: after every "
+        "evaluation; changes no result",
+    )
+
+
+class TuningParameters(Parameters):
+    """Candidates that every arm of every model tries alike; validation alone chooses between them."""
+
+    learning_rates: list[float] = Field(
+        [],
+        description="peak learning rates to try; none: `training.learning_rate` for every arm (the paper's protocol)",
+    )
+    steps: list[int] = Field(
+        [], description="numbers of optimiser steps to try; none: `training.steps` for every arm"
+    )
+
+    @field_validator("learning_rates", "steps")
+    @classmethod
+    def _positive_and_once(cls, values: list[float]) -> list[float]:
+        if min(values, default=1) <= 0:
+            raise ValueError("each must be above 0")
+        if len(set(values)) < len(values):
+            raise ValueError("each may be named once")
+        return values
+
+    def candidates(self, budget: TrainingParameters) -> list[TrainingParameters]:
+        """Every combination, in the order of the lists; the budget itself where there is nothing to tune."""
+        rates, steps = self.learning_rates or [budget.learning_rate], self.steps or [budget.steps]
+        return [
+            budget.model_copy(update={"learning_rate": rate, "steps": number})
+            for rate, number in product(rates, steps)
+        ]
 
 
 class ForecastParameters(Parameters):
