@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from workflow_scripts.evaluation.metrics import score
-from workflow_scripts.models.naive import forecast_naive
+from workflow_scripts.models.references import forecast_reference
 from workflow_scripts.models.registry import variant
 from workflow_scripts.models.weights import load_variant
 from workflow_scripts.training.data import WindowArrays
@@ -57,7 +57,8 @@ def _forecasts(windows: Windows, weights: Path, samples: int) -> Iterator[tuple[
     """Quantiles in natural units, persistence first."""
     drawing = ForecastParameters(samples=samples)
     for name in ("persistence", "mean-of-context"):
-        yield name, forecast_naive(name, windows.context, windows.metadata.horizon, drawing.quantiles)
+        horizon, interval = windows.metadata.horizon, windows.metadata.interval_minutes
+        yield name, forecast_reference(name, windows.context, horizon, drawing.quantiles, interval)
     scaled = windows.scaled()
     step = windows.metadata.interval_minutes * 60
     arrays = WindowArrays(scaled.context, scaled.target, scaled.start, step)

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workflow_scripts.evaluation.metrics import score
-from workflow_scripts.models.classical import CLASSICAL_MODELS, forecast_classical
+from workflow_scripts.models.classical import forecast_classical
 from workflow_scripts.models.corpus import HELD_OUT_FAMILIES, TRAINING_FAMILIES, Corpus, synthesise
-from workflow_scripts.models.naive import forecast_naive
 from workflow_scripts.models.parameters import PretrainingParameters
+from workflow_scripts.models.references import forecast_reference
 from workflow_scripts.models.registry import family_class, variant, variant_names
 from workflow_scripts.models.weights import write_provenance
 from workflow_scripts.runtime.device import lease_device
@@ -38,6 +38,8 @@ WARNING = (
 _VALIDATION_SERIES = 1024
 _EVALUATIONS = 20
 _DAY = 24
+CLASSICAL_MODELS = ("seasonal-naive", "auto-ets")
+"""The references with a season that the scores stand beside."""
 
 Scores = dict[str, dict[str, float]]
 """Held-out family -> forecaster -> weighted quantile loss."""
@@ -152,7 +154,9 @@ def held_out_scores(model: "ForecastModel", parameters: PretrainingParameters) -
         rows = np.arange(len(spread))
         forecasts = {
             "model": forecast(model, _windows(drawn), rows, drawing, parameters.seed, torch.device("cpu")),
-            "persistence": forecast_naive("persistence", drawn.context, horizon, levels),
+            "persistence": forecast_reference(
+                "persistence", drawn.context, horizon, levels, drawn.step // 60
+            ),
         }
         for name in CLASSICAL_MODELS:
             forecasts[name] = forecast_classical(name, drawn.context, horizon, levels, _DAY)

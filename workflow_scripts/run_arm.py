@@ -24,8 +24,8 @@ from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.adaptation.parameters import AdaptationParameters
 from workflow_scripts.evaluation.forecasts import write_forecasts
 from workflow_scripts.evaluation.metrics import score
-from workflow_scripts.models.naive import forecast_naive
-from workflow_scripts.models.registry import NAIVE_MODELS, VARIANTS
+from workflow_scripts.models.references import forecast_reference
+from workflow_scripts.models.registry import REFERENCES, VARIANTS
 from workflow_scripts.models.weights import load_variant
 from workflow_scripts.reporting.run_figures import draw_run_figures
 from workflow_scripts.runtime.device import lease_device
@@ -76,7 +76,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--cohort", required=True, help="name of the cohort, for the record")
     parser.add_argument("--vital", required=True, help="name of the vital sign, for the record")
     parser.add_argument(
-        "--model", required=True, help="a variant of models/registry.py, or a naive reference"
+        "--model", required=True, help="a variant of models/registry.py, or a reference"
     )
     parser.add_argument(
         "--arm", required=True, help="an arm of docs/methods.md, as lora-r2; `fit` for a reference"
@@ -92,7 +92,7 @@ def _parse_arguments() -> argparse.Namespace:
 
 def _run(options: argparse.Namespace, settings: dict[str, Any], windows: Windows) -> Outcome:
     """A naive reference needs no device, so it never waits for one."""
-    if options.model in NAIVE_MODELS:
+    if options.model in REFERENCES:
         return _forecast_naive(options, settings, windows)
     with lease_device() as leased:
         return _run_model(options, settings, windows, leased.torch_name)
@@ -103,7 +103,9 @@ def _forecast_naive(options: argparse.Namespace, settings: dict[str, Any], windo
     test = windows.select("test")
     begun = time.perf_counter()
     levels = ForecastParameters(**settings["forecast"]).quantiles
-    quantiles = forecast_naive(options.model, test.context, test.metadata.horizon, levels)
+    quantiles = forecast_reference(
+        options.model, test.context, test.metadata.horizon, levels, test.metadata.interval_minutes
+    )
     return Outcome(
         quantiles=quantiles,
         parameters={"total": 0, "trainable": 0},

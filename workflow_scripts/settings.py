@@ -21,7 +21,7 @@ from workflow_scripts.mimic.concepts import vital_names
 from workflow_scripts.mimic.folders import MIMIC_DATASETS
 from workflow_scripts.mimic.parameters import ExtractionParameters, SimulatorParameters
 from workflow_scripts.models.parameters import PretrainingParameters
-from workflow_scripts.models.registry import NAIVE_MODELS, VARIANTS, check_geometry
+from workflow_scripts.models.registry import REFERENCES, VARIANTS, check_geometry
 from workflow_scripts.models.sources import EMBEDDED, HUB, default_source
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import write_json_if_changed
@@ -146,7 +146,7 @@ class Study(Parameters):
     @field_validator("references")
     @classmethod
     def _known_references(cls, names: list[str]) -> list[str]:
-        return _known(names, tuple(NAIVE_MODELS), "reference")
+        return _known(names, REFERENCES, "reference")
 
     @field_validator("arms")
     @classmethod

@@ -16,7 +16,7 @@ from workflow_scripts.evaluation.metrics import score
 from workflow_scripts.evaluation.parameters import EvaluationParameters
 from workflow_scripts.evaluation.study_statistics import study_statistics
 from workflow_scripts.evaluation.summary import ComparisonRow, IntervalRow, RankRow, metrics_table, rows_text
-from workflow_scripts.models.naive import forecast_naive
+from workflow_scripts.models.references import forecast_reference
 from workflow_scripts.windows.reading import METADATA_KEY, WINDOW_SCHEMA, WindowMetadata
 
 LEVELS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
@@ -161,7 +161,7 @@ def _write_windows(study, cohort, vital, test_windows, zero_target):
 def _forecast(model, arm, seed, context, target):
     """Naive forecasts for references; for models the truth with noise that differs by model and arm."""
     if arm == "fit":
-        return forecast_naive(model, context, 12, LEVELS)
+        return forecast_reference(model, context, 12, LEVELS, 60)
     generator = np.random.default_rng([len(model), ARMS.index(arm) if arm in ARMS else 9, seed])
     skill = {"zero-shot": 6.0, "full": 4.4}.get(
         arm, 5.6 / (1 + 0.05 * len(arm) + 0.03 * int(arm[-1:] if arm[-1:].isdigit() else 0))

@@ -1,14 +1,16 @@
 """Classical references of the statsforecast library: what a forecaster that learns must beat."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from workflow_scripts.runtime.errors import UserError
 
-CLASSICAL_MODELS = ("seasonal-naive", "auto-ets")
-"""The values of one season ago, and exponential smoothing with its form chosen by AICc (Hyndman et al. 2008)."""
+CLASSICAL_MODELS = ("seasonal-naive", "auto-ets", "theta")
+"""The values of one season ago; exponential smoothing with its form chosen by AICc (Hyndman et al. 2008); the standard
+theta method (Assimakopoulos and Nikolopoulos 2000), in the form of Fiorucci et al. 2016 ("STM")."""
 
 
 def forecast_classical(
@@ -17,7 +19,8 @@ def forecast_classical(
     """Forecast every series by a model fitted to that series alone: float32 [N, Q, H].
 
     context: [N, C], every value observed. levels: [Q], ends of the library's prediction intervals of whole per cent;
-    the median is its point forecast. season: steps of one season.
+    the median is its point forecast, which no quantile crosses (theta's intervals are simulated, 200 paths, and its
+    inner ones can). season: steps of one season, 1 for none. A series to which the library fits no model gets NaN.
     Raises UserError for an unknown name or a value that is missing.
     """
     if name not in CLASSICAL_MODELS:
@@ -31,16 +34,27 @@ def forecast_classical(
             "every value observed",
             "fill the gaps, for example by carrying the last value forward",
         )
-    from statsforecast.models import AutoETS, SeasonalNaive
+    from statsforecast.models import AutoETS, SeasonalNaive, Theta
 
-    model = {"seasonal-naive": SeasonalNaive, "auto-ets": AutoETS}[name](season_length=season)
-    intervals = sorted({_interval(level) for level in levels} - {0})
-    columns = [_column(level) for level in levels]
+    model = {"seasonal-naive": SeasonalNaive, "auto-ets": AutoETS, "theta": Theta}[name](season_length=season)
     quantiles = np.empty((len(context), len(levels), horizon), dtype=np.float32)
     for row, values in enumerate(np.asarray(context, np.float64)):
-        forecast = model.forecast(values, horizon, level=intervals)
-        quantiles[row] = [forecast[column] for column in columns]
+        quantiles[row] = _quantiles(model, values, horizon, levels)
     return quantiles
+
+
+def _quantiles(
+    model: Any, values: NDArray[np.float64], horizon: int, levels: Sequence[float]
+) -> NDArray[np.float64]:
+    intervals = sorted({_interval(level) for level in levels} - {0})
+    try:
+        forecast = model.forecast(values, horizon, level=intervals)
+    except Exception:
+        # What the library raises where no form can be fitted is no narrower.
+        return np.full((len(levels), horizon), np.nan)
+    quantiles, median = np.stack([forecast[_column(level)] for level in levels]), forecast["mean"]
+    below = np.asarray(levels)[:, None] < 0.5
+    return np.where(below, np.minimum(quantiles, median), np.maximum(quantiles, median))
 
 
 def _interval(level: float) -> int:

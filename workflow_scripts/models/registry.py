@@ -37,6 +37,8 @@ class Variant:
     lora_targets: str = ""
     parameters: int | None = None
     lora_parameters_per_rank: int | None = None
+    point_forecast: bool = False
+    """Whether every quantile is the same value, so that intervals mean nothing."""
     sources: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -69,8 +71,20 @@ VARIANTS: dict[str, Variant] = {name: _read(name, entry) for name, entry in _TAB
 """Name -> variant, the embedded ones first."""
 
 
-NAIVE_MODELS = ("persistence", "mean-of-context")
-"""The references of models/naive.py: the last observed value, and the mean of the observed context."""
+POINT_REFERENCES = ("persistence", "mean-of-context", "seasonal-naive")
+"""The references of models/naive.py: the last observed value, the mean of the context, and the value a day ago."""
+
+FITTED_REFERENCES = {"auto-ets": 8, "theta": 5}
+"""The references of models/classical.py that are fitted to each context, and the fewest steps that they need.
+
+auto-ets: the largest form has six parameters, and AICc divides by what is left; theta: its error variance needs two
+residuals after the library's first three.
+"""
+
+REFERENCES = (*POINT_REFERENCES, *FITTED_REFERENCES)
+"""Every forecast that nothing is trained for, by the name that `references` in params.yaml uses."""
+
+DAY_MINUTES = 24 * 60
 
 FEWEST_PATCHES = 8
 """MOIRAI 1.x cuts a context into at least so many patches, where its smallest patch allows it."""
@@ -88,6 +102,18 @@ def variant(name: str) -> Variant:
 def variant_names() -> list[str]:
     """Every name, in the table's order."""
     return list(VARIANTS)
+
+
+def is_point_forecast(name: str) -> bool:
+    """Whether a model, a family of models or a reference gives one value a step, so that its intervals mean nothing.
+
+    A name that is not known here counts as a forecast with intervals.
+    """
+    if name in POINT_REFERENCES:
+        return True
+    if name in VARIANTS:
+        return VARIANTS[name].point_forecast
+    return bool(_TABLE["families"].get(name, {}).get("point_forecast", False))
 
 
 def family_module(family: str) -> str:
@@ -124,6 +150,34 @@ def check_geometry(variant: Variant, context: int, horizon: int) -> None:
             f"{context} + {horizon} steps, which are {patches} patches of {patch}",
             f"at most {variant.token_limit} patches ({variant.sources['token_limit']})",
             "choose a shorter context or horizon",
+        )
+
+
+def check_reference(name: str, context: int, interval_minutes: int) -> None:
+    """Raise UserError for an unknown reference, and where a context (grid steps of `interval_minutes`) is too short.
+
+    seasonal-naive repeats the last day, which a context must hold whole; the fitted ones need a few steps.
+    """
+    if name not in REFERENCES:
+        raise UserError(
+            "references", f"unknown name {name!r}", ", ".join(REFERENCES), "choose one of these names"
+        )
+    fewest = FITTED_REFERENCES.get(name, 1)
+    if name == "seasonal-naive":
+        fewest, rest = divmod(DAY_MINUTES, interval_minutes)
+        if rest:
+            raise UserError(
+                f"windows.interval_minutes, with reference {name}",
+                f"{interval_minutes} min",
+                f"a divisor of the day's {DAY_MINUTES} min",
+                f"choose such an interval, or leave {name} out of references",
+            )
+    if context < fewest:
+        raise UserError(
+            f"windows.context, with reference {name}",
+            f"{context} steps of {interval_minutes} min",
+            f"at least {fewest} steps{', one day' if name == 'seasonal-naive' else ''}",
+            f"lengthen windows.context, or leave {name} out of references",
         )
 
 
