@@ -107,7 +107,7 @@ def run_records():
 @cache
 def run_settings(model):
     """The settings file of a run: one for each family, so that editing a family re-runs that family alone."""
-    groups = ["adaptation", "training", "forecast"]
+    groups = ["adaptation", "training", "tuning", "forecast"]
     return step_settings(f"{RESULTS}/runs", "run_arm", groups, family_code(model), family_of(model))
 
 

@@ -8,64 +8,59 @@ Example:
 """
 
 import argparse
+import shutil
 import time
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from workflow_scripts.adaptation.adapters import save_adapter
+from workflow_scripts.adaptation.adapters import load_adapter, save_adapter
 from workflow_scripts.adaptation.adapting import adapt, count_parameters
 from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.adaptation.parameters import AdaptationParameters
 from workflow_scripts.evaluation.forecasts import write_forecasts
-from workflow_scripts.evaluation.metrics import score
+from workflow_scripts.evaluation.recording import Outcome, Subject, run_record
 from workflow_scripts.models.references import forecast_reference
 from workflow_scripts.models.registry import REFERENCES, VARIANTS
 from workflow_scripts.models.weights import load_variant
 from workflow_scripts.reporting.run_figures import draw_run_figures
 from workflow_scripts.runtime.device import lease_device
-from workflow_scripts.runtime.files import atomic_folder, read_json, write_json
+from workflow_scripts.runtime.files import atomic_folder, folder_mib, read_json, write_json
 from workflow_scripts.runtime.hashing import file_hash
-from workflow_scripts.runtime.machine import git_commit, machine, peak_host_mib, versions
+from workflow_scripts.runtime.machine import git_commit, machine, versions
 from workflow_scripts.runtime.step import read_settings, run_step
 from workflow_scripts.runtime.tracking import TrackedRun, track_run
 from workflow_scripts.training.data import WindowArrays
-from workflow_scripts.training.parameters import ForecastParameters, TrainingParameters
+from workflow_scripts.training.parameters import ForecastParameters, TrainingParameters, TuningParameters
 from workflow_scripts.windows.reading import Windows, read_windows
+
+if TYPE_CHECKING:
+    from workflow_scripts.adaptation.hooks import TrainingHooks
+    from workflow_scripts.models.interface import ForecastModel
+    from workflow_scripts.training.tuning import Tuned
 
 STARTED = time.perf_counter()
 
-
-@dataclass
-class Outcome:
-    """What a run found. quantiles: float32 [test windows, levels, horizon], natural units."""
-
-    quantiles: NDArray[np.float32]
-    parameters: dict[str, int]
-    training: dict[str, Any] | None
-    start_up_seconds: float
-    training_seconds: float
-    forecast_seconds: float
-    peak_device_mib: float | None
+CHECKPOINTS = "checkpoints"
+"""Folder beside the results while a job trains; what was interrupted goes on from it."""
 
 
 def main() -> None:
     """Parse the arguments, run, and write run.json last."""
     options = _parse_arguments()
     settings = read_settings(options.settings)
-    windows = read_windows(options.windows)
     provenance = _provenance(options)
     tags = {"rank": _rank(options), "git_commit": provenance["git_commit"], **provenance["hashes"]}
     with track_run(options.tracking, _key(options), tags, settings) as tracked:
-        outcome = _run(options, settings, windows)
-        record = _record(options, settings, windows, outcome) | provenance
+        record, test, outcome = _run(options, settings)
+        record |= provenance
+        record["seconds"]["total"] = round(time.perf_counter() - STARTED, 3)
         write_json(options.output / "run.json", record)
-        _track(tracked, record, windows, outcome, options.output)
+        shutil.rmtree(options.output / CHECKPOINTS, ignore_errors=True)
+        _track(tracked, record, test, outcome, options.output)
 
 
 def _parse_arguments() -> argparse.Namespace:
@@ -90,129 +85,166 @@ def _parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _run(options: argparse.Namespace, settings: dict[str, Any], windows: Windows) -> Outcome:
-    """A naive reference needs no device, so it never waits for one."""
+def _run(options: argparse.Namespace, settings: dict[str, Any]) -> tuple[dict[str, Any], Windows, Outcome]:
+    """Adapt, then open the test split, forecast it, and return the record, the test windows and the outcome.
+
+    A reference needs no device, so it never waits for one.
+    """
+    development = read_windows(options.windows, ("train", "validation"))
     if options.model in REFERENCES:
-        return _forecast_naive(options, settings, windows)
-    with lease_device() as leased:
-        return _run_model(options, settings, windows, leased.torch_name)
+        test = read_windows(options.windows, ("test",))
+        outcome = _forecast_reference(options.model, settings, test)
+    else:
+        with lease_device() as leased:
+            adapted = _adapt(options, settings, development, leased.torch_name)
+            test = read_windows(options.windows, ("test",))
+            outcome = _forecast(options, settings, adapted, test, leased.torch_name)
+    write_forecasts(
+        options.output / "forecasts.parquet",
+        test.window_id,
+        outcome.quantiles,
+        settings["forecast"]["quantiles"],
+    )
+    subject = Subject(
+        key=_key(options),
+        family=VARIANTS[options.model].family if options.model in VARIANTS else "naive",
+        rank=_rank(options),
+        test=test,
+        development_windows={
+            split: int((development.split == split).sum()) for split in ("train", "validation")
+        },
+    )
+    return run_record(subject, outcome, settings), test, outcome
 
 
-def _forecast_naive(options: argparse.Namespace, settings: dict[str, Any], windows: Windows) -> Outcome:
-    """The forecast of a naive reference, without torch."""
-    test = windows.select("test")
+def _forecast_reference(model: str, settings: dict[str, Any], test: Windows) -> Outcome:
+    """The forecast of a reference, without torch."""
     begun = time.perf_counter()
-    levels = ForecastParameters(**settings["forecast"]).quantiles
-    quantiles = forecast_reference(
-        options.model, test.context, test.metadata.horizon, levels, test.metadata.interval_minutes
-    )
-    return Outcome(
-        quantiles=quantiles,
-        parameters={"total": 0, "trainable": 0},
-        training=None,
-        start_up_seconds=begun - STARTED,
-        training_seconds=0.0,
-        forecast_seconds=time.perf_counter() - begun,
-        peak_device_mib=None,
-    )
+    levels, metadata = settings["forecast"]["quantiles"], test.metadata
+    quantiles = forecast_reference(model, test.context, metadata.horizon, levels, metadata.interval_minutes)
+    seconds = {"start_up": begun - STARTED, "training": 0.0, "forecast": time.perf_counter() - begun}
+    return Outcome(quantiles, {"total": 0, "trainable": 0}, seconds)
 
 
-def _run_model(
-    options: argparse.Namespace, settings: dict[str, Any], windows: Windows, device_name: str
+@dataclass
+class _Adapted:
+    """What is known before the test split is opened. ready: when the model could first be used.
+
+    model: the base model of an arm that trains nothing; what another arm learned lies in the folder `adapter`.
+    """
+
+    parameters: dict[str, int]
+    ready: float
+    model: "ForecastModel | None" = None
+    tuned: "Tuned | None" = None
+
+
+def _adapt(
+    options: argparse.Namespace, settings: dict[str, Any], development: Windows, device_name: str
+) -> _Adapted:
+    """Train every candidate on the development windows; the best on validation becomes the folder `adapter`."""
+    arm = Arm.parse(options.arm)
+    budget = TrainingParameters(**settings["training"])
+    adapted = _Adapted({}, STARTED)
+
+    def prepare(candidate: TrainingParameters) -> "tuple[ForecastModel, TrainingHooks]":
+        model = _base_model(options, settings)
+        parameters = AdaptationParameters(**settings["adaptation"])
+        hooks = adapt(model, arm, parameters, options.seed, candidate.steps)
+        if not adapted.parameters:
+            adapted.parameters, adapted.ready = count_parameters(model), time.perf_counter()
+        return model, hooks
+
+    if not arm.trains:
+        adapted.model, _ = prepare(budget)
+        return adapted
+    import torch
+
+    from workflow_scripts.training.tuning import train_best
+
+    def keep(model: "ForecastModel") -> None:
+        with atomic_folder(options.output / "adapter") as folder:
+            save_adapter(model, arm, folder, options.model)
+
+    scaled = development.scaled()
+    adapted.tuned = train_best(
+        prepare,
+        keep,
+        TuningParameters(**settings["tuning"]).candidates(budget),
+        _arrays(scaled.select("train")),
+        _arrays(scaled.select("validation")),
+        options.seed,
+        torch.device(device_name),
+        options.output / CHECKPOINTS,
+    )
+    return adapted
+
+
+def _forecast(
+    options: argparse.Namespace,
+    settings: dict[str, Any],
+    adapted: _Adapted,
+    test: Windows,
+    device_name: str,
 ) -> Outcome:
-    """Load, adapt, train and forecast on the scaled series; the adapter is written to the output folder."""
+    """Forecast the test windows with what the folder `adapter` holds: what a user will load is what is scored."""
     import torch
 
     from workflow_scripts.training.forecasting import forecast
-    from workflow_scripts.training.loop import fit
 
-    arm = Arm.parse(options.arm)
-    device = torch.device(device_name)
-    model = load_variant(VARIANTS[options.model], Path(options.weights))
-    budget = TrainingParameters(**settings["training"])
+    begun = time.perf_counter()
     forecasting = ForecastParameters(**settings["forecast"])
-    if model.samplers:
-        model.sampler = forecasting.lag_llama_sampler
-    hooks = adapt(model, arm, AdaptationParameters(**settings["adaptation"]), options.seed, budget.steps)
-    model.module.to(device)
-    parameters = count_parameters(model)
-    scaled = {split: _arrays(windows.scaled().select(split)) for split in ("train", "validation", "test")}
-
-    ready = time.perf_counter()
-    history = None
-    if arm.trains:
-        history = fit(model, scaled["train"], scaled["validation"], budget, options.seed, device, hooks=hooks)
-        with atomic_folder(options.output / "adapter") as folder:
-            save_adapter(model, arm, folder, options.model)
-    trained = time.perf_counter()
-    quantiles = forecast(
-        model,
-        scaled["test"],
-        windows.select("test").window_id,
-        forecasting,
-        options.seed,
-        device,
-    )
+    tuned, device = adapted.tuned, torch.device(device_name)
+    quantiles = np.full((len(test), len(forecasting.quantiles), test.metadata.horizon), np.nan, np.float32)
+    if tuned is None or not tuned.failure:
+        model = adapted.model or _base_model(options, settings)
+        if tuned is not None:
+            load_adapter(model, options.output / "adapter")
+        model.module.to(device)
+        begun = time.perf_counter()
+        scaled = forecast(model, _arrays(test.scaled()), test.window_id, forecasting, options.seed, device)
+        quantiles = test.metadata.to_natural_units(scaled)
+    training = sum(trial.seconds for trial in tuned.trials) if tuned else 0.0
     return Outcome(
-        quantiles=windows.metadata.to_natural_units(quantiles),
-        parameters=parameters,
-        training=None if history is None else asdict(history),
-        start_up_seconds=ready - STARTED,
-        training_seconds=trained - ready if arm.trains else 0.0,
-        forecast_seconds=time.perf_counter() - trained,
+        quantiles=quantiles,
+        parameters=adapted.parameters,
+        seconds={
+            "start_up": adapted.ready - STARTED,
+            "training": training,
+            "forecast": time.perf_counter() - begun,
+        },
+        training=_training_record(tuned) if tuned else None,
         peak_device_mib=torch.cuda.max_memory_allocated() / 2**20 if device.type == "cuda" else None,
+        adapter_mib=folder_mib(options.output / "adapter") if tuned else None,
+        failure=tuned.failure if tuned else "",
     )
+
+
+def _base_model(options: argparse.Namespace, settings: dict[str, Any]) -> "ForecastModel":
+    """The base model as every candidate and the forecast start from it."""
+    model = load_variant(VARIANTS[options.model], Path(options.weights))
+    if model.samplers:
+        model.sampler = settings["forecast"]["lag_llama_sampler"]
+    return model
+
+
+def _training_record(tuned: "Tuned") -> dict[str, Any]:
+    """The chosen candidate's history, and all candidates. A loss that is not finite is None in JSON."""
+    history = asdict(tuned.history)
+    del history["seconds"]
+    if tuned.failure:
+        history["best_validation_loss"] = None
+    return history | {
+        "learning_rate": tuned.chosen.learning_rate,
+        "batch_size": tuned.chosen.batch_size,
+        "total_steps": sum(trial.steps for trial in tuned.trials),
+        "trials": [asdict(trial) for trial in tuned.trials],
+    }
 
 
 def _arrays(windows: Windows) -> WindowArrays:
     step = windows.metadata.interval_minutes * 60
     return WindowArrays(windows.context, windows.target, windows.start, step)
-
-
-def _record(
-    options: argparse.Namespace, settings: dict[str, Any], windows: Windows, outcome: Outcome
-) -> dict[str, Any]:
-    """Score and write the forecasts; return the run's record (docs/architecture.md)."""
-    test = windows.select("test")
-    forecasting = ForecastParameters(**settings["forecast"])
-    scores = score(
-        test.target,
-        outcome.quantiles,
-        forecasting.quantiles,
-        windows.metadata.scale_low,
-        windows.metadata.scale_high,
-    )
-    write_forecasts(
-        options.output / "forecasts.parquet", test.window_id, outcome.quantiles, forecasting.quantiles
-    )
-    return {
-        "key": _key(options),
-        "family": VARIANTS[options.model].family if options.model in VARIANTS else "naive",
-        "rank": _rank(options),
-        "parameters": outcome.parameters,
-        "counts": {
-            "train_windows": int((windows.split == "train").sum()),
-            "validation_windows": int((windows.split == "validation").sum()),
-            "test_windows": len(test),
-            "test_patients": len(np.unique(test.subject_id)),
-            "non_finite_windows": scores.non_finite_windows,
-        },
-        "windows": {name: value for name, value in asdict(windows.metadata).items() if name != "vital"},
-        "training": outcome.training,
-        "metrics": scores.metrics,
-        "seconds": {
-            "start_up": round(outcome.start_up_seconds, 3),
-            "training": round(outcome.training_seconds, 3),
-            "forecast": round(outcome.forecast_seconds, 3),
-            "total": round(time.perf_counter() - STARTED, 3),
-        },
-        "memory": {
-            "peak_host_mib": round(peak_host_mib(), 1),
-            "peak_device_mib": outcome.peak_device_mib,
-        },
-        "settings": settings,
-        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
 
 
 def _provenance(options: argparse.Namespace) -> dict[str, Any]:
@@ -230,14 +262,13 @@ def _provenance(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _track(
-    tracked: TrackedRun, record: dict[str, Any], windows: Windows, outcome: Outcome, output: Path
+    tracked: TrackedRun, record: dict[str, Any], test: Windows, outcome: Outcome, output: Path
 ) -> None:
     """Mirror the finished record in MLflow."""
     training = record["training"] or {}
-    test = windows.select("test")
     median = outcome.quantiles[:, record["settings"]["forecast"]["quantiles"].index(0.5)]
     with TemporaryDirectory() as figures:
-        draw_run_figures(Path(figures), record["training"], test.target, median, windows.metadata.unit)
+        draw_run_figures(Path(figures), record["training"], test.target, median, test.metadata.unit)
         tracked.finish(
             metrics=_flat_metrics(record),
             curves={name: training.get(name, []) for name in ("train_loss", "validation_loss")},
@@ -257,10 +288,14 @@ def _flat_metrics(record: dict[str, Any]) -> dict[str, float | None]:
         ("parameters", "{}_parameters"),
         ("seconds", "{}_seconds"),
         ("memory", "{}"),
+        ("cost", "{}"),
     ):
         flat |= {pattern.format(name): value for name, value in record[group].items()}
     if record["training"]:
-        flat |= {name: record["training"][name] for name in ("steps", "best_step", "best_validation_loss")}
+        flat |= {
+            name: record["training"][name]
+            for name in ("steps", "best_step", "best_validation_loss", "learning_rate")
+        }
     return flat
 
 

@@ -21,17 +21,17 @@ from workflow_scripts.mimic.concepts import vital_names
 from workflow_scripts.mimic.folders import MIMIC_DATASETS
 from workflow_scripts.mimic.parameters import ExtractionParameters, SimulatorParameters
 from workflow_scripts.models.parameters import PretrainingParameters
-from workflow_scripts.models.registry import REFERENCES, VARIANTS, check_geometry
+from workflow_scripts.models.registry import REFERENCES, VARIANTS, check_geometry, check_reference
 from workflow_scripts.models.sources import EMBEDDED, HUB, default_source
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import write_json_if_changed
 from workflow_scripts.runtime.hashing import code_hash
 from workflow_scripts.runtime.parameters import Parameters, TrackingParameters
-from workflow_scripts.training.parameters import ForecastParameters, TrainingParameters
+from workflow_scripts.training.parameters import ForecastParameters, TrainingParameters, TuningParameters
 from workflow_scripts.windows.parameters import WindowParameters
 
 NAIVE_ARM = "fit"
-"""The one arm of a naive reference: it has nothing to adapt."""
+"""The one arm of a reference: it has nothing to adapt."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,8 @@ class Study(Parameters):
         ["chronos-t5-nano", "moirai-nano", "lag-llama-nano"], description="foundation models, by variant name"
     )
     references: list[str] = Field(
-        ["persistence", "mean-of-context"], description="naive forecasts to compare with"
+        ["persistence", "mean-of-context"],
+        description="forecasts to compare with, for which nothing is trained",
     )
     arms: list[str] = Field(
         ["zero-shot", "full", "lora"],
@@ -110,6 +111,9 @@ class Study(Parameters):
     pretraining: PretrainingParameters = Field(PretrainingParameters(), description="the nano models")
     adaptation: AdaptationParameters = Field(AdaptationParameters(), description="adaptation methods")
     training: TrainingParameters = Field(TrainingParameters(), description="the training budget of every arm")
+    tuning: TuningParameters = Field(
+        TuningParameters(), description="candidates that every arm tries; none: the paper's protocol"
+    )
     forecast: ForecastParameters = Field(ForecastParameters(), description="how forecasts are drawn")
     evaluation: EvaluationParameters = Field(
         EvaluationParameters(), description="intervals, comparisons and rank thresholds"
@@ -175,11 +179,14 @@ class Study(Parameters):
 
     @model_validator(mode="after")
     def _windows_that_models_take(self) -> Study:
-        for name in self.models:
-            try:
-                check_geometry(VARIANTS[name], self.windows.context, self.windows.horizon)
-            except UserError as error:
-                raise ValueError(f"{error.where}: {error.found}; {error.expected}; {error.remedy}") from None
+        windows = self.windows
+        try:
+            for name in self.models:
+                check_geometry(VARIANTS[name], windows.context, windows.horizon)
+            for name in self.references:
+                check_reference(name, windows.context, windows.interval_minutes)
+        except UserError as error:
+            raise ValueError(f"{error.where}: {error.found}; {error.expected}; {error.remedy}") from None
         return self
 
     def arm_list(self) -> list[Arm]:

@@ -112,6 +112,8 @@ def _row(record: "RunRecord") -> RunRow:
         trainable_parameters=record.parameters.trainable,
         **{f"{name}_seconds": value for name, value in vars(record.seconds).items()},
         **vars(record.memory),
+        **vars(record.cost),
+        learning_rate=training.learning_rate if training else None,
         training_steps=training.steps if training else None,
         best_step=training.best_step if training else None,
         best_validation_loss=training.best_validation_loss if training else None,
@@ -132,6 +134,8 @@ def _short_commit(commit: str) -> str:
 
 def _status(record: "RunRecord") -> tuple[str, str]:
     failed, windows = record.counts.non_finite_windows, record.counts.test_windows
+    if record.failure:
+        return "failed", record.failure
     if failed:
         return "failed", f"forecast not finite in {failed} of {windows} test windows"
     undefined = [name for name, value in vars(record.metrics).items() if value is None]

@@ -43,9 +43,22 @@ class Counts(_Part):
     non_finite_windows: int
 
 
-class TrainingHistory(_Part):
-    """What the training loop did; losses are [step, loss]."""
+class Trial(_Part):
+    """One candidate of learning rate and steps."""
 
+    learning_rate: float
+    steps: int
+    best_step: int
+    best_validation_loss: float | None
+    seconds: float
+    failure: str
+
+
+class TrainingHistory(_Part):
+    """What the training loop did with the chosen candidate; losses are [step, loss]."""
+
+    learning_rate: float
+    trials: list[Trial]
     steps: int
     best_step: int
     best_validation_loss: float | None
@@ -83,6 +96,15 @@ class Memory(_Part):
     peak_device_mib: float | None
 
 
+class Cost(_Part):
+    """Rates and sizes; None where nothing was trained."""
+
+    seconds_per_step: float | None
+    examples_per_second: float | None
+    forecast_seconds_per_window: float
+    adapter_mib: float | None
+
+
 class Hashes(_Part):
     """Of what the result depends on; a naive reference has no weights."""
 
@@ -97,11 +119,13 @@ class RunRecord(_Part):
     key: RunKey
     family: str
     rank: int | None
+    failure: str
     parameters: ParameterCounts
     counts: Counts
     training: TrainingHistory | None
     metrics: MetricValues
     seconds: Seconds
+    cost: Cost
     memory: Memory
     settings: dict[str, Any]
     hashes: Hashes

@@ -65,3 +65,8 @@ def write_json_if_changed(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def folder_mib(folder: Path) -> float:
+    """The size of all files of a folder, MiB."""
+    return round(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**20, 4)

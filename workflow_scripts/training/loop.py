@@ -26,7 +26,10 @@ class DivergenceError(UserError):
 
 @dataclass
 class History:
-    """What happened during training. Losses are (step, value) pairs; step 0 is before any update."""
+    """What happened during training. Losses are (step, value) pairs; step 0 is before any update.
+
+    seconds: time of all steps and evaluations, also of those before an interruption.
+    """
 
     steps: int = 0
     best_step: int = 0
@@ -34,6 +37,7 @@ class History:
     stopped_early: bool = False
     train_loss: list[tuple[int, float]] = field(default_factory=list)
     validation_loss: list[tuple[int, float]] = field(default_factory=list)
+    seconds: float = field(default=0.0, compare=False)
 
 
 def fit(
@@ -80,6 +84,7 @@ def fit(
         )
         saved = Checkpoints(checkpoints, identity)
     state = saved.load() if saved else None
+    started = checkpointed = time.monotonic()
     if state is None:
         _evaluate(model, validation_tensors, parameters, history, best, hooks)
     else:
@@ -88,7 +93,7 @@ def fit(
     last = history.steps if history.stopped_early else parameters.steps
     losses_since_evaluation: list[Tensor] = []
     steps = progress(range(history.steps + 1, last + 1), "training")
-    started = checkpointed = time.monotonic()
+    before = history.seconds
     for step in steps:
         model.module.train()
         loss = model.loss(*train_tensors.batch(next(batches)))
@@ -110,9 +115,10 @@ def fit(
             steps.show_loss(history.validation_loss[-1][1])
             exhausted = best.evaluations_without_improvement >= parameters.patience
             history.stopped_early = exhausted and step < parameters.steps
+            history.seconds = before + time.monotonic() - started
             over = exhausted or step == parameters.steps
-            since = time.monotonic() - (started if over else checkpointed)
-            if saved is not None and since >= parameters.checkpoint_seconds:
+            due = (started if over else checkpointed) + parameters.checkpoint_seconds
+            if saved is not None and time.monotonic() >= due:
                 saved.save(run.state())
                 checkpointed = time.monotonic()
             if exhausted:

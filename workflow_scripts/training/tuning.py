@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -23,6 +23,7 @@ class Trial:
     steps: int
     best_step: int
     best_validation_loss: float | None
+    seconds: float = field(compare=False)
     failure: str
 
 
@@ -68,7 +69,14 @@ def train_best(
             history, failure = History(), error.found
         loss = math.inf if failure else history.best_validation_loss
         trials.append(
-            Trial(budget.learning_rate, history.steps, history.best_step, None if failure else loss, failure)
+            Trial(
+                learning_rate=budget.learning_rate,
+                steps=history.steps,
+                best_step=history.best_step,
+                best_validation_loss=None if failure else loss,
+                seconds=history.seconds,
+                failure=failure,
+            )
         )
         if best is None or loss < best[1].best_validation_loss:
             keep(model)
