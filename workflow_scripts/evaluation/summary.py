@@ -24,7 +24,7 @@ class RunRow:
 
     status is `ok`, or `failed` where a forecast was not finite; reason says what failed or is undefined.
     mse, mape (%), mape_paper (%) and dtw are of the scaled series; mae and rmse are in the vital sign's unit.
-    Hashes are shortened.
+    learning_rate: the chosen one. training_seconds is of all candidates. Hashes are shortened.
     """
 
     dataset: str
@@ -58,6 +58,11 @@ class RunRow:
     total_seconds: float
     peak_host_mib: float | None
     peak_device_mib: float | None
+    seconds_per_step: float | None
+    examples_per_second: float | None
+    forecast_seconds_per_window: float | None
+    adapter_mib: float | None
+    learning_rate: float | None
     training_steps: int | None
     best_step: int | None
     best_validation_loss: float | None
