@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from workflow_scripts.mimic.canaries import is_simulated_identifier
 from workflow_scripts.mimic.concepts import clinical_itemids, load_concepts, vital_names
 from workflow_scripts.mimic.extraction import extract_events
 from workflow_scripts.mimic.parameters import ExtractionParameters, SimulatorParameters
@@ -201,15 +202,20 @@ def test_every_identifier_and_date_is_recognisably_simulated(read: Read) -> None
     # Real MIMIC-III has subjects below 100,000, admissions and stays below 300,000, dates before 2230.
     for table in WITH_PATIENTS:
         frame = read(table)
-        assert (frame["subject_id"] >= 900_000).all()
-        if table != "patients":
-            assert (frame["hadm_id"] >= 9_000_000).all()
-        if "icustay_id" in frame:
-            assert (frame["icustay_id"].dropna() >= 50_000_000).all()
+        for name in {"subject_id", "hadm_id", "icustay_id"} & set(frame):
+            identifiers = frame[name].dropna().astype("int64")
+            assert identifiers.between(31e9 - 9_973, 1e11 - 1).all()
+            assert (identifiers % 9_973 == 0).all()
+            assert identifiers.map(is_simulated_identifier).all()
         for name, kind in TABLES[table].items():
-            if kind == "time" and name != "dob":
-                assert frame[name].dropna().dt.year.between(2499, 2605).all()
-    assert read("admissions")["admittime"].dt.year.between(2500, 2600).all()
+            if kind == "time":
+                assert frame[name].dropna().dt.year.between(2300, 2799).all()
+
+
+def test_patients_admissions_and_stays_share_no_identifier(read: Read) -> None:
+    stays = read("icustays")
+    kinds = [set(stays[name]) for name in ("subject_id", "hadm_id", "icustay_id")]
+    assert len(set.union(*kinds)) == sum(map(len, kinds))
 
 
 # ---- what is planted

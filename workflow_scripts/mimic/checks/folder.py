@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from workflow_scripts.mimic.canaries import FIRST_YEAR, LAST_YEAR
 from workflow_scripts.mimic.checks.collectors import Census, Collector, KnownItems, References, RowIds, Years
 from workflow_scripts.mimic.checks.dictionary import check_dictionary, check_recorded, wanted_itemids
 from workflow_scripts.mimic.checks.findings import Finding, Level, Report
@@ -36,7 +37,7 @@ _KEPT_TEXT = {
 # What the extraction reads: without it nothing runs.
 _NEEDED = {**KEPT_COLUMNS, "chartevents": CHART_COLUMNS}
 _LARGE_BYTES = 50_000_000
-_REAL_YEARS, _SIMULATED_YEARS = (2100, 2219), (2490, 2620)
+_REAL_YEARS, _SIMULATED_YEARS = (2100, 2219), (FIRST_YEAR, LAST_YEAR)
 # Times of birth and death may lie centuries away, or be dates of the registry.
 _YEAR_COLUMNS = {"admittime", "intime", "charttime", "chartdate", "starttime", "startdate", "transfertime"}
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from workflow_scripts.mimic.canaries import is_simulated_identifier
+
 FULL, DEMO, SIMULATED, UNKNOWN = (
     "MIMIC-III v1.4",
     "the open MIMIC-III demo v1.4",
@@ -39,7 +41,6 @@ RELEASE_ROWS: dict[str, dict[str, int]] = {
 of the demo: PhysioNet's files, counted."""
 
 _KEY_TABLES = ("patients", "admissions", "icustays")
-_FIRST_SIMULATED_SUBJECT = 900_000  # as the simulator documents; real subjects count to 99,999
 
 _FOREIGN_FILES = {
     "MIMIC-IV": {"hosp", "icu", "ingredientevents", "emar", "omr", "procedureevents", "inputevents"},
@@ -53,7 +54,7 @@ def recognise_release(rows: Mapping[str, int], lowest_subject: int | None) -> st
 
     lowest_subject: the smallest SUBJECT_ID of PATIENTS, or None where there is none.
     """
-    if lowest_subject is not None and lowest_subject >= _FIRST_SIMULATED_SUBJECT:
+    if lowest_subject is not None and is_simulated_identifier(lowest_subject):
         return SIMULATED
     for release, expected in RELEASE_ROWS.items():
         # Two of three suffice: then the third is what is wrong.

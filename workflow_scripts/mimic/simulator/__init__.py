@@ -20,8 +20,8 @@ What is planted, so that an analysis can be held against it:
   damped pressure lines, rows without ICUSTAY_ID, stays without any chart event, texts with commas, several
   stays in an admission, a few minors, and ages above 89 shifted to 300 years.
 
-Subjects count from 900,000, admissions from 10,000,000, ICU stays from 50,000,000, and admission years lie
-in 2500-2600: no real row has such an identifier or date.
+Identifiers have eleven digits with a check, dates lie in 2300 to 2799 (admissions from 2600 on): no real row has
+such an identifier or date, and the guard (docs/patient-data.md) finds them wherever they turn up.
 """
 
 from functools import partial
@@ -29,6 +29,7 @@ from pathlib import Path
 
 import numpy as np
 
+from workflow_scripts.mimic.canaries import subject_id
 from workflow_scripts.mimic.parallel import map_ahead
 from workflow_scripts.mimic.parameters import SimulatorParameters
 from workflow_scripts.mimic.simulator.bedside import bedside_events
@@ -37,7 +38,6 @@ from workflow_scripts.mimic.simulator.dictionaries import write_dictionaries
 from workflow_scripts.mimic.simulator.hospital import hospital_events
 from workflow_scripts.mimic.simulator.patients import (
     CHUNK,
-    FIRST_SUBJECT,
     draw_admissions,
     draw_people,
     draw_stays,
@@ -54,7 +54,7 @@ def simulate_mimic(parameters: SimulatorParameters, folder: Path) -> dict[str, i
     gives the same bytes, and a patient is the same however many others there are.
     """
     chunks = -(-parameters.patients // CHUNK)
-    last_subject = FIRST_SUBJECT + parameters.patients - 1
+    last_subject = subject_id(parameters.patients - 1)
     with open_tables(folder, list(TABLES), threaded="chartevents") as writers:
         write_dictionaries(writers)
         # While a chunk is written, the next one is drawn.
@@ -70,7 +70,7 @@ def simulate_mimic(parameters: SimulatorParameters, folder: Path) -> dict[str, i
 def _draw_chunk(parameters: SimulatorParameters, chunk: int) -> dict[str, dict[str, Column]]:
     rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence([parameters.seed, chunk])))
     people = draw_people(rng, chunk, parameters.septic_fraction)
-    admissions, stays = draw_stays(rng, draw_admissions(rng, people))
+    admissions, stays = draw_stays(rng, people, draw_admissions(rng, people))
     course = draw_course(rng, people, stays)
     return {
         **hospital_events(rng, people, admissions, stays, course),

@@ -17,7 +17,6 @@ from workflow_scripts.mimic.folders import MONITOR_COHORTS
 from workflow_scripts.mimic.parameters import SimulatorParameters
 from workflow_scripts.mimic.simulator.patients import (
     CHUNK,
-    FIRST_SUBJECT,
     HOUR,
     People,
     Stays,
@@ -60,9 +59,9 @@ def simulate_monitor(parameters: SimulatorParameters, folder: Path) -> dict[str,
         for chunk in range(-(-parameters.patients // CHUNK)):
             rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence([parameters.seed, chunk])))
             people = draw_people(rng, chunk, parameters.septic_fraction)
-            _, stays = draw_stays(rng, draw_admissions(rng, people))
+            _, stays = draw_stays(rng, people, draw_admissions(rng, people))
             course = draw_course(rng, people, stays)
-            wanted = people.subject_id[stays.patient] < FIRST_SUBJECT + parameters.patients
+            wanted = people.number[stays.patient] < parameters.patients
             values = _values(rng, stays, course, wanted)
             writer.write_table(values)
             rows += len(values)

@@ -5,15 +5,11 @@ from typing import TypeVar
 
 import numpy as np
 
+from workflow_scripts.mimic.canaries import ADMISSION_YEAR, hadm_id, icustay_id, subject_id
+
 CHUNK = 50
 """Patients that are drawn together. A chunk is always drawn whole, so that a patient does not depend on
 how many there are."""
-
-FIRST_SUBJECT = 900_000
-FIRST_ADMISSION = 10_000_000
-FIRST_STAY = 50_000_000
-FIRST_YEAR = 2500
-"""Identifiers and years that no real MIMIC-III row has; every one is recognisable as simulated."""
 
 HOUR, DAY = 3600, 86400
 
@@ -26,8 +22,9 @@ Group = TypeVar("Group")
 
 @dataclass(frozen=True)
 class People:
-    """One entry per patient of a chunk."""
+    """One entry per patient of a chunk; number: counted from 0 over all chunks."""
 
+    number: np.ndarray
     subject_id: np.ndarray
     metavision: np.ndarray
     female: np.ndarray
@@ -79,8 +76,10 @@ def draw_people(rng: np.random.Generator, chunk: int, septic_fraction: float) ->
     age = rng.normal(65, 15, CHUNK).clip(18.5, 97)
     minor = rng.random(CHUNK) < 0.01
     septic = rng.random(CHUNK) < septic_fraction
+    number = chunk * CHUNK + np.arange(CHUNK)
     return People(
-        subject_id=FIRST_SUBJECT + chunk * CHUNK + np.arange(CHUNK),
+        number=number,
+        subject_id=subject_id(number),
         metavision=rng.random(CHUNK) < 0.5,
         female=rng.random(CHUNK) < 0.44,
         age_years=np.where(minor, rng.uniform(15.5, 17.5, CHUNK), age),
@@ -101,14 +100,14 @@ def draw_admissions(rng: np.random.Generator, people: People) -> Admissions:
     problem = np.where(septic, SEPSIS, 1 + rng.choice(len(_OTHER_SHARES), size, p=_OTHER_SHARES))
     risk = np.where(septic, 0.22, 0.05) * (people.age_years[patient] / 65)
     dies = rng.random(size) < risk
-    first = np.datetime64(f"{FIRST_YEAR}-01-01", "s").astype(np.int64)
+    first = np.datetime64(f"{ADMISSION_YEAR}-01-01", "s").astype(np.int64)
     start = first + rng.integers(0, 98 * 365 * DAY, CHUNK)
     later = np.where(number > 0, rng.integers(60 * DAY, 360 * DAY, size), 0)
     group_start = np.cumsum(later) - np.cumsum(later)[np.searchsorted(patient, patient)]
     drawn = Admissions(
         patient=patient,
         number=number,
-        hadm_id=FIRST_ADMISSION + 10 * (people.subject_id[patient] - FIRST_SUBJECT) + number,
+        hadm_id=hadm_id(people.number[patient], number),
         problem=problem,
         emergency=(problem != PROBLEMS.index("cardiac surgery")) | (rng.random(size) < 0.2),
         dies=dies,
@@ -121,7 +120,7 @@ def draw_admissions(rng: np.random.Generator, people: People) -> Admissions:
     return take(drawn, number <= died_at[patient])
 
 
-def draw_stays(rng: np.random.Generator, admissions: Admissions) -> tuple[Admissions, Stays]:
+def draw_stays(rng: np.random.Generator, people: People, admissions: Admissions) -> tuple[Admissions, Stays]:
     """Draw the ICU stays of admissions; return the admissions with their discharge times, and the stays."""
     admission = np.repeat(np.arange(len(admissions.stays)), admissions.stays)
     number = np.arange(len(admission)) - np.searchsorted(admission, admission)
@@ -147,7 +146,9 @@ def draw_stays(rng: np.random.Generator, admissions: Admissions) -> tuple[Admiss
     stays = Stays(
         admission=admission,
         patient=admissions.patient[admission],
-        icustay_id=FIRST_STAY + 10 * (admissions.hadm_id[admission] - FIRST_ADMISSION) + number,
+        icustay_id=icustay_id(
+            people.number[admissions.patient[admission]], admissions.number[admission], number
+        ),
         intime=intime,
         outtime=outtime,
         septic=septic,
