@@ -110,16 +110,22 @@ class Hospital:
         diagnoses: tuple[str, ...] = (),
         procedures: tuple[str, ...] = (),
         charted: int = 30,
+        gender: str | None = None,
+        unit: str | None = None,
     ) -> "Hospital":
         """Add ICU stay `number` (its admission is number + 1000), with `charted` hourly heart rates."""
         subject = number if patient is None else patient
         start = pd.Timestamp(intime)
         keys = {"subject_id": subject, "hadm_id": number + 1000}
         if subject not in {row["subject_id"] for row in self.rows["patients"]}:
-            self.rows["patients"].append({"subject_id": subject, "dob": pd.Timestamp(born).to_datetime64()})
+            self.rows["patients"].append(
+                {"subject_id": subject, "gender": gender, "dob": pd.Timestamp(born).to_datetime64()}
+            )
         self.rows["admissions"].append({**keys, "admittime": start, "hospital_expire_flag": died})
         outtime = pd.NaT if hours is None else start + pd.Timedelta(hours=hours)
-        self.rows["icustays"].append({**keys, "icustay_id": number, "intime": start, "outtime": outtime})
+        self.rows["icustays"].append(
+            {**keys, "icustay_id": number, "first_careunit": unit, "intime": start, "outtime": outtime}
+        )
         for table, codes in (("diagnoses_icd", diagnoses), ("procedures_icd", procedures)):
             self.rows[table] += [{**keys, "seq_num": n, "icd9_code": code} for n, code in enumerate(codes, 1)]
         self.rows["vitals"] += [

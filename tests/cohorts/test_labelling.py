@@ -33,6 +33,8 @@ def test_the_cohort_table_has_the_columns_and_types_of_the_architecture_document
         ("intime", microseconds),
         ("outtime", microseconds),
         ("age_years", pa.float64()),
+        ("sex", pa.string()),
+        ("icu_type", pa.string()),
         ("died_in_hospital", pa.bool_()),
         ("meets_definition", pa.bool_()),
         ("included", pa.bool_()),
@@ -105,6 +107,18 @@ def test_death_in_hospital_is_the_admission_s_flag(hospital, tmp_path) -> None:
     rows, _ = label(hospital.admit(1, died=1).admit(2, died=0).write(tmp_path))
     assert rows[1]["died_in_hospital"]
     assert not rows[2]["died_in_hospital"]
+
+
+def test_sex_and_icu_type_are_those_of_the_release_in_words(hospital, tmp_path) -> None:
+    hospital.admit(1, gender="F", unit="MICU").admit(2, gender="M", unit="CSRU").admit(3)
+    hospital.admit(4, patient=1, intime="2100-09-01", unit="SICU")
+    rows, _ = label(hospital.write(tmp_path))
+    assert {number: (row["sex"], row["icu_type"]) for number, row in rows.items()} == {
+        1: ("female", "MICU"),
+        2: ("male", "CSRU"),
+        3: (None, None),
+        4: ("female", "SICU"),
+    }
 
 
 def test_only_finite_values_charted_during_the_stay_count(hospital, tmp_path) -> None:
@@ -288,3 +302,12 @@ def test_the_demo_s_attrition_equals_a_computation_in_pandas(demo_events, demo_t
     assert {stay for stay, row in rows.items() if row["included"]} == expected["charted_values"]
     # 136 ICU stays of 129 admissions and 100 patients: the demo's published size.
     assert attrition[0] == AttritionRow("all_stays", 136, 129, 100)
+
+
+@pytest.mark.demo
+@pytest.mark.skipif("MIMIC_DEMO_DIR" not in os.environ, reason="MIMIC_DEMO_DIR is not set")
+def test_the_demo_s_sexes_and_units_are_those_of_its_own_tables(demo_events, demo_tables) -> None:
+    rows, _ = label(demo_events)
+    stays = demo_tables["icustays"].merge(demo_tables["patients"], on="subject_id").set_index("icustay_id")
+    assert {number: row["icu_type"] for number, row in rows.items()} == stays["first_careunit"].to_dict()
+    assert {number: row["sex"][0].upper() for number, row in rows.items()} == stays["gender"].to_dict()

@@ -21,6 +21,8 @@ _COHORT_COLUMNS: dict[str, ColumnKind] = {
     "intime": "timestamp without zone",
     "outtime": "timestamp without zone",
     "age_years": "number",
+    "sex": "text",
+    "icu_type": "text",
     "died_in_hospital": "true/false",
     "included": "true/false",
     "excluded_at": "text",

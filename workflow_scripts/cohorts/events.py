@@ -17,12 +17,13 @@ MEMORY_LIMIT = "1GiB"
 
 # What labelling and the definitions by diagnosis read of each table.
 NEEDED_COLUMNS: dict[str, dict[str, ColumnKind]] = {
-    "patients": {"subject_id": "integer", "dob": "timestamp without zone"},
+    "patients": {"subject_id": "integer", "gender": "text", "dob": "timestamp without zone"},
     "admissions": {"hadm_id": "integer", "hospital_expire_flag": "number"},
     "icustays": {
         "subject_id": "integer",
         "hadm_id": "integer",
         "icustay_id": "integer",
+        "first_careunit": "text",
         "intime": "timestamp without zone",
         "outtime": "timestamp without zone",
     },

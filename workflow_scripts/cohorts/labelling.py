@@ -48,8 +48,9 @@ def label_cohort(
 
     The cohort table has one row per ICU stay, in the order of icustay_id, with the columns subject_id,
     hadm_id, icustay_id (int64), intime, outtime, onset (timestamp[us]), age_years (double; 91.4 for patients
-    older than 89, as MIMIC-III documents), died_in_hospital, meets_definition, included (bool) and
-    excluded_at (name of the first failed step, or null). The steps, in order: `adult`, `first_stay` (only
+    older than 89, as MIMIC-III documents), sex (female, male or null), icu_type (the stay's first care unit, or
+    null), died_in_hospital, meets_definition, included (bool) and excluded_at (name of the first failed step, or
+    null). The steps, in order: `adult`, `first_stay` (only
     where asked for), `stay_length`, `definition`, `charted_values` (every name in `vitals` has enough values
     from intime, inclusive, to outtime, exclusive). The attrition starts with `all_stays`.
 
@@ -91,6 +92,8 @@ def _create_stays(connection: "duckdb.DuckDBPyConnection", events_folder: Path) 
             SELECT
                 icustays.subject_id, icustays.hadm_id, icustays.icustay_id, icustays.intime, icustays.outtime,
                 (epoch_us(intime) - epoch_us(dob)) / (86400e6 * {DAYS_PER_YEAR}) AS recorded_age,
+                CASE patients.gender WHEN 'F' THEN 'female' WHEN 'M' THEN 'male' END::VARCHAR AS sex,
+                icustays.first_careunit::VARCHAR AS icu_type,
                 coalesce(hospital_expire_flag = 1, false) AS died_in_hospital,
                 (epoch_us(outtime) - epoch_us(intime)) / 3600e6 AS stay_hours,
                 row_number() OVER (
@@ -159,7 +162,8 @@ def _create_labels(connection: "duckdb.DuckDBPyConnection", steps: list[tuple[st
         )
         SELECT
             subject_id, hadm_id, icustay_id, intime::TIMESTAMP AS intime, outtime::TIMESTAMP AS outtime,
-            age_years, died_in_hospital, meets_definition, excluded_at IS NULL AS included, excluded_at,
+            age_years, sex, icu_type, died_in_hospital, meets_definition, excluded_at IS NULL AS included,
+            excluded_at,
             onset::TIMESTAMP AS onset
         FROM judged
     """)
