@@ -62,3 +62,36 @@ rule make_report:
         " --intervals {input.intervals} --comparisons {input.comparisons} --rank-threshold {input.ranks}"
         " --attrition {input.attrition} --runs {params.runs} --windows {params.windows}"
         " --output {output.report} &> {log}"
+
+
+rule choose_adapter:
+    input:
+        settings=step_settings(f"{RESULTS}/best", "choose_adapter"),
+        records=lambda wildcards: [
+            RUN_RECORD.format(**vars(run))
+            for run in study.runs()
+            if (run.cohort, run.vital, run.model) == (wildcards.cohort, wildcards.vital, wildcards.model)
+        ],
+    output:
+        choice=f"{RESULTS}/best/{{cohort}}/{{vital}}/{{model}}/choice.json",
+    log:
+        f"logs/{study.dataset}/choose_adapter/{{cohort}}-{{vital}}-{{model}}.log",
+    conda:
+        "../envs/study.yaml"
+    params:
+        folder=subpath(output.choice, parent=True),
+    message:
+        "Choose the adapter of {wildcards.model} for {wildcards.vital} of {wildcards.cohort}"
+    shell:
+        "python -m workflow_scripts.choose_adapter --records {input.records} --output {params.folder} &> {log}"
+
+
+# Train every rank, and give me the best: chosen on validation, with the reason in choice.json.
+rule best_adapter:
+    input:
+        choices=[
+            f"{RESULTS}/best/{cohort}/{vital}/{model}/choice.json"
+            for cohort in study.cohorts
+            for vital in study.vitals
+            for model in study.models
+        ],

@@ -20,6 +20,7 @@ def run_record(vital="heart_rate", model="chronos-t5-nano", arm="lora-r2", seed=
         },
         "family": "naive" if arm == "fit" else model.split("-")[0],
         "rank": rank,
+        "failure": "",
         "parameters": {
             "total": 300_000,
             "trainable": 1536 * rank if rank else (300_000 if arm == "full" else 0),
@@ -32,6 +33,17 @@ def run_record(vital="heart_rate", model="chronos-t5-nano", arm="lora-r2", seed=
             "non_finite_windows": 0,
         },
         "training": {
+            "learning_rate": 1e-3,
+            "trials": [
+                {
+                    "learning_rate": 1e-3,
+                    "steps": 120,
+                    "best_step": 100,
+                    "best_validation_loss": 3.25,
+                    "seconds": 11.5,
+                    "failure": "",
+                }
+            ],
             "steps": 120,
             "best_step": 100,
             "best_validation_loss": 3.25,
@@ -52,6 +64,12 @@ def run_record(vital="heart_rate", model="chronos-t5-nano", arm="lora-r2", seed=
             "coverage_80": 0.77,
         },
         "seconds": {"start_up": 4.25, "training": 11.5 if trains else 0.0, "forecast": 2.5, "total": 19.0},
+        "cost": {
+            "seconds_per_step": 0.095 if trains else None,
+            "examples_per_second": 333.9 if trains else None,
+            "forecast_seconds_per_window": 0.0208,
+            "adapter_mib": 0.031 if trains else None,
+        },
         "memory": {"peak_host_mib": 612.5, "peak_device_mib": None},
         "settings": {"training": {"steps": 200}},
         "hashes": {
