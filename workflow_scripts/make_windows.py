@@ -13,6 +13,7 @@ from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.step import read_settings, run_step
 from workflow_scripts.windows.making import make_windows, write_windows
 from workflow_scripts.windows.parameters import WindowParameters
+from workflow_scripts.windows.reading import Covariate
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -46,18 +47,25 @@ def _concept(vital: str) -> Concept:
     return concepts[vital]
 
 
+def _covariate(vital: str) -> Covariate:
+    concept = _concept(vital)
+    return Covariate(vital, concept.unit, concept.scale_low, concept.scale_high)
+
+
 def main() -> None:
     """Parse the command line, make the windows, write them."""
     arguments = _parser().parse_args()
     concept = _concept(arguments.vital)
+    parameters = WindowParameters(**read_settings(arguments.settings)["windows"])
     windows = make_windows(
         arguments.values,
         arguments.cohort,
         arguments.vital,
-        WindowParameters(**read_settings(arguments.settings)["windows"]),
+        parameters,
         concept.unit,
         concept.scale_low,
         concept.scale_high,
+        [_covariate(name) for name in parameters.covariates_of(arguments.vital)],
     )
     write_windows(arguments.output, windows)
 

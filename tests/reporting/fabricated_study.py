@@ -147,6 +147,7 @@ def _write_windows(study, cohort, vital, test_windows, zero_target):
         "hours_from_onset": np.full(count, np.nan),
         "context": list(context),
         "target": list(target),
+        "covariates": [[]] * count,
     }
     schema = WINDOW_SCHEMA.with_metadata({METADATA_KEY: metadata.to_json()})
     path = study.windows / cohort / f"{vital}.parquet"

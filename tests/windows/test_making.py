@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from workflow_scripts.windows.making import make_windows
 from workflow_scripts.windows.parameters import WindowParameters
-from workflow_scripts.windows.reading import Windows
+from workflow_scripts.windows.reading import Covariate, Windows
 
 NAN = np.nan
 SMALL = {
@@ -237,6 +237,91 @@ def test_a_changed_value_changes_only_contexts_that_hold_it(series, step, fill, 
         assert np.array_equal(after.context[row], before.context[row], equal_nan=True) is not in_context
         in_target = start + 4 <= step < start + 6
         assert np.array_equal(after.target[row], before.target[row], equal_nan=True) is not in_target
+
+
+# Other vital signs beside the own one.
+
+BREATH = Covariate("respiratory_rate", "/min", 0, 100)
+
+
+def with_breath(new_ward: Callable, breath: dict[float, float], hours: int = 18, **parameters) -> Windows:
+    """Heart rate with respiratory rate as a covariate; `breath` is by hour of stay 101, every other stay has 20."""
+    ward = new_ward()
+    fill_ward(ward, length=hours)
+    for hour, value in breath.items():
+        ward.chart(101, 60 * hour, value, vital="respiratory_rate")
+    for stay in range(102, 111):
+        ward.chart(stay, 30, 20, vital="respiratory_rate")
+    return make_windows(
+        *ward.write(), "heart_rate", WindowParameters(**{**SMALL, **parameters}), "bpm", 0, 300, [BREATH]
+    )
+
+
+@pytest.mark.parametrize("fill", ["forward", "forward_backward", "none"])
+@pytest.mark.parametrize("smoothing", ["none", "rolling_mean_3"])
+def test_covariates_are_the_contexts_of_their_own_windows(fill: str, smoothing: str, ward) -> None:
+    """Expected: what the same step makes of the other vital sign where it is the one to forecast."""
+    fill_ward(ward, length=24)
+    generator = np.random.default_rng(0)
+    for stay in range(101, 111):
+        for hour in range(24):
+            if hour % 6 != 1:
+                ward.chart(stay, 60 * hour + 20, 15 + generator.integers(10), vital="respiratory_rate")
+    settings = WindowParameters(**SMALL, fill=fill, smoothing=smoothing)
+    paths = ward.write()
+    windows = make_windows(*paths, "heart_rate", settings, "bpm", 0, 300, [BREATH])
+    own = make_windows(*paths, "respiratory_rate", settings, "/min", 0, 100)
+    np.testing.assert_array_equal(windows.start, own.start)
+    np.testing.assert_array_equal(windows.covariates[:, 0], own.context)
+    assert windows.metadata.covariates == (BREATH,)
+    assert own.covariates.shape == (len(own), 0, 4)
+
+
+def test_covariates_have_no_say_in_which_windows_there_are(new_ward) -> None:
+    ward = new_ward()
+    fill_ward(ward)
+    plain, carrying = ward.windows(**SMALL), with_breath(new_ward, {})
+    for name in ("context", "target", "start", "split", "window_id"):
+        np.testing.assert_array_equal(getattr(carrying, name), getattr(plain, name))
+    assert np.isnan(carrying.covariates[carrying.icustay_id == 101]).all()
+
+
+@settings(max_examples=12)
+@given(
+    breath=st.dictionaries(st.integers(0, 17), st.integers(5, 40), min_size=1),
+    hour=st.integers(0, 17),
+    fill=st.sampled_from(["forward", "forward_backward", "none"]),
+    split=st.sampled_from(["by_patient", "by_window_leaky"]),
+)
+def test_what_a_covariate_does_after_the_context_changes_nothing(breath, hour, fill, split, new_ward) -> None:
+    """No future of any vital sign is in the table but the targets: a value changes what its own hour lies in."""
+    before = with_breath(new_ward, {**breath, hour: 12.0}, fill=fill, split=split)
+    after = with_breath(new_ward, {**breath, hour: 99.0}, fill=fill, split=split)
+    for name in ("context", "target", "start", "split"):
+        np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
+    rows = np.flatnonzero(before.icustay_id == 101)
+    for row, start in zip(rows, steps_of(before, 101), strict=True):
+        same = np.array_equal(after.covariates[row], before.covariates[row], equal_nan=True)
+        assert same is not (start <= hour < start + SMALL["context"])
+    others = before.icustay_id != 101
+    np.testing.assert_array_equal(after.covariates[others], before.covariates[others])
+
+
+def test_an_absent_covariate_is_refused_with_those_at_hand(ward, user_error: Callable) -> None:
+    fill_ward(ward)
+    error = user_error(
+        lambda: make_windows(*ward.write(), "heart_rate", WindowParameters(**SMALL), "bpm", 0, 300, [BREATH])
+    )
+    assert "no value of respiratory_rate" in error.found
+    assert "heart_rate" in error.expected
+
+
+def test_a_covariate_is_named_once() -> None:
+    with pytest.raises(ValueError, match="each vital sign once"):
+        WindowParameters(covariates=["heart_rate", "heart_rate"])
+    chosen = WindowParameters(covariates=["heart_rate", "temperature"])
+    assert chosen.covariates_of("heart_rate") == ["temperature"]
+    assert chosen.covariates_of("respiratory_rate") == ["heart_rate", "temperature"]
 
 
 # What another hospital's table may look like.

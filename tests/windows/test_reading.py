@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,25 +13,28 @@ import pyarrow.parquet as pq
 import pytest
 
 from workflow_scripts.windows.making import write_windows
-from workflow_scripts.windows.reading import WINDOW_SCHEMA, WindowMetadata, Windows, read_windows
+from workflow_scripts.windows.reading import WINDOW_SCHEMA, Covariate, WindowMetadata, Windows, read_windows
 
 
 @pytest.fixture
 def windows() -> Windows:
-    """Five windows with a gap in context and target."""
+    """Five windows of two covariates, with a gap in context, target and covariates."""
     context = np.arange(15, dtype=np.float32).reshape(5, 3) * 10
     target = np.arange(10, dtype=np.float32).reshape(5, 2) + 0.5
-    context[1, 0] = target[2, 1] = np.nan
+    covariates = np.arange(30, dtype=np.float32).reshape(5, 2, 3) + 30
+    context[1, 0] = target[2, 1] = covariates[3, 1, 2] = np.nan
+    others = Covariate("heart_rate", "bpm", 0, 300), Covariate("temperature", "°C", 30, 45)
     return Windows(
         context=context,
         target=target,
+        covariates=covariates,
         start=np.arange(5) * 3600 + 4_000_000_000,
         split=np.array(["train", "test", "validation", "train", "test"]),
         hours_from_onset=np.array([-3.5, 0, np.nan, 20, np.nan], dtype=np.float32),
         window_id=np.arange(5),
         subject_id=np.array([1, 2, 3, 1, 2]),
         icustay_id=np.array([11, 12, 13, 11, 12]),
-        metadata=WindowMetadata("mean_blood_pressure", "mmHg", 0, 190, 60, 3, 2, "by_patient"),
+        metadata=WindowMetadata("mean_blood_pressure", "mmHg", 0, 190, 60, 3, 2, "by_patient", others),
     )
 
 
@@ -39,9 +42,23 @@ def test_windows_come_back_as_they_were_written(windows: Windows, tmp_path: Path
     write_windows(tmp_path / "windows.parquet", windows)
     back = read_windows(tmp_path / "windows.parquet")
     assert back.metadata == windows.metadata
-    assert (back.context.dtype, back.target.dtype, back.start.dtype) == (np.float32, np.float32, np.int64)
+    assert {back.context.dtype, back.target.dtype, back.covariates.dtype} == {np.dtype(np.float32)}
+    assert back.start.dtype == np.int64
     for field in fields(Windows)[:-1]:
         np.testing.assert_array_equal(getattr(back, field.name), getattr(windows, field.name))
+
+
+def test_windows_without_covariates_come_back_with_none(windows: Windows, tmp_path: Path) -> None:
+    """Also of a split without windows."""
+    plain = replace(
+        windows, covariates=np.empty((5, 0, 3), np.float32), metadata=replace(windows.metadata, covariates=())
+    )
+    write_windows(tmp_path / "windows.parquet", plain)
+    back = read_windows(tmp_path / "windows.parquet")
+    assert back.covariates.shape == (5, 0, 3)
+    assert back.scaled().covariates.shape == (5, 0, 3)
+    assert back.metadata.covariates == ()
+    assert read_windows(tmp_path / "windows.parquet", ("nothing",)).covariates.shape == (0, 0, 3)
 
 
 def test_the_file_has_the_schema_and_metadata_of_the_architecture_document(windows, tmp_path: Path) -> None:
@@ -56,6 +73,7 @@ def test_the_file_has_the_schema_and_metadata_of_the_architecture_document(windo
         "hours_from_onset",
         "context",
         "target",
+        "covariates",
     ]
     assert schema.field("start").type == pa.timestamp("us")
     assert schema.field("context").type.value_type == pa.float32()
@@ -68,7 +86,14 @@ def test_the_file_has_the_schema_and_metadata_of_the_architecture_document(windo
         "context": 3,
         "horizon": 2,
         "split_kind": "by_patient",
+        "covariates": [
+            {"vital": "heart_rate", "unit": "bpm", "scale_low": 0, "scale_high": 300},
+            {"vital": "temperature", "unit": "°C", "scale_low": 30, "scale_high": 45},
+        ],
     }
+    # Row by row: the first covariate's steps, then the second's.
+    stored = pq.read_table(tmp_path / "windows.parquet")["covariates"].to_pylist()
+    assert stored[1] == [36, 37, 38, 39, 40, 41]
 
 
 def test_scaling_maps_the_clinical_range_to_zero_and_one_and_keeps_gaps(windows: Windows) -> None:
@@ -78,10 +103,19 @@ def test_scaling_maps_the_clinical_range_to_zero_and_one_and_keeps_gaps(windows:
     assert scaled.target.dtype == np.float32
 
 
+def test_every_covariate_is_scaled_by_its_own_range(windows: Windows) -> None:
+    scaled = windows.scaled()
+    np.testing.assert_allclose(scaled.covariates[0, 0], np.array([30, 31, 32]) / 300, rtol=1e-6)
+    np.testing.assert_allclose(scaled.covariates[0, 1], np.array([3, 4, 5]) / 15, rtol=1e-5)
+    assert np.isnan(scaled.covariates[3, 1, 2])
+    assert scaled.covariates.dtype == np.float32
+
+
 def test_a_split_is_selected_in_order(windows: Windows) -> None:
     chosen = windows.select("test")
     assert chosen.window_id.tolist() == [1, 4]
     np.testing.assert_array_equal(chosen.context, windows.context[[1, 4]])
+    np.testing.assert_array_equal(chosen.covariates, windows.covariates[[1, 4]])
     assert len(windows.select("nothing")) == 0
     assert len(windows) == 5
 
@@ -93,9 +127,18 @@ def damaged(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
 # What is done to the file, and what the message says.
 DAMAGES = [
     (lambda table: table.drop_columns("split"), "split"),
+    (lambda table: table.drop_columns("covariates"), "covariates"),
     (lambda table: table.set_column(0, "window_id", pa.array(["x"] * 5)), "window_id"),
     (lambda table: table.replace_schema_metadata({}), "no metadata"),
     (lambda table: table.replace_schema_metadata({b"vitalora": b"{}"}), "metadata of another form"),
+    (
+        lambda table: table.set_column(
+            table.schema.get_field_index("covariates"),
+            "covariates",
+            pa.array([[1.0] * 3] * 5, WINDOW_SCHEMA.field("covariates").type),
+        ),
+        "covariates with 3 to 3 steps",
+    ),
     (
         lambda table: table.set_column(
             table.schema.get_field_index("target"),
@@ -135,11 +178,11 @@ def test_reading_windows_imports_neither_pandas_nor_torch() -> None:
     assert ended.stdout.strip() == "[]"
 
 
-def run_step(ward, vital: str) -> subprocess.CompletedProcess[str]:
+def run_step(ward, vital: str, **windows) -> subprocess.CompletedProcess[str]:
     _, cohort = ward.write()
     settings = ward.folder / "settings.json"
     settings.write_text(json.dumps({"code": "0", "parameters": {"windows": {"context": 4, "horizon": 2,
-        "minimum_context_observed": 1, "minimum_horizon_observed": 1}}}))  # fmt: skip
+        "minimum_context_observed": 1, "minimum_horizon_observed": 1, **windows}}}))  # fmt: skip
     return subprocess.run(
         [
             *[
@@ -167,6 +210,20 @@ def test_the_step_writes_windows_with_the_concept_dictionary_s_unit_and_scale(wa
     # The study's scaling of heart rate: 0 to 300 bpm.
     assert (windows.metadata.scale_low, windows.metadata.scale_high) == (0, 300)
     assert set(windows.split) == {"train", "validation", "test"}
+
+
+def test_the_step_leaves_a_vital_sign_out_of_its_own_covariates(ward) -> None:
+    for stay in range(1, 11):
+        ward.add(stay, [80.0 + stay] * 18)
+        ward.chart(stay, 90, 37.5, vital="temperature")
+    ended = run_step(ward, "heart_rate", covariates=["temperature", "heart_rate"])
+    assert ended.returncode == 0, ended.stderr
+    windows = read_windows(ward.folder / "out" / "windows.parquet")
+    assert [covariate.vital for covariate in windows.metadata.covariates] == ["temperature"]
+    assert windows.covariates.shape == (len(windows), 1, 4)
+    # Charted in the second hour, and carried forward.
+    first = windows.covariates[windows.icustay_id == 3][0]
+    np.testing.assert_array_equal(first, np.float32([[np.nan, 37.5, 37.5, 37.5]]))
 
 
 @pytest.mark.parametrize("vital", ["temperature", "shoe_size"])

@@ -18,15 +18,19 @@ class Series:
     values: float32 [batch, time], NaN where nothing was observed.
     start:  int64 [batch], seconds since the epoch at values[:, 0] (only calendar features use it).
     step:   seconds between two values.
+    covariates: float32 [batch, others, time], other series over the same time, for the models that look at several;
+            None for all others. NaN where nothing was observed.
     """
 
     values: Tensor
     start: Tensor
     step: int
+    covariates: Tensor | None = None
 
     def to(self, device: torch.device) -> "Series":
         """The same series on another device."""
-        return Series(self.values.to(device), self.start.to(device), self.step)
+        covariates = None if self.covariates is None else self.covariates.to(device)
+        return Series(self.values.to(device), self.start.to(device), self.step, covariates)
 
 
 class ForecastModel(ABC):
@@ -54,6 +58,10 @@ class ForecastModel(ABC):
     samplers: tuple[str, ...] = ()
     """Names of the ways to draw paths, where a family has several."""
     sampler: str = ""
+    """The one of them that is used."""
+    losses: tuple[str, ...] = ()
+    """Names of the losses of a family that is trained from scratch, which has no base weights to adapt; else empty."""
+    training_loss: str = ""
     """The one of them that is used."""
 
     @abstractmethod

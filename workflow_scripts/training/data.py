@@ -21,12 +21,14 @@ class WindowArrays:
     target:  float32 [windows, horizon], NaN where nothing was observed.
     start:   int64 [windows], seconds since the epoch at the first context point.
     step:    seconds between two points.
+    covariates: float32 [windows, others, context], other series over the same time, or None.
     """
 
     context: NDArray[np.float32]
     target: NDArray[np.float32]
     start: NDArray[np.int64]
     step: int
+    covariates: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.context)
@@ -40,6 +42,7 @@ class WindowArrays:
             torch.from_numpy(self.target).to(device),
             torch.from_numpy(self.start).to(device),
             self.step,
+            None if self.covariates is None else torch.from_numpy(self.covariates).to(device),
         )
 
 
@@ -51,6 +54,7 @@ class WindowTensors:
     target: "Tensor"
     start: "Tensor"
     step: int
+    covariates: "Tensor | None" = None
 
     def __len__(self) -> int:
         return len(self.context)
@@ -59,4 +63,5 @@ class WindowTensors:
         """The context series and the targets of some windows."""
         from workflow_scripts.models.interface import Series
 
-        return Series(self.context[rows], self.start[rows], self.step), self.target[rows]
+        covariates = None if self.covariates is None else self.covariates[rows]
+        return Series(self.context[rows], self.start[rows], self.step, covariates), self.target[rows]

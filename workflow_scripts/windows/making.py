@@ -1,5 +1,6 @@
 """Makes the windows of one vital sign of one cohort."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,15 @@ from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import atomic_path
 from workflow_scripts.windows.grid import Grid, make_grid, smooth
 from workflow_scripts.windows.parameters import WindowParameters
-from workflow_scripts.windows.reading import METADATA_KEY, WINDOW_SCHEMA, WindowMetadata, Windows
-from workflow_scripts.windows.slicing import Slices, candidate_slices, cut, keep_observed, keep_placed
+from workflow_scripts.windows.reading import METADATA_KEY, WINDOW_SCHEMA, Covariate, WindowMetadata, Windows
+from workflow_scripts.windows.slicing import (
+    Slices,
+    candidate_slices,
+    cut_contexts,
+    cut_targets,
+    keep_observed,
+    keep_placed,
+)
 from workflow_scripts.windows.source import Stays, read_measurements, read_stays
 from workflow_scripts.windows.splitting import SPLITS, split_by_patient, split_by_window
 
@@ -24,24 +32,30 @@ def make_windows(
     unit: str,
     scale_low: float,
     scale_high: float,
+    covariates: Sequence[Covariate] = (),
 ) -> Windows:
     """Return the windows of the included stays, numbered in the order of (subject_id, icustay_id, start).
 
     `values_path` is a long table and `cohort_path` a cohort table after the contract of windows/source.py.
     `unit`, `scale_low` and `scale_high` describe the vital sign and go into the metadata unchanged.
+    `covariates` are other vital signs of the same table: gridded, smoothed, cut and filled as the context, and of no
+    say in which windows there are. Nothing of theirs from behind a context's end is kept.
     Raises UserError for a table that breaks the contract, where no window is long enough or observed enough,
     and where a split ends up without windows.
     """
     where = f"windows of {vital} for {cohort_path}"
     stays = read_stays(cohort_path)
-    grid = make_grid(stays, read_measurements(values_path, vital), parameters.interval_minutes)
-    if parameters.smoothing == "rolling_mean_3":
-        grid = smooth(grid)
+    grid = _grid(stays, values_path, vital, parameters)
     slices, start, split = _slice_and_split(where, stays, grid, parameters)
-    context, target = cut(grid, slices, parameters)
+    others = [
+        cut_contexts(_grid(stays, values_path, covariate.vital, parameters), slices, parameters)
+        for covariate in covariates
+    ]
+    no_others = np.empty((len(slices), 0, parameters.context), dtype=np.float32)
     return Windows(
-        context=context,
-        target=target,
+        context=cut_contexts(grid, slices, parameters),
+        target=cut_targets(grid, slices, parameters),
+        covariates=np.stack(others, axis=1) if others else no_others,
         start=start // 1_000_000,
         split=split,
         hours_from_onset=_hours_from_onset(stays.onset[slices.stay], start, parameters),
@@ -57,8 +71,15 @@ def make_windows(
             context=parameters.context,
             horizon=parameters.horizon,
             split_kind=parameters.split,
+            covariates=tuple(covariates),
         ),
     )
+
+
+def _grid(stays: Stays, values_path: Path, vital: str, parameters: WindowParameters) -> Grid:
+    """Return the regular series of one vital sign; the same stays give the same offsets for every vital sign."""
+    grid = make_grid(stays, read_measurements(values_path, vital), parameters.interval_minutes)
+    return smooth(grid) if parameters.smoothing == "rolling_mean_3" else grid
 
 
 def write_windows(path: Path, windows: Windows) -> None:
@@ -73,6 +94,7 @@ def write_windows(path: Path, windows: Windows) -> None:
             pa.array(windows.hours_from_onset),
             _lists(windows.context),
             _lists(windows.target),
+            _lists(windows.covariates.reshape(len(windows), -1)),
         ],
         schema=WINDOW_SCHEMA.with_metadata({METADATA_KEY: windows.metadata.to_json()}),
     )
@@ -182,4 +204,4 @@ def _number_of(stays: Stays) -> str:
 def _lists(values: np.ndarray) -> pa.ListArray:
     """Return a float32 matrix as one list per row."""
     rows, length = values.shape
-    return pa.ListArray.from_arrays(np.arange(0, (rows + 1) * length, length, dtype=np.int32), values.ravel())
+    return pa.ListArray.from_arrays(np.arange(rows + 1, dtype=np.int32) * length, values.ravel())

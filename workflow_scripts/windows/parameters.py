@@ -30,6 +30,11 @@ class WindowParameters(Parameters):
         description="how gaps within the context are filled (the paper: forward_backward); "
         "the horizon is never filled and never used",
     )
+    covariates: list[str] = Field(
+        [],
+        description="vital signs whose past every window carries besides its own, for the models that look at several "
+        "(…-multivariate, docs/models.md); a vital sign is left out of its own windows",
+    )
     smoothing: Literal["none", "rolling_mean_3"] = Field(
         "none",
         description="low-pass filter before windowing (the authors' code has one; makes the task easier, and "
@@ -51,6 +56,12 @@ class WindowParameters(Parameters):
             problems.append(f"minimum_horizon_observed must not exceed horizon ({self.horizon})")
         if self.validation_fraction + self.test_fraction >= 1:
             problems.append("validation_fraction + test_fraction must leave something to train on (< 1)")
+        if len(set(self.covariates)) < len(self.covariates):
+            problems.append("covariates must name each vital sign once")
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def covariates_of(self, vital: str) -> list[str]:
+        """The vital signs that the windows of `vital` carry besides it."""
+        return [name for name in self.covariates if name != vital]

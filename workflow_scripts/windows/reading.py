@@ -23,9 +23,20 @@ WINDOW_SCHEMA = pa.schema(
         ("hours_from_onset", pa.float32()),
         ("context", pa.list_(pa.float32())),
         ("target", pa.list_(pa.float32())),
+        ("covariates", pa.list_(pa.float32())),
     ]
 )
 REMEDY = "make the file anew with the window step (make_windows)"
+
+
+@dataclass(frozen=True)
+class Covariate:
+    """Another vital sign whose past the windows carry: its unit, and what becomes 0 and 1 on the scaled series."""
+
+    vital: str
+    unit: str
+    scale_low: float
+    scale_high: float
 
 
 @dataclass(frozen=True)
@@ -33,7 +44,8 @@ class WindowMetadata:
     """What holds for every window of a file.
 
     `unit`, `scale_low` and `scale_high` are the vital sign's natural unit and the two values that become 0
-    and 1 on the scaled series; `context` and `horizon` are lengths in grid steps of `interval_minutes`.
+    and 1 on the scaled series; `context` and `horizon` are lengths in grid steps of `interval_minutes`;
+    `covariates` are the other vital signs, in the order of `Windows.covariates`.
     """
 
     vital: str
@@ -44,6 +56,7 @@ class WindowMetadata:
     context: int
     horizon: int
     split_kind: str
+    covariates: tuple[Covariate, ...] = ()
 
     def to_natural_units(self, scaled: np.ndarray) -> np.ndarray:
         """Return values of the scaled series in the vital sign's unit; the inverse of `Windows.scaled`."""
@@ -58,14 +71,16 @@ class WindowMetadata:
 class Windows:
     """N windows in the order of `window_id`; values in natural units, NaN where nothing was observed.
 
-    context: float32 [N, metadata.context]; target: float32 [N, metadata.horizon]; start: int64 [N], seconds
-    since 1970 of the context's first step (in the data's own calendar); split: str [N], one of train,
-    validation and test; hours_from_onset: float32 [N], hours from the cohort's onset to the end of the context
-    (negative before the onset), NaN where there is none; window_id, subject_id, icustay_id: int64 [N].
+    context: float32 [N, metadata.context]; target: float32 [N, metadata.horizon]; covariates: float32 [N, K,
+    metadata.context], other vital signs over the context's steps; start: int64 [N], seconds since 1970 of the
+    context's first step (in the data's own calendar); split: str [N], one of train, validation and test;
+    hours_from_onset: float32 [N], hours from the cohort's onset to the end of the context (negative before the
+    onset), NaN where there is none; window_id, subject_id, icustay_id: int64 [N].
     """
 
     context: np.ndarray
     target: np.ndarray
+    covariates: np.ndarray
     start: np.ndarray
     split: np.ndarray
     hours_from_onset: np.ndarray
@@ -84,6 +99,7 @@ class Windows:
             self,
             context=self.context[chosen],
             target=self.target[chosen],
+            covariates=self.covariates[chosen],
             start=self.start[chosen],
             split=self.split[chosen],
             hours_from_onset=self.hours_from_onset[chosen],
@@ -93,10 +109,26 @@ class Windows:
         )
 
     def scaled(self) -> "Windows":
-        """Return the same windows with (value - scale_low) / (scale_high - scale_low); NaN stays NaN."""
-        low = np.float32(self.metadata.scale_low)
-        span = np.float32(self.metadata.scale_high - self.metadata.scale_low)
-        return replace(self, context=(self.context - low) / span, target=(self.target - low) / span)
+        """Return the same windows with (value - scale_low) / (scale_high - scale_low); NaN stays NaN.
+
+        Each vital sign has its own range.
+        """
+        metadata = self.metadata
+        return replace(
+            self,
+            context=_scaled(self.context, metadata),
+            target=_scaled(self.target, metadata),
+            covariates=np.stack(
+                [_scaled(self.covariates[:, place], each) for place, each in enumerate(metadata.covariates)],
+                axis=1,
+            )
+            if metadata.covariates
+            else self.covariates,
+        )
+
+
+def _scaled(values: np.ndarray, scale: WindowMetadata | Covariate) -> np.ndarray:
+    return (values - np.float32(scale.scale_low)) / np.float32(scale.scale_high - scale.scale_low)
 
 
 def read_windows(path: Path, splits: tuple[str, ...] = ("train", "validation", "test")) -> Windows:
@@ -105,14 +137,17 @@ def read_windows(path: Path, splits: tuple[str, ...] = ("train", "validation", "
     Windows of other splits never reach the caller: what trains is given nothing of the test split.
 
     Raises UserError where the file is no readable Parquet, lacks a column or the metadata, or where the
-    lengths of context or target differ from the metadata.
+    lengths of context, target or covariates differ from the metadata.
     """
     table = _read_table(path)
     table = table.filter(pc.is_in(table["split"], pa.array(splits)))
     metadata = _read_metadata(path, table.schema)
+    count = len(metadata.covariates)
+    covariates = _matrix(path, table, "covariates", count * metadata.context)
     return Windows(
         context=_matrix(path, table, "context", metadata.context),
         target=_matrix(path, table, "target", metadata.horizon),
+        covariates=covariates.reshape(len(table), count, metadata.context),
         start=table["start"].cast(pa.timestamp("s"), safe=False).cast(pa.int64()).to_numpy(),
         split=table["split"].to_numpy(zero_copy_only=False).astype(str),
         hours_from_onset=table["hours_from_onset"].to_numpy(),
@@ -161,8 +196,9 @@ def _read_metadata(path: Path, schema: pa.Schema) -> WindowMetadata:
         raise UserError(str(path), "no metadata", expected, REMEDY)
     try:
         values: dict[str, Any] = json.loads(stored)
-        return WindowMetadata(**values)
-    except (ValueError, TypeError):
+        covariates = tuple(Covariate(**covariate) for covariate in values.pop("covariates"))
+        return WindowMetadata(**values, covariates=covariates)
+    except (ValueError, TypeError, KeyError, AttributeError):
         raise UserError(str(path), "metadata of another form", expected, REMEDY) from None
 
 

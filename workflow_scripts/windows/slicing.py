@@ -65,26 +65,27 @@ def keep_placed(slices: Slices, start: np.ndarray, stays: Stays, parameters: Win
     return Slices(slices.stay[placed], slices.step[placed])
 
 
-def cut(grid: Grid, slices: Slices, parameters: WindowParameters) -> tuple[np.ndarray, np.ndarray]:
-    """Return (context, target), float32 [N, context] and [N, horizon], natural units.
-
-    Gaps of a context are filled from the same context only; targets are left as charted, NaN where not.
-    """
-    length = parameters.context + parameters.horizon
-    if not len(slices):
-        return _empty(parameters.context), _empty(parameters.horizon)
-    begin = grid.offsets[slices.stay] + slices.step
-    series = np.lib.stride_tricks.sliding_window_view(grid.values, length)[begin]
-    context = series[:, : parameters.context]
+def cut_contexts(grid: Grid, slices: Slices, parameters: WindowParameters) -> np.ndarray:
+    """Return the contexts, float32 [N, context], natural units; gaps are filled from the same context only."""
+    context = _pieces(grid, slices, 0, parameters.context)
     if parameters.fill != "none":
         context = _fill_forward(context)
     if parameters.fill == "forward_backward":
         context = _fill_forward(context[:, ::-1])[:, ::-1]
-    return np.ascontiguousarray(context), np.ascontiguousarray(series[:, parameters.context :])
+    return np.ascontiguousarray(context)
 
 
-def _empty(length: int) -> np.ndarray:
-    return np.empty((0, length), dtype=np.float32)
+def cut_targets(grid: Grid, slices: Slices, parameters: WindowParameters) -> np.ndarray:
+    """Return the targets, float32 [N, horizon], natural units, as charted, NaN where nothing was."""
+    return _pieces(grid, slices, parameters.context, parameters.horizon)
+
+
+def _pieces(grid: Grid, slices: Slices, after: int, length: int) -> np.ndarray:
+    """Return `length` steps of each window from `after` steps behind its start, float32 [N, length]."""
+    if not len(slices):
+        return np.empty((0, length), dtype=np.float32)
+    begin = grid.offsets[slices.stay] + slices.step + after
+    return np.lib.stride_tricks.sliding_window_view(grid.values, length)[begin]
 
 
 def _fill_forward(context: np.ndarray) -> np.ndarray:
