@@ -30,7 +30,7 @@ from workflow_scripts.runtime.device import threads_for, visible_devices
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import write_json_if_changed
 from workflow_scripts.runtime.restore import align_restored_times
-from workflow_scripts.settings import NAIVE_ARM, load_study, write_step_settings
+from workflow_scripts.settings import NAIVE_ARM, load_study, run_code, write_step_settings
 
 try:
     study = load_study(config)
@@ -108,7 +108,7 @@ def run_records():
 def run_settings(model):
     """The settings file of a run: one for each family, so that editing a family re-runs that family alone."""
     groups = ["adaptation", "training", "tuning", "forecast"]
-    return step_settings(f"{RESULTS}/runs", "run_arm", groups, family_code(model), family_of(model))
+    return step_settings(f"{RESULTS}/runs", "run_arm", groups, run_code(model)[1:], family_of(model))
 
 
 def parent(paths, levels=1):
@@ -119,11 +119,6 @@ def parent(paths, levels=1):
 def family_of(model):
     """The family of a model; the naive references are one of their own."""
     return VARIANTS[model].family if model in VARIANTS else "naive"
-
-
-def family_code(model):
-    """The module that computes a model: chosen by name as the step runs, so imports alone do not show it."""
-    return [family_module(VARIANTS[model].family)] if model in VARIANTS else []
 
 
 def weights_source(model):

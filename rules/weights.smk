@@ -44,7 +44,7 @@ rule pretrain_model:
             "weights/pretrained",
             "pretrain_model",
             ["pretraining"],
-            family_code(wildcards.model),
+            run_code(wildcards.model)[1:],
             wildcards.model,
         ),
     output:

@@ -29,7 +29,7 @@ from workflow_scripts.models.weights import load_variant
 from workflow_scripts.reporting.run_figures import draw_run_figures
 from workflow_scripts.runtime.device import lease_device
 from workflow_scripts.runtime.files import atomic_folder, folder_mib, read_json, write_json
-from workflow_scripts.runtime.hashing import file_hash
+from workflow_scripts.runtime.hashing import file_hash, folder_hash
 from workflow_scripts.runtime.machine import git_commit, machine, versions
 from workflow_scripts.runtime.step import read_settings, run_step
 from workflow_scripts.runtime.tracking import TrackedRun, track_run
@@ -57,6 +57,7 @@ def main() -> None:
     with track_run(options.tracking, _key(options), tags, settings) as tracked:
         record, test, outcome = _run(options, settings)
         record |= provenance
+        record["hashes"] |= _written(options.output)
         record["seconds"]["total"] = round(time.perf_counter() - STARTED, 3)
         write_json(options.output / "run.json", record)
         shutil.rmtree(options.output / CHECKPOINTS, ignore_errors=True)
@@ -70,9 +71,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--dataset", required=True, help="name of the data set, for the record")
     parser.add_argument("--cohort", required=True, help="name of the cohort, for the record")
     parser.add_argument("--vital", required=True, help="name of the vital sign, for the record")
-    parser.add_argument(
-        "--model", required=True, help="a variant of models/registry.py, or a reference"
-    )
+    parser.add_argument("--model", required=True, help="a variant of models/registry.py, or a reference")
     parser.add_argument(
         "--arm", required=True, help="an arm of docs/methods.md, as lora-r2; `fit` for a reference"
     )
@@ -258,6 +257,15 @@ def _provenance(options: argparse.Namespace) -> dict[str, Any]:
         "versions": versions(),
         "machine": machine(),
         "git_commit": git_commit(Path(__file__).parent),
+    }
+
+
+def _written(output: Path) -> dict[str, str | None]:
+    """Hashes of what the run wrote, so that a later change of a file is seen (verify_results)."""
+    adapter = output / "adapter"
+    return {
+        "forecasts": file_hash(output / "forecasts.parquet"),
+        "adapter": folder_hash(adapter) if adapter.is_dir() else None,
     }
 
 

@@ -21,7 +21,13 @@ from workflow_scripts.mimic.concepts import vital_names
 from workflow_scripts.mimic.folders import MIMIC_DATASETS
 from workflow_scripts.mimic.parameters import ExtractionParameters, SimulatorParameters
 from workflow_scripts.models.parameters import PretrainingParameters
-from workflow_scripts.models.registry import REFERENCES, VARIANTS, check_geometry, check_reference
+from workflow_scripts.models.registry import (
+    REFERENCES,
+    VARIANTS,
+    check_geometry,
+    check_reference,
+    family_module,
+)
 from workflow_scripts.models.sources import EMBEDDED, HUB, default_source
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import write_json_if_changed
@@ -203,6 +209,20 @@ class Study(Parameters):
                 self.cohorts, self.vitals, subjects, self.seeds
             )
         ]
+
+
+def run_code(model: str) -> list[str]:
+    """The modules that a run of a model depends on: the step, and the family, which is chosen by name as it runs."""
+    families = {name: entry.family for name, entry in VARIANTS.items()}
+    return [
+        "workflow_scripts.run_arm",
+        *([family_module(families[model])] if model in families else []),
+    ]
+
+
+def weights_folder_of(model: str) -> str | None:
+    """The name of the folder of prepared weights that a model starts from; None where it has none."""
+    return model if model in VARIANTS else None
 
 
 def load_study(values: Mapping[str, Any], where: str = "params.yaml") -> Study:

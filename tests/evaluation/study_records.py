@@ -76,6 +76,8 @@ def run_record(vital="heart_rate", model="chronos-t5-nano", arm="lora-r2", seed=
             "code": "c0de" * 16,
             "windows": "da7a" * 16,
             "weights": None if arm == "fit" else "ba5e" * 16,
+            "forecasts": "f04e" * 16,
+            "adapter": "ada9" * 16 if trains else None,
         },
         "versions": {"python": "3.11.7", "torch": "2.13.0", "vitalora": "0.1.0"},
         "machine": {"system": "Linux", "cores": 2, "device": "cpu"},

@@ -106,11 +106,13 @@ class Cost(_Part):
 
 
 class Hashes(_Part):
-    """Of what the result depends on; a naive reference has no weights."""
+    """Of what the result depends on, and of what the run wrote; a reference has neither weights nor adapter."""
 
     code: str
     windows: str
     weights: str | None
+    forecasts: str
+    adapter: str | None
 
 
 class RunRecord(_Part):

@@ -1,0 +1,132 @@
+"""Check every stored result against the files it was made of, without training anything.
+
+Recomputes the hashes of windows, base weights and code and compares them with each run.json; checks that forecasts
+and adapters are the files that their run wrote; scores all stored forecasts again against the stored windows.
+Where the study is under DVC, `dvc status` says whether dvc.lock still describes the files. Prints one line for each
+run that is not reproduced; exits with 1 if there is any.
+
+Example:
+    python -m workflow_scripts.verify_results --dataset simulated
+"""
+
+import argparse
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from workflow_scripts.evaluation.verification import verify_run
+from workflow_scripts.models.weights import PREPARED_FOLDER, WEIGHTS
+from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.hashing import code_hash, file_hash
+from workflow_scripts.runtime.progress import progress
+from workflow_scripts.runtime.step import run_step
+from workflow_scripts.settings import Run, Study, load_study, run_code, weights_folder_of
+from workflow_scripts.windows.reading import Windows, read_windows
+
+
+def main() -> None:
+    """Read the settings, verify every run that they name, print what is wrong."""
+    options = _parse_arguments()
+    study = _read_study(options.params, options.dataset)
+    runs = study.runs()
+    wrong = [
+        (run, problem)
+        for run in progress(runs, "verifying", unit="run")
+        for problem in _problems(study.dataset, run)
+    ]
+    for run, problem in wrong:
+        print(f"{run.cohort}/{run.vital}/{run.model}/{run.arm}/seed{run.seed}: {problem}")
+    reproduced = len(runs) - len({run for run, _ in wrong})
+    print(f"{reproduced} of {len(runs)} runs of {study.dataset} reproduced from their files")
+    versioned = _dvc_status()
+    print(versioned)
+    if wrong:
+        raise UserError(
+            where=f"results/{study.dataset}",
+            found=f"{len(runs) - reproduced} runs that their files do not reproduce",
+            expected="the records, forecasts, adapters, windows, weights and code of one study",
+            remedy="start the workflow again: it repeats runs whose data, weights or code have changed; delete the "
+            "folder of a run whose own files were changed",
+        )
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--params", type=Path, default=Path("params.yaml"), help="settings of the study (YAML)"
+    )
+    parser.add_argument("--dataset", help="another data set than that of the settings")
+    return parser.parse_args()
+
+
+def _read_study(params: Path, dataset: str | None) -> Study:
+    try:
+        values = yaml.safe_load(params.read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(
+            str(params),
+            f"no readable YAML ({type(error).__name__})",
+            "the settings of the study",
+            "give --params",
+        ) from None
+    return load_study(values | ({"dataset": dataset} if dataset else {}), str(params))
+
+
+def _problems(dataset: str, run: Run) -> list[str]:
+    folder = Path("results", dataset, "runs", run.cohort, run.vital, run.model, run.arm, f"seed{run.seed}")
+    record = folder / "run.json"
+    windows = Path("data", dataset, "windows", run.cohort, f"{run.vital}.parquet")
+    missing = [str(path) for path in (record, windows) if not path.is_file()]
+    if missing:
+        return [f"no {', no '.join(missing)}"]
+    return verify_run(
+        record,
+        _test_split(windows),
+        {"code": _code(run.model), "windows": _file_hash(windows), "weights": _weights_hash(run.model)},
+    )
+
+
+_file_hash = cache(file_hash)
+
+
+@cache
+def _test_split(windows: Path) -> Windows:
+    return read_windows(windows, ("test",))
+
+
+@cache
+def _code(model: str) -> str:
+    return code_hash(run_code(model))
+
+
+@cache
+def _weights_hash(model: str) -> str | None:
+    if weights_folder_of(model) is None:
+        return None
+    path = PREPARED_FOLDER / str(weights_folder_of(model)) / WEIGHTS
+    return file_hash(path) if path.is_file() else "missing"
+
+
+def _dvc_status() -> str:
+    """What DVC says of dvc.lock, in one line."""
+    if not Path("dvc.lock").is_file():
+        return "dvc.lock: there is none; `dvc repro` or `dvc commit` puts the results under DVC"
+    command = [sys.executable, "-m", "dvc", "status"]
+    status = subprocess.run(command, capture_output=True, text=True, check=False)
+    if status.returncode:
+        return f"dvc.lock: not checked, `dvc status` ended with {status.returncode}"
+    if "up to date" in status.stdout:
+        return "dvc.lock: all data, weights and results have the recorded hashes"
+    stages = [
+        line.rstrip(":") for line in status.stdout.splitlines() if line and not line.startswith((" ", "\t"))
+    ]
+    return f"dvc.lock: differs in {', '.join(stages)}; `dvc status` says where, `dvc commit` records what is there"
+
+
+if __name__ == "__main__":
+    run_step(main)
