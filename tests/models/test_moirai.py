@@ -48,7 +48,13 @@ def model() -> Moirai:
     return Moirai.create(SMALL_SIZES, seed=2)
 
 
-def upstream_packing(model: Moirai, context: torch.Tensor, target: torch.Tensor, patch: int) -> dict:
+def upstream_packing(
+    model: Moirai,
+    context: torch.Tensor,
+    target: torch.Tensor,
+    patch: int,
+    covariates: torch.Tensor | None = None,
+) -> dict:
     """What MoiraiForecast makes of the same series; points before the first observation are padding."""
     from uni2ts.model.moirai import MoiraiForecast
 
@@ -56,12 +62,17 @@ def upstream_packing(model: Moirai, context: torch.Tensor, target: torch.Tensor,
         prediction_length=target.shape[1],
         target_dim=1,
         feat_dynamic_real_dim=0,
-        past_feat_dynamic_real_dim=0,
+        past_feat_dynamic_real_dim=0 if covariates is None else covariates.shape[1],
         context_length=context.shape[1],
         module=model.module,
         patch_size=patch,
     )
     padding = torch.isnan(context).cummin(dim=1).values
+    others = {}
+    if covariates is not None:
+        by_time = covariates.transpose(1, 2)
+        others["past_feat_dynamic_real"] = torch.nan_to_num(by_time)
+        others["past_observed_feat_dynamic_real"] = ~torch.isnan(by_time)
     names = ("target", "observed_mask", "sample_id", "time_id", "variate_id", "prediction_mask")
     tensors = forecast._convert(
         patch,
@@ -71,6 +82,7 @@ def upstream_packing(model: Moirai, context: torch.Tensor, target: torch.Tensor,
         future_target=torch.nan_to_num(target)[..., None],
         future_observed_target=~torch.isnan(target)[..., None],
         future_is_pad=torch.zeros_like(target, dtype=torch.bool),
+        **others,
     )
     return dict(zip(names, tensors, strict=True))
 
@@ -100,6 +112,89 @@ def test_packed_tensors_equal_upstream(model: Moirai, context_length: int, horiz
     for name, tensor in expected.items():
         assert torch.equal(packed[name].to(tensor.dtype), tensor), name
     assert (packed["patch_size"] == patch).all()
+
+
+def random_covariates(rows: int, others: int, length: int, seed: int) -> torch.Tensor:
+    """Some with gaps, some that start late, one that was never observed."""
+    covariates = random_values(rows * others, length, seed).unflatten(0, (rows, others))
+    covariates[2, 0] = torch.nan
+    return covariates
+
+
+@pytest.mark.parametrize(
+    ("context_length", "horizon", "patch"), [(24, 12, 8), (72, 36, 8), (50, 7, 16), (33, 40, 32)]
+)
+def test_packed_tensors_with_covariates_equal_upstream(
+    model: Moirai, context_length: int, horizon: int, patch: int
+) -> None:
+    """Expected: MoiraiForecast with the covariates as past_feat_dynamic_real."""
+    context, target = random_values(9, context_length, seed=1), random_values(9, horizon, 2, padding=False)
+    context[3] = torch.nan
+    covariates = random_covariates(9, 3, context_length, seed=11)
+    expected = upstream_packing(model, context, target, patch, covariates)
+    packed = pack(context, target, patch, 32, covariates)
+    for name, tensor in expected.items():
+        assert torch.equal(packed[name].to(tensor.dtype), tensor), name
+    assert packed["patch_size"].shape == packed["sample_id"].shape
+
+
+def test_loss_with_covariates_is_upstreams_on_the_targets_alone(model: Moirai) -> None:
+    context, target = random_values(9, 24, seed=3), random_values(9, 12, 4, padding=False)
+    covariates = random_covariates(9, 2, 24, seed=12)
+    masks = upstream_packing(model, context, target, 8, covariates)
+    distribution = model.module(**masks, patch_size=torch.full_like(masks["sample_id"], 8))
+    masks.pop("time_id")
+    expected = PackedNLLLoss()(pred=distribution, **masks)
+    found = model.loss(Series(context, torch.zeros(9).long(), 3600, covariates), target)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
+    # By hand, for one window whose target is complete: the mean over its own twelve points.
+    own = Series(context[1:2], torch.zeros(1).long(), 3600, covariates[1:2])
+    whole = torch.full((1, 12), 75.0)
+    inputs = pack(own.values, whole, 8, 32, own.covariates)
+    likelihood = model.module(**inputs).log_prob(inputs["target"])[0, 3:5, :8].flatten()[:12]
+    torch.testing.assert_close(model.loss(own, whole), -likelihood.mean())
+
+
+def test_forecasts_with_covariates_have_upstreams_distribution(model: Moirai) -> None:
+    """Expected: MoiraiForecast's own samples, on the same weights and inputs."""
+    from uni2ts.model.moirai import MoiraiForecast
+
+    context, covariates = random_values(1, 24, seed=7), random_covariates(3, 2, 24, seed=13)[:1]
+    forecast = MoiraiForecast(
+        prediction_length=12,
+        target_dim=1,
+        feat_dynamic_real_dim=0,
+        past_feat_dynamic_real_dim=2,
+        context_length=24,
+        module=model.module,
+        patch_size=8,
+    )
+    torch.manual_seed(5)
+    theirs = forecast(
+        past_target=torch.nan_to_num(context)[..., None],
+        past_observed_target=~torch.isnan(context)[..., None],
+        past_is_pad=torch.isnan(context).cummin(dim=1).values,
+        past_feat_dynamic_real=torch.nan_to_num(covariates).transpose(1, 2),
+        past_observed_feat_dynamic_real=~torch.isnan(covariates).transpose(1, 2),
+        num_samples=20_000,
+    )[0]
+    uniforms = torch.rand(1, 20_000, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(6))
+    ours = model.sample(Series(context, torch.zeros(1).long(), 3600, covariates), uniforms)[0]
+    for step in range(12):
+        assert stats.ks_2samp(theirs[:, step].numpy(), ours[:, step].numpy()).pvalue > 0.001
+    alone = model.sample(series(context), uniforms)[0]
+    assert stats.ks_2samp(alone[:, 0].numpy(), ours[:, 0].numpy()).pvalue < 1e-6
+
+
+def test_a_window_with_covariates_does_not_depend_on_its_batch_nor_on_their_order(model: Moirai) -> None:
+    context, covariates = random_values(5, 24, seed=9), random_covariates(5, 2, 24, seed=14)
+    uniforms = torch.rand(5, 4, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    start = torch.zeros(5).long()
+    together = model.sample(Series(context, start, 3600, covariates), uniforms)
+    alone = Series(context[3:4], start[3:4], 3600, covariates[3:4])
+    torch.testing.assert_close(model.sample(alone, uniforms[3:4])[0], together[3], rtol=1e-4, atol=1e-3)
+    swapped = model.sample(Series(context, start, 3600, covariates.flip(1)), uniforms)
+    torch.testing.assert_close(swapped, together, rtol=1e-4, atol=1e-3)
 
 
 def test_loss_equals_upstreams_packed_likelihood(model: Moirai) -> None:
@@ -236,6 +331,16 @@ def test_an_adapted_model_forecasts_with_its_adapter() -> None:
     assert not torch.equal(adapted.sample(context, uniforms), before)
 
 
+def test_lora_learns_from_windows_with_covariates() -> None:
+    adapted, values = Moirai.create(SMALL_SIZES, seed=3), random_values(4, 24, seed=10)
+    context = Series(values, torch.zeros(4).long(), 3600, random_covariates(4, 2, 24, seed=15))
+    adapted.module = get_peft_model(adapted.module, LoraConfig(r=2, target_modules=Moirai.attention_targets))
+    adapted.loss(context, random_values(4, 12, seed=11)).backward()
+    gradients = {name: weight.grad for name, weight in adapted.module.named_parameters() if "lora_B" in name}
+    assert len(gradients) == 2 * 4
+    assert all(gradient is not None and gradient.any() for gradient in gradients.values())
+
+
 def test_patches_are_small_enough_for_short_contexts() -> None:
     published = Moirai.create({**SMALL_SIZES, "patch_sizes": [8, 16, 32, 64, 128]}, seed=0)
     assert [published.patch_size(length) for length in (1, 24, 72, 128, 512, 5000)] == [8, 8, 8, 16, 64, 128]
@@ -250,6 +355,10 @@ def test_windows_longer_than_the_models_positions_are_refused(model: Moirai) -> 
         model.loss(short, torch.ones(1, 511 * 8 + 1))
     with pytest.raises(UserError, match=r"windows\.context(.|\n)*at most 16352 steps"):
         model.sample(series(torch.ones(1, 511 * 32 + 1)), uniforms[:, :, :12])
+    # Three series share the tokens: 511 // 3 patches of 32 for each.
+    several = Series(torch.ones(1, 170 * 32 + 1), torch.zeros(1).long(), 3600, torch.ones(1, 2, 170 * 32 + 1))
+    with pytest.raises(UserError, match=r"windows\.context(.|\n)*at most 5440 steps"):
+        model.sample(several, uniforms[:, :, :12])
 
 
 # Totals and trainable counts of docs' table; the small total is also the published one.

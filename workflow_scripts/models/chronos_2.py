@@ -1,7 +1,7 @@
 """Chronos-2: an encoder over patches with attention in time and between series (arXiv 2510.15821).
 
-Upstream: `chronos.chronos2` of chronos-forecasting. Every series here is a group of its own, so that nothing
-flows between the windows of a batch.
+Upstream: `chronos.chronos2` of chronos-forecasting. Every window is a group of its own, of its series and the
+covariates beside it, so that nothing flows between the windows of a batch.
 """
 
 from pathlib import Path
@@ -83,20 +83,35 @@ class Chronos2(QuantileModel):
         save_module(self.module, folder)
 
     def loss(self, context: Series, target: Tensor) -> Tensor:
-        """Quantile loss of upstream's own forward pass, on standardised values; see ForecastModel.loss."""
-        return self._forward(context, target.shape[1], future_target=target).loss
+        """Quantile loss of upstream's own forward pass, on standardised values; see ForecastModel.loss.
+
+        Covariates carry none, as in upstream's training; its mean counts them with 0, which is undone here.
+        """
+        series = _together(context)
+        future = torch.full((*series.shape[:2], target.shape[1]), torch.nan).to(target)
+        future[:, 0] = target
+        return (
+            self._forward(series, target.shape[1], future_target=future.flatten(0, 1)).loss * series.shape[1]
+        )
 
     def trained_quantiles(self, context: Series, horizon: int) -> Tensor:
         """One pass, as upstream's `Chronos2Pipeline.predict`; see QuantileModel.trained_quantiles."""
-        return self._forward(context, horizon).quantile_preds[..., :horizon]
+        series = _together(context)
+        return self._forward(series, horizon).quantile_preds[:: series.shape[1], :, :horizon]
 
-    def _forward(self, context: Series, horizon: int, **target: Tensor) -> Any:
-        values = context.values
-        require_at_most("windows.context", values.shape[1], self._context_length, "Chronos-2")
+    def _forward(self, series: Tensor, horizon: int, **target: Tensor) -> Any:
+        windows, together, steps = series.shape
+        require_at_most("windows.context", steps, self._context_length, "Chronos-2")
         require_at_most("windows.horizon", horizon, self._prediction_length, "Chronos-2")
         return self.module(
-            context=values,
-            group_ids=torch.arange(len(values), device=values.device),
+            context=series.flatten(0, 1),
+            group_ids=torch.arange(windows, device=series.device).repeat_interleave(together),
             num_output_patches=-(-horizon // self._patch),
             **target,
         )
+
+
+def _together(context: Series) -> Tensor:
+    """Each window's own series, then its covariates: [batch, 1 + others, time]."""
+    own = context.values[:, None]
+    return own if context.covariates is None else torch.cat((own, context.covariates), dim=1)

@@ -1,8 +1,9 @@
 """MOIRAI 1.x: one masked encoder over patches, a mixture for every point (Woo et al. 2024, arXiv 2402.02592).
 
 Upstream's `MoiraiForecast` stands on Lightning, whose import costs more than everything else together. So the
-packed tensors for one variate are built here (tests hold them to `MoiraiForecast._convert`), and the module's
-file is loaded without the package beside it.
+packed tensors are built here (tests hold them to `MoiraiForecast._convert`), and the module's file is loaded without
+the package beside it. Covariates are variates of their own, as upstream's `past_feat_dynamic_real`: every token
+attends to every other, and no loss is taken on them.
 """
 
 from collections.abc import Callable, Iterator
@@ -105,7 +106,7 @@ class Moirai(ForecastModel):
 
     def loss(self, context: Series, target: Tensor) -> Tensor:
         """Negative log-likelihood under the mixture, mean over observed points; see ForecastModel.loss."""
-        packed = self._pack(context.values, target)
+        packed = self._pack(context, target)
         masks = {name: packed[name] for name in _LOSS_INPUTS}
         with _unchecked():
             distribution = self.module(**packed)
@@ -120,9 +121,11 @@ class Moirai(ForecastModel):
         values, horizon = context.values, uniforms.shape[2]
         patch = self.patch_size(values.shape[1])
         unknown = values.new_zeros(len(values), horizon)
+        packed = self._pack(context, unknown)
         with _unchecked():
-            distribution = self.module(**self._pack(values, unknown))
-        predicted = slice(-(-values.shape[1] // patch), None)
+            distribution = self.module(**packed)
+        first = -(-values.shape[1] // patch)
+        predicted = slice(first, first - (-horizon // patch))
 
         def points(parameter: Tensor) -> Array:
             """One parameter of the distribution at the forecast points, [batch, 1, horizon]."""
@@ -135,14 +138,18 @@ class Moirai(ForecastModel):
         restored = drawn * points(scale) + points(location)
         return torch.from_numpy(restored).to(values.device, torch.float32)
 
-    def _pack(self, values: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """`pack` with the patch size of this context, for windows that the model's positions cover."""
-        steps, horizon, patch = values.shape[1], target.shape[1], self.patch_size(values.shape[1])
-        require_at_most("windows.horizon", horizon, (self._most_tokens - 1) * patch, "MOIRAI")
-        require_at_most(
-            "windows.context", steps, (self._most_tokens - -(-horizon // patch)) * patch, "MOIRAI"
+    def _pack(self, context: Series, target: Tensor) -> dict[str, Tensor]:
+        """`pack` with the patch size of this context, for windows of no more tokens than the model was trained on."""
+        steps, horizon, patch = (
+            context.values.shape[1],
+            target.shape[1],
+            self.patch_size(context.values.shape[1]),
         )
-        return pack(values, target, patch, self._patch_sizes[-1])
+        variates = 1 if context.covariates is None else 1 + context.covariates.shape[1]
+        require_at_most("windows.horizon", horizon, (self._most_tokens - variates) * patch, "MOIRAI")
+        past_tokens = self._most_tokens - -(-horizon // patch)
+        require_at_most("windows.context", steps, past_tokens // variates * patch, "MOIRAI")
+        return pack(context.values, target, patch, self._patch_sizes[-1], context.covariates)
 
 
 _LOSS_INPUTS = ("target", "observed_mask", "prediction_mask", "sample_id", "variate_id")
@@ -168,11 +175,15 @@ def _is_finite(mixture: Distribution) -> bool:
     return all(bool(parameter.isfinite().all()) for parameter in parameters)
 
 
-def pack(context: Tensor, target: Tensor, patch: int, widest_patch: int) -> dict[str, Tensor]:
-    """The module's inputs for one variate, a token for each patch: context, then target.
+def pack(
+    context: Tensor, target: Tensor, patch: int, widest_patch: int, covariates: Tensor | None = None
+) -> dict[str, Tensor]:
+    """The module's inputs, a token for each patch: context, then target, then each covariate's past.
 
-    context: [batch, time]; target: [batch, horizon]; NaN where nothing was observed. Points before the
-    first observation are padding; other missing points enter as 0, as upstream's transformation does.
+    context: [batch, time]; target: [batch, horizon]; covariates: [batch, others, time]; NaN where nothing was
+    observed. Points before the context's first observation are padding, of the covariates too, since upstream counts
+    time from there; its whole first patch stays in view where the context is no whole number of patches. Other missing
+    points enter as 0, as upstream's transformation does.
     Returns float32 and bool [batch, tokens, widest_patch], int64 and bool [batch, tokens].
     """
     observed = ~torch.isnan(context)
@@ -183,18 +194,29 @@ def pack(context: Tensor, target: Tensor, patch: int, widest_patch: int) -> dict
     future, future_mask = (
         patches(value, patch, left=False) for value in (torch.nan_to_num(target), ~torch.isnan(target))
     )
+    others = context.new_empty(len(context), 0, context.shape[1]) if covariates is None else covariates
+    number = others.shape[1]
+    other, other_mask = (
+        patches(value, patch, left=True).flatten(1, 2)
+        for value in (torch.nan_to_num(others), ~others.isnan())
+    )
+    other_in_series = (~patches(~started, patch, left=True)).any(-1).repeat(1, number)
     past_time = (past_mask.any(-1).cummax(dim=1).values.cumsum(dim=1) - 1).clamp(min=0)
     future_time = torch.arange(1, future.shape[1] + 1, device=context.device) + past_time[:, -1:]
-    future_ones = torch.ones_like(future_time)
-    sample_id = torch.cat((past_in_series.any(-1).long(), future_ones), dim=1)
+    future_ones, no_past = torch.ones_like(future_time), torch.zeros_like(past_time)
+    other_time = past_time.repeat(1, number)
+    other_variate = torch.arange(1, number + 1, device=context.device).repeat_interleave(past.shape[1])
+    sample_id = torch.cat((past_in_series.any(-1).long(), future_ones, other_in_series.long()), dim=1)
     widen = (0, widest_patch - patch)
     return {
-        "target": nn.functional.pad(torch.cat((past, future), dim=1), widen),
-        "observed_mask": nn.functional.pad(torch.cat((past_mask, future_mask), dim=1), widen),
+        "target": nn.functional.pad(torch.cat((past, future, other), dim=1), widen),
+        "observed_mask": nn.functional.pad(torch.cat((past_mask, future_mask, other_mask), dim=1), widen),
         "sample_id": sample_id,
-        "time_id": torch.cat((past_time, future_time), dim=1),
-        "variate_id": torch.zeros_like(sample_id),
-        "prediction_mask": torch.cat((torch.zeros_like(past_time), future_ones), dim=1).bool(),
+        "time_id": torch.cat((past_time, future_time, other_time), dim=1),
+        "variate_id": torch.cat(
+            (no_past, torch.zeros_like(future_time), other_variate.expand_as(other_time)), dim=1
+        ),
+        "prediction_mask": torch.cat((no_past, future_ones, torch.zeros_like(other_time)), dim=1).bool(),
         "patch_size": torch.full_like(sample_id, patch),
     }
 

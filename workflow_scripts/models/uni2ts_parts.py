@@ -53,6 +53,6 @@ def save_module(module: Any, folder: Path) -> None:
 
 
 def patches(values: Tensor, patch: int, left: bool) -> Tensor:
-    """[batch, time] -> [batch, patches, patch], filled up with zeros on the left or on the right."""
-    missing = -values.shape[1] % patch
-    return nn.functional.pad(values, (missing, 0) if left else (0, missing)).unflatten(1, (-1, patch))
+    """[..., time] -> [..., patches, patch], filled up with zeros on the left or on the right."""
+    missing = -values.shape[-1] % patch
+    return nn.functional.pad(values, (missing, 0) if left else (0, missing)).unflatten(-1, (-1, patch))
