@@ -96,6 +96,14 @@ def test_time_left_is_not_invented_before_anything_was_measured() -> None:
     assert state.seconds_left(6.0) is not None
 
 
+def test_time_left_is_not_told_from_the_first_short_job_of_another_kind() -> None:
+    state = RunState(planned=[job(0, "prepare").keys] + [job(0, "train").keys] * 3)
+    state.durations.add(job(0, "prepare").keys, 1.0)
+    assert state.seconds_left(5.0) is None
+    state.durations.add(job(0, "train").keys, 100.0)
+    assert state.seconds_left(0.0) == pytest.approx(301.0)
+
+
 def test_a_job_is_expected_to_last_as_long_as_the_most_similar_jobs_did() -> None:
     durations = Durations()
     for arm, seconds in (("full", 30.0), ("full", 50.0), ("lora-r2", 10.0)):
@@ -152,7 +160,7 @@ def test_the_summary_says_what_was_made_what_failed_and_what_did_not_run() -> No
     state.fail(3, 7.0)
     text = summary(state, 10.0, ["snakemake", "--cores", "2", "--config", "a={b: 1}"], "all.log")
     assert text.splitlines() == [
-        "Made 2 of 5 jobs in 10 s.",
+        "Finished 2 of 5 jobs in 10 s.",
         "     2 make          10 s  out/x",
         "Failed: 1 job.",
         "  job 3",
@@ -215,7 +223,7 @@ def test_a_failed_run_is_told_in_plain_lines_and_repeated_by_the_command_it_name
     assert lines[place].endswith(": Make b")
     assert lines[place + 1] == "  log: logs/b.log, which ends:"
     assert lines[place + 11] == "    error: no such thing"
-    assert "Made 1 of 3 jobs in" in done.stderr
+    assert "Finished 1 of 3 jobs in" in done.stderr
     assert "Not run, for want of what failed or stopped: 1 job." in lines
     assert len(lines) <= 30
     assert "Traceback" not in done.stderr
@@ -225,7 +233,7 @@ def test_a_failed_run_is_told_in_plain_lines_and_repeated_by_the_command_it_name
     (workflow / "broken-b").unlink()
     repeated = run_plain(workflow, again)
     assert repeated.returncode == 0, repeated.stderr
-    assert "Made 1 job in" in repeated.stderr
+    assert "Finished 1 job in" in repeated.stderr
     assert (workflow / "out/b.txt").exists()
     assert not (workflow / "out/last.txt").exists()
 
@@ -249,7 +257,7 @@ def test_a_terminal_shows_what_runs_and_ends_with_the_summary(workflow: Path) ->
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
     assert "of 3 jobs done" in text
     assert "Make a" in text
-    end = text[text.rindex("Made 3 jobs in") :].splitlines()
+    end = text[text.rindex("Finished 3 jobs in") :].splitlines()
     assert [line.split()[:2] for line in end[1:3]] == [["2", "make"], ["1", "last"]]
 
 

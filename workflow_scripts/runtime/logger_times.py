@@ -103,15 +103,16 @@ class RunState:
         return job
 
     def seconds_left(self, now: float) -> float | None:
-        """Expected work that is left, divided by the speed of the run so far; None while no duration is known.
+        """Expected work that is left, divided by the speed of the run so far.
 
+        None while for most jobs no job of the same rule was ever measured.
         Speed is expected work done per second: it covers parallel jobs, a slower machine and longer training
         than in earlier runs. It begins as the number of cores and is never less than the longest running job.
         """
-        expected = [self.durations.expected(keys) for keys in self.planned]
-        if not expected or None in expected:
+        measured = sum(self.durations.expected(keys[:-1]) is not None for keys in self.planned)
+        if 2 * measured <= len(self.planned):
             return None
-        total = sum(seconds for seconds in expected if seconds is not None)
+        total = sum(self.durations.expected(keys) or 0.0 for keys in self.planned)
         running = [
             (self.durations.expected(job.keys) or 0.0, job.seconds(now)) for job in [*self.running.values()]
         ]

@@ -191,9 +191,9 @@ def summary(state: RunState, now: float, command: Sequence[str], log: str = "") 
     """The end of a run: what was made and where, how long it took, what failed and how to repeat just that."""
     missing = state.total - len(state.done)
     verdict = (
-        f"Made {_count(len(state.done), 'job')}"
+        f"Finished {_count(len(state.done), 'job')}"
         if not missing
-        else f"Made {len(state.done)} of {state.total} jobs"
+        else f"Finished {len(state.done)} of {state.total} jobs"
     )
     lines = [f"{verdict} in {duration_text(now - state.begun)}."]
     lines += _made(state.done.values())
