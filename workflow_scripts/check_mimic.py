@@ -1,4 +1,10 @@
-"""Step: check a MIMIC-III folder before anything runs."""
+"""Check the tables of a MIMIC-III folder: columns, types, row counts, keys, references, items, units and dates.
+
+Prints all findings; exits with 1 where one of them is an error. docs/check-mimic.md explains each.
+
+Example:
+    python -m workflow_scripts.check_mimic --raw data/raw/simulated
+"""
 
 import argparse
 from pathlib import Path
@@ -9,12 +15,11 @@ from workflow_scripts.runtime.step import run_step
 def main() -> None:
     """Parse the command line, check, print the report; exit with 1 where there are errors."""
     parser = argparse.ArgumentParser(
-        description="Check the tables of a MIMIC-III folder: columns, types, row counts, keys, references, "
-        "items, units and dates. Prints all findings; ends with 1 where one of them is an error.",
-        epilog="example: python -m workflow_scripts.check_mimic --raw data/raw/simulated",
-        allow_abbrev=False,
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--raw", type=Path, required=True, help="folder with the MIMIC-III v1.4 tables")
+    parser.add_argument(
+        "--raw", type=Path, required=True, help="folder with the MIMIC-III v1.4 tables, CSV or CSV.gz"
+    )
     parser.add_argument("--json", type=Path, help="also write the report as JSON to this file")
     arguments = parser.parse_args()
 

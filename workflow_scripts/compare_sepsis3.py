@@ -1,6 +1,7 @@
 """Print what the presets of Sepsis-3 count on a data set, and where they part: one choice after the other.
 
-Example: python -m workflow_scripts.compare_sepsis3 --events data/mimic-iii-demo/events
+Example:
+    python -m workflow_scripts.compare_sepsis3 --events data/mimic-iii-demo/events
 """
 
 import argparse

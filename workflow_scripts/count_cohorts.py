@@ -1,6 +1,7 @@
-"""Step: print how many ICU stays each cohort has, as a Markdown table.
+"""Print how many ICU stays each cohort has, as a Markdown table, with the default inclusion steps.
 
-Example: python -m workflow_scripts.count_cohorts --events data/mimic-iii-demo/events
+Example:
+    python -m workflow_scripts.count_cohorts --events data/mimic-iii-demo/events
 """
 
 import argparse
@@ -23,13 +24,16 @@ def main() -> None:
         "--cohorts", nargs="+", default=definition_names(), help="definitions to count (default: all)"
     )
     parser.add_argument(
-        "--sepsis3", choices=list(PRESETS), default="clinical", help="preset of the Sepsis-3 choices"
+        "--sepsis3",
+        choices=list(PRESETS),
+        default="clinical",
+        help="preset of the Sepsis-3 choices (default: %(default)s)",
     )
     parser.add_argument(
         "--vitals",
         nargs="+",
         default=["heart_rate", "mean_blood_pressure"],
-        help="vital signs that must be charted",
+        help="vital signs that must be charted (default: %(default)s)",
     )
     arguments = parser.parse_args()
 

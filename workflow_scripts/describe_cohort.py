@@ -1,8 +1,12 @@
-"""Step: describe a cohort by a flow chart of its attrition and a Table 1 of included and excluded stays.
+"""Describe a cohort by a flow chart of its attrition and a Table 1 of included and excluded stays.
 
-Example: python -m workflow_scripts.describe_cohort --events data/simulated/events
---cohort data/simulated/cohorts/explicit.parquet --attrition data/simulated/cohorts/explicit.attrition.csv
---settings settings.json --table table_one.csv --page table_one.html --figure consort.svg
+Counts and summaries only: neither holds a row of a patient.
+
+Example:
+    python -m workflow_scripts.describe_cohort --events data/simulated/events \\
+        --cohort data/simulated/cohorts/sepsis3.parquet --attrition data/simulated/cohorts/sepsis3.attrition.csv \\
+        --settings data/simulated/settings/describe_cohort.sepsis3.json \\
+        --table table_one.csv --page table_one.html --figure consort.svg
 """
 
 import argparse
@@ -23,7 +27,7 @@ def main() -> None:
         "--settings",
         type=Path,
         required=True,
-        help="JSON file of the step's settings: the groups cohort and sepsis3 and the list vitals",
+        help="settings file of this step (JSON), as the workflow writes it: groups cohort and sepsis3, list vitals",
     )
     parser.add_argument("--table", type=Path, required=True, help="Table 1 to write (CSV)")
     parser.add_argument("--page", type=Path, required=True, help="Table 1 to write (HTML)")

@@ -29,7 +29,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--output", type=Path, default=Path("docs"), help="folder of both files")
+    parser.add_argument(
+        "--output", type=Path, default=Path("docs"), help="folder of both files (default: %(default)s)"
+    )
     folder = parser.parse_args().output
     write_text(folder / "parameters.md", parameters_page())
     write_text(folder / "params.schema.json", parameters_schema())

@@ -1,24 +1,33 @@
-"""Step: extract the events tables from a MIMIC-III folder."""
+"""Read a MIMIC-III folder (CSV, plain or gzipped) and write the events tables: typed columns and items that are needed.
+
+One Parquet file for each table, vitals.parquet among them with plausible values in natural units (docs/extraction.md).
+Prints how many rows of each table were read, kept and dropped.
+
+Example:
+    python -m workflow_scripts.extract_events --raw data/raw/simulated \\
+        --settings data/simulated/settings/extract_events.json --events data/simulated/events
+"""
 
 import argparse
 import sys
 from pathlib import Path
 
-from workflow_scripts.mimic.tables import EVENT_TABLES
 from workflow_scripts.runtime.step import read_settings, run_step
 
 
 def main() -> None:
     """Parse the command line, extract, and print how many rows of each table were read, kept and dropped."""
     parser = argparse.ArgumentParser(
-        description="Read a MIMIC-III folder (CSV, plain or gzipped) and write the events tables as Parquet: "
-        f"{', '.join(EVENT_TABLES)}.",
-        epilog="example: python -m workflow_scripts.extract_events --raw data/raw/simulated "
-        "--settings data/simulated/settings/extract_events.json --events data/simulated/events",
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--raw", type=Path, required=True, help="folder with the MIMIC-III v1.4 tables")
     parser.add_argument(
-        "--settings", type=Path, required=True, help="JSON file with the parameter group `extraction`"
+        "--raw", type=Path, required=True, help="folder with the MIMIC-III v1.4 tables, CSV or CSV.gz"
+    )
+    parser.add_argument(
+        "--settings",
+        type=Path,
+        required=True,
+        help="settings file of this step (JSON), as the workflow writes it: the group `extraction`",
     )
     parser.add_argument("--events", type=Path, required=True, help="folder for the Parquet tables")
     arguments = parser.parse_args()

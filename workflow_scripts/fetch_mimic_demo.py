@@ -1,4 +1,10 @@
-"""Step: download the open MIMIC-III demo from PhysioNet."""
+"""Download the open MIMIC-III demo v1.4 (100 real, de-identified patients) from PhysioNet, and check its SHA-256 sums.
+
+A download that was cut is continued.
+
+Example:
+    python -m workflow_scripts.fetch_mimic_demo --output data/raw/mimic-iii-demo
+"""
 
 import argparse
 import sys
@@ -11,9 +17,7 @@ from workflow_scripts.runtime.step import run_step
 def main() -> None:
     """Parse the command line and download."""
     parser = argparse.ArgumentParser(
-        description="Download the tables of the open MIMIC-III demo v1.4 (100 real, de-identified patients), "
-        "check their SHA-256, and continue a download that was cut.",
-        epilog="example: python -m workflow_scripts.fetch_mimic_demo --output data/raw/mimic-iii-demo",
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--output", type=Path, required=True, help="folder for the tables")
     parser.add_argument(

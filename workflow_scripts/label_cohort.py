@@ -1,7 +1,9 @@
-"""Label every ICU stay of a data set for one cohort and count what each inclusion step leaves.
+"""Label every ICU stay of a data set for one cohort and count what each inclusion step leaves (docs/cohorts.md).
 
-Example: python -m workflow_scripts.label_cohort --events data/simulated/events --cohort explicit
---settings settings.json --output explicit.parquet --attrition explicit.attrition.csv
+Example:
+    python -m workflow_scripts.label_cohort --events data/simulated/events --cohort sepsis3 \\
+        --settings data/simulated/settings/label_cohort.sepsis3.json \\
+        --output sepsis3.parquet --attrition sepsis3.attrition.csv
 """
 
 import argparse
@@ -26,13 +28,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--definition",
         type=Path,
-        help="SQL file of a cohort of your own, which is then called as --cohort says",
+        help="SQL file of a cohort of your own, which is then called as --cohort says (default: the definition of "
+        "that name that comes with the workflow)",
     )
     parser.add_argument(
         "--settings",
         type=Path,
         required=True,
-        help="JSON file of the step's settings: the groups cohort and sepsis3 and the list vitals",
+        help="settings file of this step (JSON), as the workflow writes it: groups cohort and sepsis3, list vitals",
     )
     parser.add_argument("--output", type=Path, required=True, help="cohort table to write (Parquet)")
     parser.add_argument("--attrition", type=Path, required=True, help="attrition table to write (CSV)")

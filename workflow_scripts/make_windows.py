@@ -1,8 +1,11 @@
 """Cut one vital sign of one cohort into windows of context and horizon, split into train, validation, test.
 
-Example: python -m workflow_scripts.make_windows --values data/simulated/events/vitals.parquet
---cohort data/simulated/cohorts/explicit.parquet --vital heart_rate --settings settings.json
---output data/simulated/windows/explicit/heart_rate.parquet
+Windows hold natural units on a grid of equal steps; what was not observed is missing.
+
+Example:
+    python -m workflow_scripts.make_windows --values data/simulated/events/vitals.parquet \\
+        --cohort data/simulated/cohorts/sepsis3.parquet --vital heart_rate \\
+        --settings data/simulated/settings/make_windows.json --output heart_rate.parquet
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """Pre-train one embedded nano model on synthetic series: a small stand-in for published weights.
 
 Example:
-    python -m workflow_scripts.pretrain_model --model moirai-nano --settings settings.json \\
-        --output weights/pretrained/moirai-nano
+    python -m workflow_scripts.pretrain_model --model moirai-nano \\
+        --settings weights/pretrained/settings/pretrain_model.moirai-nano.json --output weights/pretrained/moirai-nano
 """
 
 import argparse
@@ -52,13 +52,18 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", required=True, metavar="NAME", help=f"one of: {', '.join(embedded)}")
-    parser.add_argument("--settings", required=True, type=Path, help="JSON with the group 'pretraining'")
+    parser.add_argument(
+        "--settings",
+        required=True,
+        type=Path,
+        help="settings file of this step (JSON), as the workflow writes it: the group `pretraining`",
+    )
     parser.add_argument("--output", required=True, type=Path, help="folder to write")
     parser.add_argument(
         "--device",
         choices=["cpu", "gpu"],
         default="cpu",
-        help="cpu: the same weights on every run; gpu: the same recipe, not the same digits",
+        help="cpu: the same weights on every run; gpu: the same recipe, not the same digits (default: cpu)",
     )
     arguments = parser.parse_args()
     parameters = PretrainingParameters(**read_settings(arguments.settings)["pretraining"])

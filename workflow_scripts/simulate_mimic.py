@@ -1,4 +1,11 @@
-"""Step: write a simulated MIMIC-III folder."""
+"""Write a simulated MIMIC-III v1.4 folder: TABLE.csv.gz files of invented patients.
+
+The same settings give the same bytes.
+
+Example:
+    python -m workflow_scripts.simulate_mimic \\
+        --settings data/raw/settings/simulate_mimic.json --output data/raw/simulated
+"""
 
 import argparse
 import sys
@@ -11,13 +18,13 @@ from workflow_scripts.runtime.step import read_settings, run_step
 def main() -> None:
     """Parse the command line, simulate, and print the number of rows of each table."""
     parser = argparse.ArgumentParser(
-        description="Write a simulated MIMIC-III v1.4 folder of TABLE.csv.gz files. "
-        "The same settings give the same bytes.",
-        epilog="example: python -m workflow_scripts.simulate_mimic "
-        "--settings data/raw/settings/simulate_mimic.json --output data/raw/simulated",
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument(
-        "--settings", type=Path, required=True, help="JSON file with the parameter group `simulator`"
+        "--settings",
+        type=Path,
+        required=True,
+        help="settings file of this step (JSON), as the workflow writes it: the group `simulator`",
     )
     parser.add_argument("--output", type=Path, required=True, help="folder for the tables")
     arguments = parser.parse_args()

@@ -1,4 +1,12 @@
-"""Step: write a simulated five-minute monitor export, an example of data from elsewhere (docs/own-data.md)."""
+"""Write a simulated monitor export, an example of data from elsewhere (docs/own-data.md).
+
+vitals.parquet and cohorts/<cohort>.parquet of invented patients, one value of each vital sign every five minutes. The
+same settings give the same values.
+
+Example:
+    python -m workflow_scripts.simulate_monitor \\
+        --settings data/raw/settings/simulate_monitor.json --output data/raw/simulated-monitor
+"""
 
 import argparse
 import sys
@@ -11,13 +19,13 @@ from workflow_scripts.runtime.step import read_settings, run_step
 def main() -> None:
     """Parse the command line, simulate, and print the number of rows of each table."""
     parser = argparse.ArgumentParser(
-        description="Write vitals.parquet and cohorts/<cohort>.parquet of simulated patients, one value of "
-        "each vital sign every five minutes. The same settings give the same values.",
-        epilog="example: python -m workflow_scripts.simulate_monitor "
-        "--settings data/raw/settings/simulate_monitor.json --output data/raw/simulated-monitor",
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument(
-        "--settings", type=Path, required=True, help="JSON file with the parameter group `simulator`"
+        "--settings",
+        type=Path,
+        required=True,
+        help="settings file of this step (JSON), as the workflow writes it: the group `simulator`",
     )
     parser.add_argument("--output", type=Path, required=True, help="folder to write; it is replaced")
     arguments = parser.parse_args()

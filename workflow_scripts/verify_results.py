@@ -58,9 +58,12 @@ def _parse_arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--params", type=Path, default=Path("params.yaml"), help="settings of the study (YAML)"
+        "--params",
+        type=Path,
+        default=Path("params.yaml"),
+        help="settings of the study, YAML (default: %(default)s)",
     )
-    parser.add_argument("--dataset", help="another data set than that of the settings")
+    parser.add_argument("--dataset", help="data set to verify (default: that of the settings)")
     return parser.parse_args()
 
 
