@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from workflow_scripts.adaptation.adapters import load_adapter, read_arm
-from workflow_scripts.models.registry import check_geometry, variant, variant_names
+from workflow_scripts.models.registry import check_covariates, check_geometry, variant, variant_names
 from workflow_scripts.models.sources import weights_folder
 from workflow_scripts.models.weights import load_variant
 from workflow_scripts.reporting.forecast_figure import SHOWN, draw_forecasts
@@ -193,6 +193,7 @@ def forecast_series(
     from workflow_scripts.training.forecasting import forecast
 
     chosen = variant(model)
+    check_covariates(chosen, ())
     check_geometry(chosen, series.values.shape[1], horizon)
     span = np.float32(scale.high - scale.low)
     if not span > 0:

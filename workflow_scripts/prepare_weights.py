@@ -1,4 +1,9 @@
-"""Put a model's base weights in place, from the repository, a folder or file, or the hub, checked and recorded."""
+"""Put a model's base weights in place, from the repository, a folder or file, or the hub, checked and recorded.
+
+Example:
+    python -m workflow_scripts.prepare_weights --model chronos-t5-nano --source embedded \\
+        --output weights/prepared/chronos-t5-nano
+"""
 
 import argparse
 from collections.abc import Iterator
@@ -17,7 +22,9 @@ from workflow_scripts.runtime.step import run_step
 
 def main() -> None:
     """Parse the command line and write the folder whole or not at all."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument(
         "--model", required=True, metavar="NAME", help=f"one of: {', '.join(variant_names())}"
     )
@@ -43,7 +50,7 @@ def prepare(model: str, source: str, output: Path, lock: Path = LOCK) -> None:
     Raises UserError where the source is out of reach, is not what was pinned, or does not hold this variant:
     another family or size, no safetensors, missing tensors, NaN weights.
     """
-    chosen = variant(model)
+    chosen = variant(variant(model).weights_of)
     if chosen.restriction:
         print(f"{model}: the licence of these weights is {chosen.licence}: {chosen.restriction}.", flush=True)
     with atomic_folder(output) as folder:

@@ -19,7 +19,7 @@ from local_hub import LocalHub
 
 from workflow_scripts import prepare_weights
 from workflow_scripts.models.hub import Pin, read_lock, write_pin
-from workflow_scripts.models.registry import VARIANTS, family_class
+from workflow_scripts.models.registry import MODELS, family_class
 from workflow_scripts.models.weights import load_variant
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import read_json
@@ -27,7 +27,7 @@ from workflow_scripts.runtime.step import run_step
 
 FIRST, SECOND = "1" * 40, "2" * 40
 MODEL = replace(
-    VARIANTS["moirai-nano"], name="test-model", hub_id="someone/test-model", licence="CC-BY-NC-4.0"
+    MODELS["moirai-nano"], name="test-model", hub_id="someone/test-model", licence="CC-BY-NC-4.0"
 )
 """A published model as small as an embedded one, without a revision on record."""
 
@@ -37,7 +37,7 @@ Command = Callable[..., tuple[int, str]]
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[LocalHub]:
     """A hub that serves one commit of one model."""
-    monkeypatch.setitem(VARIANTS, MODEL.name, MODEL)
+    monkeypatch.setitem(MODELS, MODEL.name, MODEL)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
@@ -137,12 +137,12 @@ def test_a_revision_of_the_registry_is_asked_for_and_pinned(
     hub: LocalHub, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.add("someone/test-model", tmp_path / "never read", SECOND)
-    monkeypatch.setitem(VARIANTS, MODEL.name, replace(MODEL, revision=FIRST))
+    monkeypatch.setitem(MODELS, MODEL.name, replace(MODEL, revision=FIRST))
     code, printed = command()
     assert code == 0
     assert f"commit {FIRST} (the registry's revision) is pinned" in printed
     assert read_lock(tmp_path / "weights.lock.yaml")[MODEL.name].commit == FIRST
-    monkeypatch.setitem(VARIANTS, MODEL.name, replace(MODEL, revision=SECOND))
+    monkeypatch.setitem(MODELS, MODEL.name, replace(MODEL, revision=SECOND))
     code, printed = command()
     assert code == 1
     assert f"commit {FIRST}" in printed
@@ -247,7 +247,7 @@ FAULTS: dict[str, tuple[Callable[[LocalHub], None], str]] = {
 def test_each_fault_ends_with_one_message_and_leaves_nothing(
     fault: str, hub: LocalHub, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(VARIANTS, MODEL.name, replace(MODEL, revision=FIRST))
+    monkeypatch.setitem(MODELS, MODEL.name, replace(MODEL, revision=FIRST))
     spoil, finding = FAULTS[fault]
     spoil(hub)
     code, printed = command()
@@ -262,7 +262,7 @@ def test_each_fault_ends_with_one_message_and_leaves_nothing(
 def test_a_revoked_revision_is_named(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(VARIANTS, MODEL.name, replace(MODEL, revision=SECOND))
+    monkeypatch.setitem(MODELS, MODEL.name, replace(MODEL, revision=SECOND))
     code, printed = command()
     assert code == 1
     assert f"someone/test-model on the hub, revision {SECOND}" in printed
@@ -299,7 +299,7 @@ def test_lag_llama_s_checkpoint_is_downloaded_converted_and_pinned_by_its_own_ha
     torch.save(stand_in(), folder / "lag-llama.ckpt")
     # The hub's repository holds this file too, without a configuration: it is left alone.
     (folder / "model.safetensors").write_bytes(b"never asked for")
-    entry = VARIANTS["lag-llama"]
+    entry = MODELS["lag-llama"]
     hub.add(str(entry.hub_id), folder, str(entry.revision))
     assert command("lag-llama")[0] == 0
     output, digest = tmp_path / "weights/lag-llama", hashlib.sha256((folder / "lag-llama.ckpt").read_bytes())
@@ -322,7 +322,7 @@ def test_a_hostile_checkpoint_on_the_hub_is_refused_and_never_runs(
     content = stand_in()
     content["hyper_parameters"]["loss"] = Runs(os.system, f"touch {trace}")
     torch.save(content, folder / "lag-llama.ckpt")
-    entry = VARIANTS["lag-llama"]
+    entry = MODELS["lag-llama"]
     hub.add(str(entry.hub_id), folder, str(entry.revision))
     code, printed = command("lag-llama")
     assert code == 1

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,10 @@ from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.list_models import arm_counts, describe, limit, overview
 from workflow_scripts.models.registry import (
     FAMILY_CLASSES,
+    MODELS,
+    MULTIVARIATE_VARIANTS,
     VARIANTS,
+    check_covariates,
     check_geometry,
     family_class,
     variant,
@@ -87,6 +91,41 @@ LONGEST = {
     "moirai-nano": ((512 - 2) * 8, 12),
     "lag-llama": (2048, 100_000),
 }
+
+
+def test_chronos_2_and_moirai_have_variants_with_the_same_weights_that_look_at_other_vital_signs() -> None:
+    alike = {name for name, entry in VARIANTS.items() if entry.family in ("chronos-2", "moirai")}
+    assert {entry.weights_of for entry in MULTIVARIATE_VARIANTS.values()} == alike
+    assert MULTIVARIATE_VARIANTS.keys() == {f"{name}-multivariate" for name in alike}
+    for name, entry in MULTIVARIATE_VARIANTS.items():
+        base = variant(entry.weights_of)
+        assert entry == replace(base, name=name, multivariate=True)
+        assert variant(name) is entry
+        assert base.weights_of == base.name
+        assert not base.multivariate
+        assert base.sources["takes_covariates"]
+    assert MODELS.keys() >= VARIANTS.keys() | MULTIVARIATE_VARIANTS.keys()
+
+
+def test_a_model_that_looks_at_other_vital_signs_must_be_given_some() -> None:
+    with pytest.raises(
+        UserError,
+        match=r"windows\.covariates, with model moirai-nano-multivariate[\s\S]*or choose moirai-nano",
+    ):
+        check_covariates(variant("moirai-nano-multivariate"), [])
+    check_covariates(variant("moirai-nano-multivariate"), ["heart_rate"])
+    check_covariates(variant("moirai-nano"), [])
+    check_covariates(variant("moirai-nano"), ["heart_rate"])
+
+
+def test_covariates_take_patches_of_their_own() -> None:
+    """512 patches of 8: two for the horizon, and of the other 510 a third for each of three series."""
+    check_geometry(variant("moirai-nano-multivariate"), 170 * 8, 12, covariates=2)
+    with pytest.raises(UserError, match=r"1361 \+ 12 steps of 3 series, which are 515 patches"):
+        check_geometry(variant("moirai-nano-multivariate"), 170 * 8 + 1, 12, covariates=2)
+    # A model that looks at its own series alone ignores them; Chronos-2 has no limit of patches.
+    check_geometry(variant("moirai-nano"), 510 * 8, 12, covariates=2)
+    check_geometry(variant("chronos-2-multivariate"), 8192, 1024, covariates=9)
 
 
 @pytest.mark.parametrize("name", LONGEST)

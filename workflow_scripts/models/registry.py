@@ -1,6 +1,7 @@
 """Every variant by name, as variants.yaml lists them. Light to import: no torch, no libraries of models."""
 
-from dataclasses import dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
 from math import ceil
 from pathlib import Path
@@ -39,13 +40,25 @@ class Variant:
     lora_parameters_per_rank: int | None = None
     point_forecast: bool = False
     """Whether every quantile is the same value, so that intervals mean nothing."""
+    takes_covariates: bool = False
+    """Whether there is a variant of it that looks at other vital signs too, with the same weights."""
+    multivariate: bool = False
+    """Whether this is that variant."""
     sources: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def weights_of(self) -> str:
+        """The variant whose base weights these are: its own name, but for a multivariate one."""
+        return self.name.removesuffix(MULTIVARIATE) if self.multivariate else self.name
 
     @property
     def restriction(self) -> str | None:
         """What the licence of the weights restricts, or None."""
         return _TABLE["restrictions"].get(self.licence)
 
+
+MULTIVARIATE = "-multivariate"
+"""What ends the name of a variant that looks at other vital signs too."""
 
 _PATH = Path(__file__).with_name("variants.yaml")
 _TABLE = yaml.load(_PATH.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
@@ -70,12 +83,22 @@ def _read(name: str, entry: dict[str, Any]) -> Variant:
 VARIANTS: dict[str, Variant] = {name: _read(name, entry) for name, entry in _TABLE["variants"].items()}
 """Name -> variant, the embedded ones first."""
 
+MULTIVARIATE_VARIANTS: dict[str, Variant] = {
+    name + MULTIVARIATE: replace(entry, name=name + MULTIVARIATE, multivariate=True)
+    for name, entry in VARIANTS.items()
+    if entry.takes_covariates
+}
+"""Name -> variant of those that look at other vital signs too, with the weights of another variant."""
+
+MODELS: dict[str, Variant] = {**VARIANTS, **MULTIVARIATE_VARIANTS}
+"""Name -> variant of everything that a study may name as a model."""
+
 
 POINT_REFERENCES = ("persistence", "mean-of-context", "seasonal-naive")
-"""The references of models/naive.py: the last observed value, the mean of the context, and the value a day ago."""
+"""The last observed value, the mean of the context, and the value a day before."""
 
 FITTED_REFERENCES = {"auto-ets": 8, "theta": 5}
-"""The references of models/classical.py that are fitted to each context, and the fewest steps that they need.
+"""The references that are fitted to each context (models/classical.py), and the fewest steps that they need.
 
 auto-ets: the largest form has six parameters, and AICc divides by what is left; theta: its error variance needs two
 residuals after the library's first three.
@@ -92,11 +115,9 @@ FEWEST_PATCHES = 8
 
 def variant(name: str) -> Variant:
     """The variant of that name. Raises UserError that lists the names there are."""
-    if name not in VARIANTS:
-        raise UserError(
-            "models", f"unknown model {name!r}", ", ".join(variant_names()), "choose one of these names"
-        )
-    return VARIANTS[name]
+    if name not in MODELS:
+        raise UserError("models", f"unknown model {name!r}", ", ".join(MODELS), "choose one of these names")
+    return MODELS[name]
 
 
 def variant_names() -> list[str]:
@@ -111,8 +132,8 @@ def is_point_forecast(name: str) -> bool:
     """
     if name in POINT_REFERENCES:
         return True
-    if name in VARIANTS:
-        return VARIANTS[name].point_forecast
+    if name in MODELS:
+        return MODELS[name].point_forecast
     return bool(_TABLE["families"].get(name, {}).get("point_forecast", False))
 
 
@@ -126,8 +147,11 @@ def family_class(family: str) -> "type[ForecastModel]":
     return getattr(import_module(family_module(family)), FAMILY_CLASSES[family].partition(":")[2])
 
 
-def check_geometry(variant: Variant, context: int, horizon: int) -> None:
-    """Raise UserError where a context or a horizon (grid steps) is longer than the model allows."""
+def check_geometry(variant: Variant, context: int, horizon: int, covariates: int = 0) -> None:
+    """Raise UserError where a context or a horizon (grid steps) is longer than the model allows.
+
+    covariates: other vital signs beside the own one, which take as many patches of their context.
+    """
     for name, length, limit in (
         ("context", context, variant.context_limit),
         ("horizon", horizon, variant.horizon_limit),
@@ -143,13 +167,26 @@ def check_geometry(variant: Variant, context: int, horizon: int) -> None:
     if variant.token_limit is None or not variant.patch_sizes:
         return
     patch = patch_size(variant.patch_sizes, context)
-    patches = ceil(context / patch) + ceil(horizon / patch)
+    series = 1 + covariates if variant.multivariate else 1
+    patches = series * ceil(context / patch) + ceil(horizon / patch)
     if patches > variant.token_limit:
         raise UserError(
             f"windows.context and windows.horizon, with model {variant.name}",
-            f"{context} + {horizon} steps, which are {patches} patches of {patch}",
+            f"{context} + {horizon} steps{f' of {series} series' if series > 1 else ''}, which are {patches} patches "
+            f"of {patch}",
             f"at most {variant.token_limit} patches ({variant.sources['token_limit']})",
-            "choose a shorter context or horizon",
+            f"choose a shorter context or horizon{', or fewer covariates' if series > 1 else ''}",
+        )
+
+
+def check_covariates(variant: Variant, covariates: Sequence[str]) -> None:
+    """Raise UserError where a model that looks at other vital signs is given none; all others ignore them."""
+    if variant.multivariate and not covariates:
+        raise UserError(
+            f"windows.covariates, with model {variant.name}",
+            "no other vital sign",
+            "at least one vital sign beside the one that is forecast",
+            f"name some in windows.covariates, or choose {variant.weights_of}",
         )
 
 

@@ -33,13 +33,13 @@ def default_source(variant: Variant) -> str:
 
 def weights_folder(variant: Variant, given: Path | None) -> Path:
     """The folder that the user gave, or that of the workflow. Raises UserError where the latter is not there."""
-    folder = given or PREPARED_FOLDER / variant.name
+    folder = given or PREPARED_FOLDER / variant.weights_of
     if given is None and not folder.is_dir():
         raise UserError(
             str(folder),
             "no such folder",
-            f"the weights of {variant.name}, as the workflow prepares them",
-            f"run python -m workflow_scripts.prepare_weights --model {variant.name} "
+            f"the weights of {variant.weights_of}, as the workflow prepares them",
+            f"run python -m workflow_scripts.prepare_weights --model {variant.weights_of} "
             f"--source {default_source(variant)} --output {folder}, or name a folder with --weights",
         )
     return folder
