@@ -78,7 +78,7 @@ def overview(ranks: tuple[int, ...] = RANKS) -> str:
             *(f"{licence}: {restriction}." for licence, restriction in licences.items()),
             "Limits are grid steps, or patches of context and horizon together. A revision marked ? is quoted from",
             "elsewhere and was never compared with the hub; the first download pins it in weights.lock.yaml.",
-            "Chronos-2 and MOIRAI 1.x also as NAME-multivariate: with other vital signs as covariates, the same weights.",
+            "Chronos-2 and MOIRAI 1.x also as NAME-multivariate: the same weights, other vital signs as covariates.",
             "All about one model, and where each fact was read: python -m workflow_scripts.list_models --model NAME",
             "What other arms train: python -m workflow_scripts.list_models --arms dora-r2 fourierft bitfit",
         ]
