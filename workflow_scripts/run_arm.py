@@ -228,7 +228,7 @@ def _base_model(options: argparse.Namespace, settings: dict[str, Any]) -> "Forec
 
 
 def _training_record(tuned: "Tuned") -> dict[str, Any]:
-    """The chosen candidate's history, and all candidates. A loss that is not finite is None in JSON."""
+    """The chosen candidate's history, and all candidates. A run that failed has no best loss."""
     history = asdict(tuned.history)
     del history["seconds"]
     if tuned.failure:

@@ -25,20 +25,23 @@ def verify_run(record: Path, test: Windows, expected: Mapping[str, str | None]) 
     """
     try:
         run = read_run_record(record)
-        problems = [
-            f"{name}: recorded {_short(recorded)}, now {_short(expected[name])}"
-            for name in ("code", "windows", "weights")
-            if (recorded := getattr(run.hashes, name)) != expected[name]
-        ]
-        forecasts, adapter = record.parent / "forecasts.parquet", record.parent / "adapter"
-        if forecasts.is_file() and file_hash(forecasts) != run.hashes.forecasts:
-            problems.append("forecasts.parquet is not the file that the run wrote")
-        found = folder_hash(adapter) if adapter.is_dir() else None
-        if found != run.hashes.adapter:
-            problems.append("the adapter is not the one that the run wrote" if found else "no adapter")
-        return problems + _metric_problems(run, forecasts, test)
     except UserError as error:
         return [error.found]
+    problems = [
+        f"{name}: recorded {_short(recorded)}, now {_short(expected[name])}"
+        for name in ("code", "windows", "weights")
+        if (recorded := getattr(run.hashes, name)) != expected[name]
+    ]
+    forecasts, adapter = record.parent / "forecasts.parquet", record.parent / "adapter"
+    if forecasts.is_file() and file_hash(forecasts) != run.hashes.forecasts:
+        problems.append("forecasts.parquet is not the file that the run wrote")
+    found = folder_hash(adapter) if adapter.is_dir() else None
+    if found != run.hashes.adapter:
+        problems.append("the adapter is not the one that the run wrote" if found else "no adapter")
+    try:
+        return problems + _metric_problems(run, forecasts, test)
+    except UserError as error:
+        return [*problems, error.found]
 
 
 def _metric_problems(run: RunRecord, forecasts: Path, test: Windows) -> list[str]:

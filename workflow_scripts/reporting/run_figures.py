@@ -37,7 +37,7 @@ def draw_run_figures(
 def _loss_figure(figure: Any, training: dict[str, Any]) -> Any:
     axes = figure.subplots()
     for name, label in (("train_loss", "training"), ("validation_loss", "validation")):
-        steps, losses = zip(*training[name], strict=True)
+        steps, losses = [step for step, _ in training[name]], [loss for _, loss in training[name]]
         axes.plot(steps, losses, marker="o", markersize=3, label=label)
     axes.axvline(training["best_step"], color="0.6", linestyle=":", label="best validation loss")
     axes.set(xlabel="optimiser step", ylabel="loss of the family")
@@ -47,7 +47,12 @@ def _loss_figure(figure: Any, training: dict[str, Any]) -> Any:
 
 def _step_figure(figure: Any, truth: NDArray[np.floating], median: NDArray[np.floating], unit: str) -> Any:
     axes = figure.subplots()
-    error = np.nanmean(np.abs(truth - median), axis=0)
+    # A run that failed has no forecast: its figure is empty, without a warning.
+    error = (
+        np.nanmean(np.abs(truth - median), axis=0)
+        if np.isfinite(median).any()
+        else np.full(len(truth[0]), np.nan)
+    )
     axes.plot(np.arange(1, len(error) + 1), error, marker="o", markersize=3)
     axes.set(xlabel="horizon step", ylabel=f"mean absolute error, {unit}", ylim=(0, None))
     return figure

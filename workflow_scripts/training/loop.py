@@ -20,10 +20,6 @@ from workflow_scripts.training.data import WindowArrays, WindowTensors
 from workflow_scripts.training.parameters import TrainingParameters
 
 
-class DivergenceError(UserError):
-    """A loss is not finite; the best weights until then are left in the model."""
-
-
 @dataclass
 class History:
     """What happened during training. Losses are (step, value) pairs; step 0 is before any update.
@@ -38,6 +34,12 @@ class History:
     train_loss: list[tuple[int, float]] = field(default_factory=list)
     validation_loss: list[tuple[int, float]] = field(default_factory=list)
     seconds: float = field(default=0.0, compare=False)
+
+
+class DivergenceError(UserError):
+    """A loss is not finite; the best weights until then are left in the model. history: what was before."""
+
+    history = History()
 
 
 def fit(
@@ -109,8 +111,9 @@ def fit(
             try:
                 _record_training_loss(losses_since_evaluation, history)
                 _evaluate(model, validation_tensors, parameters, history, best, hooks)
-            except DivergenceError:
+            except DivergenceError as error:
                 best.restore()
+                error.history = history
                 raise
             steps.show_loss(history.validation_loss[-1][1])
             exhausted = best.evaluations_without_improvement >= parameters.patience

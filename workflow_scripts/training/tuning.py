@@ -57,6 +57,7 @@ def train_best(
     """
     trials: list[Trial] = []
     best: tuple[TrainingParameters, History] | None = None
+    smallest = math.inf
     for number, budget in enumerate(candidates):
         model, hooks = prepare(budget)
         model.module.to(device)
@@ -66,7 +67,7 @@ def train_best(
             )
             failure = ""
         except DivergenceError as error:
-            history, failure = History(), error.found
+            history, failure = error.history, error.found
         loss = math.inf if failure else history.best_validation_loss
         trials.append(
             Trial(
@@ -78,9 +79,9 @@ def train_best(
                 failure=failure,
             )
         )
-        if best is None or loss < best[1].best_validation_loss:
+        if best is None or loss < smallest:
             keep(model)
-            best = budget, history
+            best, smallest = (budget, history), loss
     if best is None:
         raise UserError("training", "no candidate", "at least one budget", "name a learning rate")
     return Tuned(*best, trials, "" if any(not trial.failure for trial in trials) else trials[0].failure)

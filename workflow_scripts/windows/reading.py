@@ -148,7 +148,7 @@ def read_windows(path: Path, splits: tuple[str, ...] = ("train", "validation", "
         context=_matrix(path, table, "context", metadata.context),
         target=_matrix(path, table, "target", metadata.horizon),
         covariates=covariates.reshape(len(table), count, metadata.context),
-        start=table["start"].cast(pa.timestamp("s"), safe=False).cast(pa.int64()).to_numpy(),
+        start=table["start"].cast(pa.timestamp("s"), safe=False).cast(pa.int64()).to_numpy().copy(),
         split=table["split"].to_numpy(zero_copy_only=False).astype(str),
         hours_from_onset=table["hours_from_onset"].to_numpy(),
         window_id=table["window_id"].to_numpy(),
