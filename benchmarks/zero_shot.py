@@ -17,7 +17,7 @@ from workflow_scripts.evaluation.metrics import score
 from workflow_scripts.models.references import forecast_reference
 from workflow_scripts.models.registry import variant
 from workflow_scripts.models.weights import load_variant
-from workflow_scripts.training.data import WindowArrays
+from workflow_scripts.training.data import window_arrays
 from workflow_scripts.training.forecasting import forecast
 from workflow_scripts.training.parameters import ForecastParameters
 from workflow_scripts.windows.reading import Windows, read_windows
@@ -59,11 +59,9 @@ def _forecasts(windows: Windows, weights: Path, samples: int) -> Iterator[tuple[
     for name in ("persistence", "mean-of-context"):
         horizon, interval = windows.metadata.horizon, windows.metadata.interval_minutes
         yield name, forecast_reference(name, windows.context, horizon, drawing.quantiles, interval)
-    scaled = windows.scaled()
-    step = windows.metadata.interval_minutes * 60
-    arrays = WindowArrays(scaled.context, scaled.target, scaled.start, step)
     for folder in sorted(path for path in weights.iterdir() if path.is_dir()):
         model = load_variant(variant(folder.name), folder)
+        arrays = window_arrays(windows, variant(folder.name))
         quantiles = forecast(model, arrays, windows.window_id, drawing, 0, torch.device("cpu"))
         yield folder.name, windows.metadata.to_natural_units(quantiles)
 

@@ -24,7 +24,7 @@ from workflow_scripts.adaptation.parameters import AdaptationParameters
 from workflow_scripts.evaluation.forecasts import write_forecasts
 from workflow_scripts.evaluation.recording import Outcome, Subject, run_record
 from workflow_scripts.models.references import forecast_reference
-from workflow_scripts.models.registry import REFERENCES, VARIANTS
+from workflow_scripts.models.registry import MODELS, REFERENCES
 from workflow_scripts.models.weights import load_variant
 from workflow_scripts.reporting.run_figures import draw_run_figures
 from workflow_scripts.runtime.device import lease_device
@@ -33,7 +33,7 @@ from workflow_scripts.runtime.hashing import file_hash, folder_hash
 from workflow_scripts.runtime.machine import git_commit, machine, versions
 from workflow_scripts.runtime.step import read_settings, run_step
 from workflow_scripts.runtime.tracking import TrackedRun, track_run
-from workflow_scripts.training.data import WindowArrays
+from workflow_scripts.training.data import window_arrays
 from workflow_scripts.training.parameters import ForecastParameters, TrainingParameters, TuningParameters
 from workflow_scripts.windows.reading import Windows, read_windows
 
@@ -106,7 +106,7 @@ def _run(options: argparse.Namespace, settings: dict[str, Any]) -> tuple[dict[st
     )
     subject = Subject(
         key=_key(options),
-        family=VARIANTS[options.model].family if options.model in VARIANTS else "naive",
+        family=MODELS[options.model].family if options.model in MODELS else "naive",
         rank=_rank(options),
         test=test,
         development_windows={
@@ -165,13 +165,12 @@ def _adapt(
         with atomic_folder(options.output / "adapter") as folder:
             save_adapter(model, arm, folder, options.model)
 
-    scaled = development.scaled()
     adapted.tuned = train_best(
         prepare,
         keep,
         TuningParameters(**settings["tuning"]).candidates(budget),
-        _arrays(scaled.select("train")),
-        _arrays(scaled.select("validation")),
+        window_arrays(development.select("train"), MODELS[options.model]),
+        window_arrays(development.select("validation"), MODELS[options.model]),
         options.seed,
         torch.device(device_name),
         options.output / CHECKPOINTS,
@@ -201,7 +200,8 @@ def _forecast(
             load_adapter(model, options.output / "adapter")
         model.module.to(device)
         begun = time.perf_counter()
-        scaled = forecast(model, _arrays(test.scaled()), test.window_id, forecasting, options.seed, device)
+        arrays = window_arrays(test, MODELS[options.model])
+        scaled = forecast(model, arrays, test.window_id, forecasting, options.seed, device)
         quantiles = test.metadata.to_natural_units(scaled)
     training = sum(trial.seconds for trial in tuned.trials) if tuned else 0.0
     return Outcome(
@@ -221,7 +221,7 @@ def _forecast(
 
 def _base_model(options: argparse.Namespace, settings: dict[str, Any]) -> "ForecastModel":
     """The base model as every candidate and the forecast start from it."""
-    model = load_variant(VARIANTS[options.model], Path(options.weights))
+    model = load_variant(MODELS[options.model], Path(options.weights))
     if model.samplers:
         model.sampler = settings["forecast"]["lag_llama_sampler"]
     return model
@@ -239,11 +239,6 @@ def _training_record(tuned: "Tuned") -> dict[str, Any]:
         "total_steps": sum(trial.steps for trial in tuned.trials),
         "trials": [asdict(trial) for trial in tuned.trials],
     }
-
-
-def _arrays(windows: Windows) -> WindowArrays:
-    step = windows.metadata.interval_minutes * 60
-    return WindowArrays(windows.context, windows.target, windows.start, step)
 
 
 def _provenance(options: argparse.Namespace) -> dict[str, Any]:
@@ -308,7 +303,7 @@ def _flat_metrics(record: dict[str, Any]) -> dict[str, float | None]:
 
 
 def _rank(options: argparse.Namespace) -> int | None:
-    return Arm.parse(options.arm).rank if options.model in VARIANTS else None
+    return Arm.parse(options.arm).rank if options.model in MODELS else None
 
 
 def _key(options: argparse.Namespace) -> dict[str, Any]:

@@ -22,8 +22,10 @@ from workflow_scripts.mimic.folders import MIMIC_DATASETS
 from workflow_scripts.mimic.parameters import ExtractionParameters, SimulatorParameters
 from workflow_scripts.models.parameters import PretrainingParameters
 from workflow_scripts.models.registry import (
+    MODELS,
     REFERENCES,
     VARIANTS,
+    check_covariates,
     check_geometry,
     check_reference,
     family_module,
@@ -151,12 +153,18 @@ class Study(Parameters):
     @field_validator("models")
     @classmethod
     def _known_models(cls, names: list[str]) -> list[str]:
-        return _known(names, tuple(VARIANTS), "model")
+        return _known(names, tuple(MODELS), "model")
 
     @field_validator("references")
     @classmethod
     def _known_references(cls, names: list[str]) -> list[str]:
         return _known(names, REFERENCES, "reference")
+
+    @field_validator("windows")
+    @classmethod
+    def _known_covariates(cls, windows: WindowParameters) -> WindowParameters:
+        _known(windows.covariates, tuple(vital_names()), "vital sign for covariates")
+        return windows
 
     @field_validator("arms")
     @classmethod
@@ -187,8 +195,10 @@ class Study(Parameters):
     def _windows_that_models_take(self) -> Study:
         windows = self.windows
         try:
-            for name in self.models:
-                check_geometry(VARIANTS[name], windows.context, windows.horizon)
+            for name, vital in itertools.product(self.models, self.vitals):
+                covariates = windows.covariates_of(vital)
+                check_covariates(MODELS[name], covariates)
+                check_geometry(MODELS[name], windows.context, windows.horizon, len(covariates))
             for name in self.references:
                 check_reference(name, windows.context, windows.interval_minutes)
         except UserError as error:
@@ -213,7 +223,7 @@ class Study(Parameters):
 
 def run_code(model: str) -> list[str]:
     """The modules that a run of a model depends on: the step, and the family, which is chosen by name as it runs."""
-    families = {name: entry.family for name, entry in VARIANTS.items()}
+    families = {name: entry.family for name, entry in MODELS.items()}
     return [
         "workflow_scripts.run_arm",
         *([family_module(families[model])] if model in families else []),
@@ -222,7 +232,8 @@ def run_code(model: str) -> list[str]:
 
 def weights_folder_of(model: str) -> str | None:
     """The name of the folder of prepared weights that a model starts from; None where it has none."""
-    return model if model in VARIANTS else None
+    folder = MODELS[model].weights_of if model in MODELS else None
+    return folder if folder in VARIANTS else None
 
 
 def load_study(values: Mapping[str, Any], where: str = "params.yaml") -> Study:

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from workflow_scripts.models.registry import Variant, check_covariates
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
     from workflow_scripts.models.interface import Series
+    from workflow_scripts.windows.reading import Windows
 
 
 @dataclass(frozen=True)
@@ -65,3 +68,14 @@ class WindowTensors:
 
         covariates = None if self.covariates is None else self.covariates[rows]
         return Series(self.context[rows], self.start[rows], self.step, covariates), self.target[rows]
+
+
+def window_arrays(windows: "Windows", variant: Variant) -> WindowArrays:
+    """Windows as a model is given them: scaled, and with the other vital signs only where it looks at them.
+
+    Raises UserError where it does and the windows carry none.
+    """
+    check_covariates(variant, [covariate.vital for covariate in windows.metadata.covariates])
+    scaled, step = windows.scaled(), windows.metadata.interval_minutes * 60
+    covariates = scaled.covariates if variant.multivariate else None
+    return WindowArrays(scaled.context, scaled.target, scaled.start, step, covariates)
