@@ -1,7 +1,11 @@
 """Print the study's results as a compact table, and where everything lies.
 
-Example:
-    python -m workflow_scripts.show_summary --dataset mimic-iii-demo
+MSE (x 1e-4), MAPE (%) and DTW (x 1e-3) are means over seeds, of the scaled series; seconds are those of one run. Of a
+vital sign with many arms only the best are shown.
+
+Examples:
+    python -m workflow_scripts.show_summary
+    python -m workflow_scripts.show_summary --dataset mimic-iii-demo --all
 """
 
 import argparse
@@ -17,18 +21,32 @@ from workflow_scripts.runtime.step import run_step
 from workflow_scripts.settings import Study, load_study
 
 HEADER = ("model", "arm", "MSE e-4", "MAPE %", "DTW e-3", "trainable", "seconds")
+WIDTH = 100
+NAME_WIDTHS = (28, 16)
+NUMBER_WIDTHS = (10, 8, 9, 15, 10)
+
+MANY = 40
+"""Arms of one cohort and vital sign that are all shown; of more, only the best, the references and what failed."""
+
+BEST = 12
+FAILED = 5
 
 
 def main() -> None:
     """Print the table of each cohort and vital sign, then the places."""
-    study = _study(_parse_arguments())
+    options = _parse_arguments()
+    study = _study(options)
     results = Path("results") / study.dataset
     rows = read_metrics(results / "summary" / "metrics.csv")
     intervals = _intervals(results / "summary" / "intervals.csv")
     for (cohort, vital), group in groupby(rows, key=lambda row: (row.cohort, row.vital)):
         runs = list(group)
         print(f"\n{_title(cohort, vital, runs)}")
-        print("\n".join(_table(summarise_arms(runs), intervals)))
+        arms = summarise_arms(runs)
+        shown = arms if options.all else _worth_showing(arms)
+        print("\n".join(_table(shown, intervals)))
+        if len(shown) < len(arms):
+            print(f"  {len(shown)} of {len(arms)} arms, the best first: --all shows all of them")
     print(_places(study, results, rows))
 
 
@@ -43,6 +61,16 @@ def _title(cohort: str, vital: str, rows: list[RunRow]) -> str:
     data = f"{rows[0].test_windows} test windows of {rows[0].test_patients} patients"
     over_seeds = f", mean of {seeds} seeds" if seeds > 1 else ""
     return f"{vital} - cohort {cohort}, {rows[0].dataset}, {data}{over_seeds}"
+
+
+def _worth_showing(arms: list[ArmSummary]) -> list[ArmSummary]:
+    """All arms of a short list; of a long one the best by MSE, then references and failed arms."""
+    if len(arms) <= MANY:
+        return arms
+    errors = {id(arm): error for arm in arms if (error := arm.mean("mse")) is not None}
+    best = sorted((arm for arm in arms if id(arm) in errors), key=lambda arm: errors[id(arm)])[:BEST]
+    references = [arm for arm in arms if arm.first.family == "naive" and arm not in best]
+    return [*best, *references, *[arm for arm in arms if arm.failed][:FAILED]]
 
 
 def _table(arms: list[ArmSummary], intervals: Mapping[tuple[str, str, str, str], IntervalRow]) -> list[str]:
@@ -69,10 +97,10 @@ def _table(arms: list[ArmSummary], intervals: Mapping[tuple[str, str, str, str],
         cost = [f"{run.trainable_parameters:,}", _number(arm.mean("total_seconds"), 1, 1)]
         lines.append(_line([name, run.arm, *errors, *cost]))
         if arm.reason:
-            lines.append(f"    {'failed: ' if arm.failed else ''}{arm.reason}"[:100])
+            lines.append(f"    {'failed: ' if arm.failed else ''}{arm.reason}"[:WIDTH])
     reasons = {row.reason for arm in arms if (row := intervals.get(_name(arm))) and not arm.failed}
     if reasons and "" not in reasons:
-        lines.append(f"  no intervals, so no difference is claimed: {', '.join(sorted(reasons))}"[:100])
+        lines.append(f"  no intervals, so no difference is claimed: {', '.join(sorted(reasons))}"[:WIDTH])
     return lines
 
 
@@ -85,10 +113,17 @@ def _number(value: float | None, factor: float, digits: int = 2) -> str:
 
 
 def _line(cells: list[str]) -> str:
-    model, arm, *numbers = cells
-    widths = (10, 8, 9, 14, 9)
-    aligned = "".join(f"{cell:>{width}}" for cell, width in zip(numbers, widths, strict=True))
-    return f"  {model:<28}{arm:<14}{aligned}".rstrip()
+    names = "".join(
+        f"{_short(cell, width - 1):<{width}}" for cell, width in zip(cells, NAME_WIDTHS, strict=False)
+    )
+    numbers = zip(cells[len(NAME_WIDTHS) :], NUMBER_WIDTHS, strict=True)
+    return f"  {names}{''.join(f'{cell:>{width}}' for cell, width in numbers)}".rstrip()
+
+
+def _short(name: str, width: int) -> str:
+    """A name that fits; the middle of a long one is left out, since both ends tell variants apart."""
+    half = (width - 1) // 2
+    return name if len(name) <= width else f"{name[: width - 1 - half]}…{name[-half:]}"
 
 
 def _places(study: Study, results: Path, rows: list[RunRow]) -> str:
@@ -99,6 +134,7 @@ def _places(study: Study, results: Path, rows: list[RunRow]) -> str:
         "~ not distinguishable from it: the interval of the paired difference holds zero",
         f"results: {results}/summary/metrics.csv",
         f"report:  {results}/report.html",
+        f"one run: python -m workflow_scripts.explain_run {results}/runs/…/seed0",
         f"runs:    mlflow ui --host 127.0.0.1 --backend-store-uri {study.tracking.uri}",
     ]
     return "\n".join(lines)
@@ -108,8 +144,16 @@ def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings of the study")
-    parser.add_argument("--dataset", help="data set whose results are shown; by default that of the settings")
+    parser.add_argument(
+        "--params",
+        type=Path,
+        default=Path("params.yaml"),
+        help="settings of the study (default: %(default)s)",
+    )
+    parser.add_argument("--dataset", help="data set whose results are shown (default: that of the settings)")
+    parser.add_argument(
+        "--all", action="store_true", help=f"every arm, also of vital signs with more than {MANY}"
+    )
     return parser.parse_args()
 
 
