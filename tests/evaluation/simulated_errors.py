@@ -5,7 +5,7 @@
 
 import numpy as np
 
-from workflow_scripts.evaluation.bootstrap import resample_patients, resample_seeds
+from workflow_scripts.evaluation.bootstrap import draw_patients, resample_patients, resample_seeds
 from workflow_scripts.evaluation.comparison import compare
 from workflow_scripts.evaluation.patient_sums import PatientSums
 
@@ -31,9 +31,14 @@ def simulate_sums(generator, patients, differences, seeds=1, seed_spread=0.0):
     )
 
 
+def resampled(sums, resamples, seed):
+    """Replicates of the metrics over patients drawn with replacement."""
+    return resample_patients(sums, draw_patients(sums.patients, resamples, seed))
+
+
 def differences_from_the_first(sums, resamples, seeds=1, seed=0, confidence=0.95):
     """`compare` of every further arm with the first one."""
-    replicates = resample_patients(sums, resamples, seed)[:, :, 0]
+    replicates = resampled(sums, resamples, seed)[:, :, 0]
     values = sums.metrics()[:, 0]
     groups = [slice(start, start + seeds) for start in range(0, len(values), seeds)]
     arms = [resample_seeds(replicates[:, group, None], range(seeds), seed)[:, 0] for group in groups]

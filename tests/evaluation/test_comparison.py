@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
-from simulated_errors import coverage, differences_from_the_first, false_alarms, simulate_sums
+from simulated_errors import coverage, differences_from_the_first, false_alarms, resampled, simulate_sums
 
 from workflow_scripts.evaluation import bootstrap
-from workflow_scripts.evaluation.bootstrap import resample_patients, resample_seeds
+from workflow_scripts.evaluation.bootstrap import resample_seeds
 from workflow_scripts.evaluation.comparison import bootstrap_p_value, compare, holm, interval, win_rate
 from workflow_scripts.evaluation.patient_sums import PatientSums
 from workflow_scripts.evaluation.rank_threshold import smallest_good_rank, threshold_shares
@@ -24,7 +24,7 @@ def one_window_each():
 
 def test_with_one_window_a_patient_intervals_are_those_of_scipy(one_window_each):
     sums = PatientSums(one_window_each[:, :, None], np.ones((80, 1)), 80)
-    replicates = resample_patients(sums, 20_000, seed=2)[:, :, 0]
+    replicates = resampled(sums, 20_000, seed=2)[:, :, 0]
     first, second = one_window_each.T
     options = {"n_resamples": 20_000, "method": "percentile", "vectorized": True, "rng": 3}
     of_mean = stats.bootstrap((first,), np.mean, **options)
@@ -44,13 +44,13 @@ def test_with_one_window_a_patient_intervals_are_those_of_scipy(one_window_each)
 
 def test_a_replicate_is_the_metric_over_the_windows_of_the_drawn_patients(monkeypatch):
     sums = simulate_sums(np.random.default_rng(4), 12, [0.2, 0.4])
-    replicates = resample_patients(sums, 50, seed=5)
+    replicates = resampled(sums, 50, seed=5)
     draws = np.random.default_rng(5).integers(12, size=(50, 12))
     expected = [sums.errors[drawn].sum(axis=0) / sums.weights[drawn].sum(axis=0) for drawn in draws]
     np.testing.assert_allclose(replicates, expected, rtol=1e-12)
     monkeypatch.setattr(bootstrap, "DRAWS_AT_ONCE", 12 * 7)
-    np.testing.assert_allclose(resample_patients(sums, 50, seed=5), expected, rtol=1e-12)
-    assert not np.allclose(resample_patients(sums, 50, seed=6), expected)
+    np.testing.assert_allclose(resampled(sums, 50, seed=5), expected, rtol=1e-12)
+    assert not np.allclose(resampled(sums, 50, seed=6), expected)
 
 
 def test_intervals_over_patients_hold_the_truth_as_often_as_they_say():
@@ -64,9 +64,9 @@ def test_intervals_over_windows_would_not(monkeypatch):
     def one_patient_a_window(sums, resamples, seed):
         windows = sums.weights[:, 0].astype(int)
         each = np.repeat(sums.errors / sums.weights[:, None], windows, axis=0)
-        return resample_patients(PatientSums(each, np.ones((len(each), 1)), sums.windows), resamples, seed)
+        return resampled(PatientSums(each, np.ones((len(each), 1)), sums.windows), resamples, seed)
 
-    monkeypatch.setattr("simulated_errors.resample_patients", one_patient_a_window)
+    monkeypatch.setattr("simulated_errors.resampled", one_patient_a_window)
     assert coverage(patients=100, studies=200, resamples=400) < 0.85
 
 

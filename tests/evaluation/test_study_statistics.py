@@ -19,7 +19,8 @@ from workflow_scripts.evaluation.forecasts import read_forecasts
 from workflow_scripts.evaluation.metrics import score
 from workflow_scripts.evaluation.parameters import EvaluationParameters
 from workflow_scripts.evaluation.patient_sums import ERRORS, RESAMPLED
-from workflow_scripts.evaluation.study_statistics import planned_comparisons, study_statistics
+from workflow_scripts.evaluation.planning import planned_comparisons
+from workflow_scripts.evaluation.study_statistics import study_statistics
 from workflow_scripts.evaluation.summary import ComparisonRow, IntervalRow, RankRow, read_rows, rows_text
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.windows.reading import read_windows
@@ -96,6 +97,10 @@ def test_the_plan_of_comparisons_is_that_of_the_documentation(tmp_path):
     records[4]["training"]["best_validation_loss"] = 3.0  # lora-r1 of the first model
     records[5]["training"]["best_validation_loss"] = 3.1
     records[3]["training"]["best_validation_loss"] = 3.2
+    records += [
+        run_record(model="n-hits-hr", arm=arm, training=records[3]["training"])
+        for arm in ("fit", "fit-dilate")
+    ]
     rows = collect_rows([write_record(tmp_path, record) for record in records])
     planned = [
         (one.first.model, one.first.arm, other.first.model, other.first.arm)
@@ -109,12 +114,18 @@ def test_the_plan_of_comparisons_is_that_of_the_documentation(tmp_path):
         (first, "lora-r1", first, "full"),
         (first, "lora-r2", first, "full"),
         (first, "lora-r1", "persistence", "fit"),
+        (first, "lora-r1", "mean-of-context", "fit"),
+        (first, "lora-r1", "n-hits-hr", "fit"),
+        (first, "lora-r1", "n-hits-hr", "fit-dilate"),
         (second, "full", second, "zero-shot"),
         (second, "lora-r1", second, "zero-shot"),
         (second, "lora-r2", second, "zero-shot"),
         (second, "lora-r1", second, "full"),
         (second, "lora-r2", second, "full"),
         (second, "full", "persistence", "fit"),
+        (second, "full", "mean-of-context", "fit"),
+        (second, "full", "n-hits-hr", "fit"),
+        (second, "full", "n-hits-hr", "fit-dilate"),
     ]
 
 
@@ -124,7 +135,7 @@ def test_each_cohort_vital_sign_and_metric_is_a_family_of_its_own(found):
     assert len(families) == 2 * len(ERRORS)
     for vital, metric in families:
         family = only(found.comparisons, vital=vital, metric=metric)
-        assert {row.comparisons for row in family} == {len(family)} == {10}
+        assert {row.comparisons for row in family} == {len(family)} == {11}
         expected = multitest.multipletests([row.p_value for row in family], method="holm")[1]
         assert [row.p_holm for row in family] == pytest.approx(expected.tolist())
 
@@ -188,7 +199,7 @@ def test_a_failed_arm_is_shown_with_its_reason_and_counts_in_its_family(tmp_path
     assert {(row.difference, row.p_value, row.p_holm, row.reason) for row in against} == {
         (None, None, None, reason)
     }
-    assert {row.comparisons for row in found.comparisons} == {10}
+    assert {row.comparisons for row in found.comparisons} == {11}
     # Which rank is good enough is open where one of them failed.
     assert {row.threshold for row in found.ranks} == {None}
     assert all(reason in row.reason for row in found.ranks)

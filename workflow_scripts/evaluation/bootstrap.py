@@ -13,33 +13,33 @@ DRAWS_AT_ONCE = 2_000_000
 Array = NDArray[np.float64]
 
 
-def resample_patients(sums: PatientSums, resamples: int, seed: int) -> Array:
-    """Every run's metrics over `resamples` draws of all patients with replacement: [resamples, runs, metrics].
+def draw_patients(patients: int, resamples: int, seed: int | Sequence[int]) -> Array:
+    """How often each patient is drawn in each resample, with replacement: [resamples, patients].
 
-    A patient comes with all windows, as windows of one patient are alike; all runs see the same draws, so
-    that their differences are paired. Not finite where a metric is undefined. Source: cluster bootstrap,
-    Davison and Hinkley, Bootstrap Methods and their Application (1997), section 3.8; Field and Welsh,
-    J. R. Stat. Soc. B 69 (2007), 369-390.
+    A patient comes with all windows, as windows of one patient are alike. What is resampled with the same draws is
+    paired. Source: cluster bootstrap, Davison and Hinkley, Bootstrap Methods and their Application (1997),
+    section 3.8; Field and Welsh, J. R. Stat. Soc. B 69 (2007), 369-390.
     """
-    patients, runs, metrics = sums.errors.shape
     generator = np.random.default_rng(seed)
-    errors = sums.errors.reshape(patients, runs * metrics)
-    replicates = np.empty((resamples, runs, metrics))
+    counts = np.empty((resamples, patients))
     block = max(1, DRAWS_AT_ONCE // patients)
     for start in range(0, resamples, block):
-        counts = _draw(generator, patients, min(block, resamples - start))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            weights = (counts @ sums.weights)[:, None, :]
-            replicates[start : start + block] = (counts @ errors).reshape(-1, runs, metrics) / weights
-    return replicates
+        rows = counts[start : start + block]
+        drawn = generator.integers(patients, size=rows.shape)
+        drawn += np.arange(len(rows))[:, None] * patients
+        rows[:] = np.bincount(drawn.ravel(), minlength=rows.size).reshape(rows.shape)
+    return counts
 
 
-def _draw(generator: np.random.Generator, patients: int, resamples: int) -> Array:
-    """How often each patient is drawn in each resample: [resamples, patients]."""
-    drawn = generator.integers(patients, size=(resamples, patients))
-    drawn += np.arange(resamples)[:, None] * patients
-    counts = np.bincount(drawn.ravel(), minlength=resamples * patients)
-    return counts.reshape(resamples, patients).astype(np.float64)
+def resample_patients(sums: PatientSums, draws: Array) -> Array:
+    """Every run's metrics over the drawn patients: [resamples, runs, metrics]; not finite where one is undefined.
+
+    draws: [resamples, patients], as `draw_patients` gives them.
+    """
+    patients, runs, metrics = sums.errors.shape
+    with np.errstate(invalid="ignore", divide="ignore"):
+        errors = (draws @ sums.errors.reshape(patients, runs * metrics)).reshape(-1, runs, metrics)
+        return errors / (draws @ sums.weights)[:, None, :]
 
 
 def resample_seeds(replicates: Array, seeds: Sequence[int], seed: int) -> Array:

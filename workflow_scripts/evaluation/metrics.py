@@ -90,6 +90,35 @@ def score(
     return Scores(metrics, per_window, int((~finite).sum()))
 
 
+def score_steps(
+    truth: NDArray[np.floating],
+    quantiles: NDArray[np.floating],
+    levels: Sequence[float],
+    scale_low: float,
+    scale_high: float,
+) -> Array:
+    """Errors at every step of every window: float64 [N, H, 3], 0 where the truth was not observed.
+
+    In order: the squared error of the median on the scaled series, its absolute error in natural units, and whether
+    the truth lies within the 80 % interval (1 or 0). Arguments as for `score`; a window whose forecast is not finite
+    is NaN at every observed step.
+    """
+    low, median, high = (quantiles[:, _position(levels, level)] for level in (0.1, 0.5, 0.9))
+    error = np.abs(truth.astype(np.float64) - median)
+    covered = (truth >= low) & (truth <= high)
+    steps = np.stack([(error / (scale_high - scale_low)) ** 2, error, covered], axis=-1)
+    steps[~np.isfinite(quantiles).all(axis=(1, 2))] = np.nan
+    steps[np.isnan(truth)] = 0.0
+    return steps
+
+
+def shares_below(truth: NDArray[np.floating], quantiles: NDArray[np.floating]) -> Array:
+    """Share of the observed truths [N, H] at or below each quantile [N, Q, H]: float64 [Q]; not observed is NaN."""
+    observed = ~np.isnan(truth)
+    below = (truth[:, None] <= quantiles) & observed[:, None]
+    return below.sum(axis=(0, 2)) / observed.sum()
+
+
 def _check(
     truth: Array, quantiles: Array, levels: Sequence[float], scale_low: float, scale_high: float
 ) -> None:

@@ -1,4 +1,4 @@
-"""Settings of the intervals, comparisons and rank thresholds."""
+"""Settings of the intervals, comparisons, rank thresholds and findings."""
 
 from pydantic import Field
 
@@ -21,4 +21,12 @@ class EvaluationParameters(Parameters):
     )
     rank_margin: float = Field(
         0.01, ge=0, description="a rank is good enough within this share of the best rank's error"
+    )
+    close_margin: float = Field(
+        0.05,
+        ge=0,
+        description="`very close` and `near` in the paper's findings: within this share of the other's error",
+    )
+    minimum_seeds: int = Field(
+        3, ge=1, description="seeds below which a finding about trained arms counts as not tested"
     )

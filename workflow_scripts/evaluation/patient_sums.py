@@ -1,4 +1,4 @@
-"""A run's errors, window by window, from its stored forecasts; and their sums by patient."""
+"""A run's errors, window by window and step by step, from its stored forecasts; and their sums by patient."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workflow_scripts.evaluation.forecasts import read_test_forecasts
-from workflow_scripts.evaluation.metrics import POOLED, score
+from workflow_scripts.evaluation.metrics import POOLED, score, score_steps, shares_below
 from workflow_scripts.windows.reading import Windows
 
 ERRORS = ("mse", "mape", "mape_paper", "dtw", "mae", "wql")
@@ -16,6 +16,11 @@ ERRORS = ("mse", "mape", "mape_paper", "dtw", "mae", "wql")
 
 RESAMPLED = (*ERRORS, "coverage_80")
 """Metrics that have intervals, in the order of the arrays' last axis."""
+
+PARTED = ("mse", "mae", "coverage_80")
+"""Metrics that are broken down by parts of the test windows, and by step."""
+
+PARTED_PLACES = [RESAMPLED.index(metric) for metric in PARTED]
 
 Array = NDArray[np.float64]
 
@@ -27,11 +32,16 @@ class WindowScores:
     A metric over any set of windows is the sum of its `errors` over the sum of its `weights`. errors,
     weights: float64 [windows, metrics], metrics as in RESAMPLED; errors are NaN or infinite where a forecast
     is not finite or a denominator is zero. patient: int64 [windows], 0 for the smallest subject_id.
+    steps: float64 [windows, horizon, metrics], metrics as in PARTED: the same for each step, 0 where the truth
+    was not observed. below: float64 [levels], share of all truths at or below the quantile of each of `levels`.
     """
 
     errors: Array
     weights: Array
     patient: NDArray[np.int64]
+    steps: Array
+    below: Array
+    levels: list[float]
 
 
 @dataclass(frozen=True)
@@ -62,24 +72,32 @@ def score_windows(forecasts: Path, test: Windows) -> WindowScores:
     test: the test split of the run's windows. Raises UserError where the forecasts are not those of `test`.
     """
     quantiles, levels = read_test_forecasts(forecasts, test)
-    metadata = test.metadata
-    parts = score(test.target, quantiles, levels, metadata.scale_low, metadata.scale_high).per_window
+    scale = test.metadata.scale_low, test.metadata.scale_high
+    parts = score(test.target, quantiles, levels, *scale).per_window
     parts["window"] = np.ones(len(test))
     pairs = [POOLED.get(metric, (metric, "window")) for metric in RESAMPLED]
     return WindowScores(
         errors=np.stack([parts[error] for error, _ in pairs], axis=1),
         weights=np.stack([parts[weight] for _, weight in pairs], axis=1),
         patient=np.unique(test.subject_id, return_inverse=True)[1].astype(np.int64),
+        steps=score_steps(test.target, quantiles, levels, *scale),
+        below=shares_below(test.target, quantiles),
+        levels=levels,
     )
 
 
 def sum_by_patient(runs: Sequence[WindowScores]) -> PatientSums:
     """Sum the scores of runs on the same windows by patient."""
     first = runs[0]
-    order = np.argsort(first.patient, kind="stable")
-    starts = np.flatnonzero(np.diff(first.patient[order], prepend=-1))
+    return sum_rows(first.patient, [run.errors for run in runs], first.weights)
+
+
+def sum_rows(patient: NDArray[np.int64], errors: Sequence[Array], weights: Array) -> PatientSums:
+    """Sum rows by patient: `patient` [rows], `weights` [rows, metrics] and of each run `errors` [rows, metrics]."""
+    order = np.argsort(patient, kind="stable")
+    starts = np.flatnonzero(np.diff(patient[order], prepend=-1))
     return PatientSums(
-        errors=np.stack([np.add.reduceat(run.errors[order], starts) for run in runs], axis=1),
-        weights=np.add.reduceat(first.weights[order], starts),
-        windows=len(first.patient),
+        errors=np.stack([np.add.reduceat(run[order], starts) for run in errors], axis=1),
+        weights=np.add.reduceat(weights[order], starts),
+        windows=len(patient),
     )

@@ -4,150 +4,68 @@ Reads rows of patients, returns aggregates only.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from workflow_scripts.evaluation.aggregation import ArmSummary, summarise_arms
-from workflow_scripts.evaluation.bootstrap import resample_patients, resample_seeds
-from workflow_scripts.evaluation.comparison import Difference, compare, holm, interval, win_rate
+from workflow_scripts.evaluation.comparison import holm, interval, win_rate
+from workflow_scripts.evaluation.findings import findings
 from workflow_scripts.evaluation.mean_ranks import critical_difference, mean_ranks
 from workflow_scripts.evaluation.parameters import EvaluationParameters
-from workflow_scripts.evaluation.patient_sums import (
-    ERRORS,
-    RESAMPLED,
-    PatientSums,
-    score_windows,
-    sum_by_patient,
-)
+from workflow_scripts.evaluation.patient_sums import ERRORS, RESAMPLED
+from workflow_scripts.evaluation.planning import planned_comparisons
 from workflow_scripts.evaluation.rank_threshold import smallest_good_rank, threshold_shares
-from workflow_scripts.evaluation.summary import FIRST_ARMS, ComparisonRow, IntervalRow, RankRow, RunRow
-from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.windows.reading import read_windows
-
-Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class ResampledArm:
-    """An arm over all its seeds, metrics as in RESAMPLED.
-
-    values: [metrics]; replicates: [resamples, metrics]; patient_errors: [patients, metrics], each patient's
-    sum of errors, mean over seeds.
-    """
-
-    summary: ArmSummary
-    values: Array
-    replicates: Array
-    patient_errors: Array
-
-    @property
-    def name(self) -> tuple[str, str]:
-        """Model and arm."""
-        return self.summary.first.model, self.summary.first.arm
-
-    def value(self, metric: str) -> float | None:
-        """The metric, mean over seeds; None where it is undefined."""
-        value = float(self.values[RESAMPLED.index(metric)])
-        return None if self.undefined(metric) else value
-
-    def undefined(self, metric: str) -> str:
-        """Why the metric has no value; empty where it has one."""
-        if self.summary.failed:
-            return self.summary.reason
-        finite = np.isfinite(self.values[RESAMPLED.index(metric)])
-        return "" if finite else f"{metric} is undefined: a zero in the denominator"
-
-
-@dataclass(frozen=True)
-class Subject:
-    """All arms of one cohort and vital sign, on the same test windows of the same patients."""
-
-    arms: list[ResampledArm]
-    patients: int
-    windows: int
-    parameters: EvaluationParameters
-
-    def no_interval(self, metric: str, *arms: ResampledArm) -> str:
-        """Why these arms have no interval; empty where they have one."""
-        for arm in arms:
-            if reason := arm.undefined(metric):
-                return reason if arm is arms[0] else f"{' '.join(arm.name)}: {reason}"
-        if self.patients < self.parameters.minimum_patients:
-            return f"{self.patients} test patients: fewer than {self.parameters.minimum_patients}"
-        place = RESAMPLED.index(metric)
-        whole = all(np.isfinite(arm.replicates[:, place]).all() for arm in arms)
-        return "" if whole else f"{metric} is undefined in some resamples: a zero in the denominator"
+from workflow_scripts.evaluation.subjects import ResampledArm, Subject, read_subject
+from workflow_scripts.evaluation.summary import (
+    BreakdownRow,
+    CalibrationRow,
+    ComparisonRow,
+    FindingRow,
+    IntervalRow,
+    RankRow,
+    RunRow,
+)
 
 
 @dataclass(frozen=True)
 class StudyStatistics:
-    """The rows of intervals.csv, comparisons.csv and rank_threshold.csv."""
+    """The rows of intervals.csv, comparisons.csv, rank_threshold.csv, breakdown.csv, calibration.csv, findings.csv."""
 
-    intervals: list[IntervalRow]
-    comparisons: list[ComparisonRow]
-    ranks: list[RankRow]
+    intervals: list[IntervalRow] = field(default_factory=list)
+    comparisons: list[ComparisonRow] = field(default_factory=list)
+    ranks: list[RankRow] = field(default_factory=list)
+    breakdown: list[BreakdownRow] = field(default_factory=list)
+    calibration: list[CalibrationRow] = field(default_factory=list)
+    findings: list[FindingRow] = field(default_factory=list)
 
 
 def study_statistics(
-    rows: Sequence[RunRow], folders: Mapping[RunRow, Path], windows: Path, parameters: EvaluationParameters
+    rows: Sequence[RunRow],
+    folders: Mapping[RunRow, Path],
+    windows: Path,
+    parameters: EvaluationParameters,
+    cohorts: Path | None = None,
 ) -> StudyStatistics:
     """Return all statistics of a study.
 
     rows: the study's runs in its order, with the folder of each; windows: the folder of the windows,
-    <cohort>/<vital>.parquet. Raises UserError where a run's forecasts are not those of the windows or do not
-    give the errors of its record.
+    <cohort>/<vital>.parquet; cohorts: the folder of the cohort tables, <cohort>.parquet, which say sex, age and
+    type of ICU. Raises UserError where a run's forecasts are not those of the windows or do not give the errors
+    of its record.
     """
-    result = StudyStatistics([], [], [])
+    result = StudyStatistics()
     for (cohort, vital), group in groupby(rows, key=lambda row: (row.cohort, row.vital)):
-        subject = _resample(list(group), folders, windows / cohort / f"{vital}.parquet", parameters)
-        result.intervals.extend(_intervals(subject))
-        result.comparisons.extend(_comparisons(subject))
-        result.ranks.extend(_ranks(subject))
+        table = cohorts / f"{cohort}.parquet" if cohorts else None
+        read = read_subject([*group], folders, windows / cohort / f"{vital}.parquet", table, parameters)
+        result.intervals.extend(_intervals(read.subject))
+        result.comparisons.extend(_comparisons(read.subject))
+        result.ranks.extend(_ranks(read.subject))
+        result.findings.extend(findings(read.subject))
+        result.breakdown.extend(read.breakdown)
+        result.calibration.extend(read.calibration)
     return result
-
-
-def _resample(
-    rows: Sequence[RunRow], folders: Mapping[RunRow, Path], windows: Path, parameters: EvaluationParameters
-) -> Subject:
-    test = read_windows(windows).select("test")
-    sums = sum_by_patient([score_windows(folders[row] / "forecasts.parquet", test) for row in rows])
-    _check_records(rows, folders, sums.metrics())
-    replicates = resample_patients(sums, parameters.resamples, parameters.seed)
-    places = {row: place for place, row in enumerate(rows)}
-    arms = [
-        _resample_arm(arm, [places[run] for run in arm.runs], sums, replicates, parameters.seed)
-        for arm in summarise_arms(rows)
-    ]
-    return Subject(arms, sums.patients, sums.windows, parameters)
-
-
-def _check_records(rows: Sequence[RunRow], folders: Mapping[RunRow, Path], metrics: Array) -> None:
-    for row, values in zip(rows, metrics, strict=True):
-        for name, value in zip(RESAMPLED, values, strict=True):
-            recorded = getattr(row, name)
-            if recorded is not None and not np.isclose(recorded, value, rtol=1e-6, atol=0):
-                raise UserError(
-                    where=str(folders[row] / "forecasts.parquet"),
-                    found=f"forecasts whose {name} is not that of run.json beside them",
-                    expected="forecasts and record of one run on these windows",
-                    remedy="delete the run's folder and start the workflow again: it repeats this run",
-                )
-
-
-def _resample_arm(
-    summary: ArmSummary, places: list[int], sums: PatientSums, replicates: Array, seed: int
-) -> ResampledArm:
-    seeds = [run.seed for run in summary.runs]
-    return ResampledArm(
-        summary=summary,
-        values=sums.metrics()[places].mean(axis=0),
-        replicates=resample_seeds(replicates[:, places], seeds, seed),
-        patient_errors=sums.errors[:, places].mean(axis=1),
-    )
 
 
 def _intervals(subject: Subject) -> Iterator[IntervalRow]:
@@ -204,45 +122,8 @@ def _interval_row(subject: Subject, arm: ResampledArm, metric: str, best: Resamp
     row = replace(row, low=low, high=high)
     if best is None or best is arm or subject.no_interval(metric, best):
         return row
-    above = _compare(subject, metric, arm, best)
+    above = subject.compare(metric, arm, best)
     return replace(row, above_best=above.value, above_best_low=above.low, above_best_high=above.high)
-
-
-def _compare(subject: Subject, metric: str, arm: ResampledArm, other: ResampledArm) -> Difference:
-    place = RESAMPLED.index(metric)
-    return compare(
-        float(arm.values[place]),
-        float(other.values[place]),
-        arm.replicates[:, place],
-        other.replicates[:, place],
-        subject.parameters.confidence,
-    )
-
-
-def planned_comparisons(arms: Sequence[ArmSummary]) -> list[tuple[ArmSummary, ArmSummary]]:
-    """Which arms of one cohort and vital sign are compared: fixed before any test error is seen.
-
-    Every arm with zero-shot of its model; every parameter-efficient arm with full fine-tuning of its model;
-    and of every model the arm with the smallest validation loss with persistence.
-    """
-    pairs = []
-    persistence = next((arm for arm in arms if arm.first.model == "persistence"), None)
-    for _, group in groupby(arms, key=lambda arm: arm.first.model):
-        own = list(group)
-        named = {arm.first.arm: arm for arm in own}
-        pairs += [
-            (arm, named["zero-shot"]) for arm in own if "zero-shot" in named and arm.first.arm != "zero-shot"
-        ]
-        pairs += [(arm, named["full"]) for arm in own if "full" in named and arm.first.arm not in FIRST_ARMS]
-        if persistence and own[0].first.family != "naive":
-            pairs.append((_best_on_validation(own), persistence))
-    return pairs
-
-
-def _best_on_validation(arms: Sequence[ArmSummary]) -> ArmSummary:
-    """The arm with the smallest validation loss; the first arm of a model of which none was trained."""
-    trained = [arm for arm in arms if arm.mean("best_validation_loss") is not None]
-    return min(trained, key=lambda arm: arm.mean("best_validation_loss") or 0.0, default=arms[0])
 
 
 def _comparisons(subject: Subject) -> Iterator[ComparisonRow]:
@@ -283,7 +164,7 @@ def _comparison_row(
     )
     if reason:
         return row
-    found = _compare(subject, metric, arm, other)
+    found = subject.compare(metric, arm, other)
     place = RESAMPLED.index(metric)
     wins, ties = win_rate(arm.patient_errors[:, place], other.patient_errors[:, place])
     return replace(

@@ -164,8 +164,9 @@ class BreakdownRow:
     """One metric of one arm over part of its test windows or steps. Its fields are the columns of breakdown.csv.
 
     dimension: horizon_step (level 1 to the horizon), hours_from_onset (levels in hours, as "-12 to 0"), sex,
-    age_band or icu_type. value: mean over seeds; low, high: percentile interval over patients. Parts of fewer
-    than 11 patients have counts and values of None and say so in reason.
+    age_band or icu_type. value: mean over seeds; low, high: percentile interval over patients and seeds. Parts of
+    fewer than 11 patients have counts and values of None and say so in reason. A dimension that the data do not
+    have is one row without model, arm, level and metric, with the reason.
     """
 
     cohort: str
@@ -188,8 +189,8 @@ class BreakdownRow:
 class CalibrationRow:
     """How often the truth lies below a forecast quantile. Its fields are the columns of calibration.csv.
 
-    level: nominal level of the quantile; observed: share of the truths at or below it, mean over seeds. Arms that
-    forecast a point have no rows.
+    level: nominal level of the quantile; observed: share of the truths at or below it, mean over seeds; None, with
+    the reason, where the arm failed. Arms that forecast a point have no rows.
     """
 
     cohort: str
@@ -200,7 +201,8 @@ class CalibrationRow:
     seeds: int
     patients: int
     windows: int
-    observed: float
+    observed: float | None
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -209,8 +211,9 @@ class TransferRow:
 
     Only windows of patients whom the adapter has never seen in training or validation count. value: mean over seeds,
     with its interval over patients. above_own, above_zero_shot: by how much the error exceeds that of the same arm
-    adapted to evaluated_on itself, and that of zero-shot, with paired intervals, on the same windows.
-    trained_on == evaluated_on gives the arm's own error on those windows. reason: why there is no interval.
+    adapted to evaluated_on itself, and that of zero-shot, with paired intervals, on the same windows; empty where
+    there is no such arm. trained_on == evaluated_on is the arm's own error, on all test windows, without above_own.
+    reason: why there is no interval.
     """
 
     vital: str
@@ -238,8 +241,9 @@ class TransferRow:
 class FindingRow:
     """One of the paper's findings, held against this study. Its fields are the columns of findings.csv.
 
-    finding: 1 to 7, as the paper's are numbered in docs/findings.md; subject: which models were compared; found: the
-    difference in words; value, low, high: the number it rests on, with its interval; verdict: agrees, disagrees,
+    finding: 1 to 7, as the paper's are numbered in docs/findings.md; subject: the claim, and which arms were
+    compared; found: what came out, in words; value, low, high: the number it rests on, with its interval (a share of
+    the other error, a rank, or a change per doubling of the rank; docs/findings.md); verdict: agrees, disagrees,
     undecided (the interval shows neither) or not tested; reason: why it is undecided or not tested.
     """
 

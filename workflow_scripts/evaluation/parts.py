@@ -1,0 +1,139 @@
+"""Parts of the test windows: by hours from the onset and by groups of patients, none so small that it names anyone."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from workflow_scripts.cohorts.table_one import SMALLEST_GROUP
+from workflow_scripts.windows.reading import Windows
+
+ONSET_EDGES = (-24, -12, 0, 12, 24, 48)
+"""Hours from the onset to the moment of the forecast; a band holds its lower edge."""
+
+ONSET_BANDS = ("before -24", "-24 to -12", "-12 to 0", "0 to 12", "12 to 24", "24 to 48", "from 48")
+
+AGE_EDGES = (18, 45, 65, 80)
+"""Years at ICU admission. MIMIC-III hides ages above 89, so the last band has no upper edge."""
+
+AGE_BANDS = ("0-17", "18-44", "45-64", "65-79", "80+")
+
+NO_ONSET, UNKNOWN = "no onset", "unknown"
+
+TOO_SMALL = f"fewer than {SMALLEST_GROUP} patients: not shown"
+GIVES_AWAY = f"not shown: it would give away a part of fewer than {SMALLEST_GROUP} patients"
+
+Labels = NDArray[np.str_]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of the test windows. rows: their places; hidden: why nothing of them is shown, else empty."""
+
+    dimension: str
+    level: str
+    rows: NDArray[np.int64]
+    patients: int
+    hidden: str
+
+
+@dataclass(frozen=True)
+class Division:
+    """The test windows divided in one way; missing: why these data do not allow it, else empty."""
+
+    dimension: str
+    parts: list[Part]
+    missing: str = ""
+
+
+def divide(test: Windows, cohort: Path | None) -> list[Division]:
+    """Divide test windows by hours from the onset, sex, age band and type of ICU; levels without windows are left out.
+
+    cohort: the cohort table; its columns age_years (number), sex and icu_type (text) may be missing.
+    """
+    columns = {"sex": _as_text, "age_years": _as_band, "icu_type": _as_text}
+    found = {name: _of_stays(cohort, name, label, test.icustay_id) for name, label in columns.items()}
+    return [
+        _division("hours_from_onset", _onset_labels(test), (*ONSET_BANDS, NO_ONSET), test),
+        _division("sex", found["sex"], (), test),
+        _division("age_band", found["age_years"], AGE_BANDS, test),
+        _division("icu_type", found["icu_type"], (), test),
+    ]
+
+
+def hide_small(patients: Sequence[NDArray[np.int64]]) -> list[str]:
+    """Why each level of one division is not shown; empty for those that are.
+
+    patients: the distinct patients of each level. Levels of fewer than 11 are hidden; where those together are
+    fewer than 11, so is the smallest other one: all less what is shown would be theirs (cohorts/table_one.py).
+    """
+    small = [place for place, own in enumerate(patients) if len(own) < SMALLEST_GROUP]
+    others = [place for place in range(len(patients)) if place not in small]
+    hidden = [TOO_SMALL if place in small else "" for place in range(len(patients))]
+    if (
+        small
+        and others
+        and len(np.unique(np.concatenate([patients[place] for place in small]))) < SMALLEST_GROUP
+    ):
+        hidden[min(others, key=lambda place: len(patients[place]))] = GIVES_AWAY
+    return hidden
+
+
+def _division(dimension: str, labels: Labels | str, order: Sequence[str], test: Windows) -> Division:
+    """The division by one label for each window; a text instead of labels says why there are none."""
+    if isinstance(labels, str):
+        return Division(dimension, [], labels)
+    found = set(labels.tolist())
+    names = [*(order or sorted(found - {UNKNOWN})), UNKNOWN]
+    rows = {name: np.flatnonzero(labels == name) for name in names if name in found}
+    patients = [np.unique(test.subject_id[own]) for own in rows.values()]
+    return Division(
+        dimension,
+        [
+            Part(dimension, name, own, len(ids), hidden)
+            for (name, own), ids, hidden in zip(rows.items(), patients, hide_small(patients), strict=True)
+        ],
+    )
+
+
+def _onset_labels(test: Windows) -> Labels | str:
+    hours = test.hours_from_onset
+    if np.isnan(hours).all():
+        return "no test window has an onset"
+    bands = np.array(ONSET_BANDS)[np.digitize(hours, ONSET_EDGES)]
+    return np.where(np.isnan(hours), NO_ONSET, bands)
+
+
+def _of_stays(
+    cohort: Path | None, column: str, label: Callable[[pa.Array], Labels | None], stays: NDArray[np.int64]
+) -> Labels | str:
+    """The label of each window's stay; UNKNOWN where the cohort table does not say it."""
+    if cohort is None or not cohort.is_file():
+        return "there is no cohort table"
+    if column not in pq.read_schema(cohort).names:
+        return f"the cohort table has no column {column}"
+    table = pq.read_table(cohort, columns=["icustay_id", column], partitioning=None)
+    labels = label(table[column].combine_chunks())
+    if labels is None:
+        return f"the cohort table's column {column} is of another type, {table[column].type}"
+    known = dict(zip(table["icustay_id"].to_pylist(), labels.tolist(), strict=True))
+    return np.array([known.get(stay, UNKNOWN) for stay in stays.tolist()])
+
+
+def _as_text(values: pa.Array) -> Labels | None:
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+        return None
+    return np.array([value or UNKNOWN for value in values.to_pylist()])
+
+
+def _as_band(values: pa.Array) -> Labels | None:
+    if not (pa.types.is_floating(values.type) or pa.types.is_integer(values.type)):
+        return None
+    years = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return np.where(np.isnan(years), UNKNOWN, np.array(AGE_BANDS)[np.digitize(years, AGE_EDGES)])

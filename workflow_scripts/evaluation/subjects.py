@@ -1,0 +1,144 @@
+"""All arms of one cohort and vital sign, read once, on the same resamples of the same patients."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workflow_scripts.evaluation.aggregation import ArmSummary, summarise_arms
+from workflow_scripts.evaluation.bootstrap import draw_patients, resample_patients, resample_seeds
+from workflow_scripts.evaluation.breakdown import break_down, breakdown_rows, missing_rows
+from workflow_scripts.evaluation.calibration import calibration_rows
+from workflow_scripts.evaluation.comparison import Difference, compare
+from workflow_scripts.evaluation.parameters import EvaluationParameters
+from workflow_scripts.evaluation.patient_sums import RESAMPLED, PatientSums, score_windows, sum_by_patient
+from workflow_scripts.evaluation.summary import BreakdownRow, CalibrationRow, RunRow
+from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.windows.reading import read_windows
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ResampledArm:
+    """An arm over all its seeds, metrics as in RESAMPLED.
+
+    values: [metrics]; replicates: [resamples, metrics]; patient_errors: [patients, metrics], each patient's
+    sum of errors, mean over seeds.
+    """
+
+    summary: ArmSummary
+    values: Array
+    replicates: Array
+    patient_errors: Array
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """Model and arm."""
+        return self.summary.first.model, self.summary.first.arm
+
+    def value(self, metric: str) -> float | None:
+        """The metric, mean over seeds; None where it is undefined."""
+        value = float(self.values[RESAMPLED.index(metric)])
+        return None if self.undefined(metric) else value
+
+    def undefined(self, metric: str) -> str:
+        """Why the metric has no value; empty where it has one."""
+        if self.summary.failed:
+            return self.summary.reason
+        finite = np.isfinite(self.values[RESAMPLED.index(metric)])
+        return "" if finite else f"{metric} is undefined: a zero in the denominator"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """All arms of one cohort and vital sign, on the same test windows of the same patients."""
+
+    arms: list[ResampledArm]
+    patients: int
+    windows: int
+    parameters: EvaluationParameters
+
+    def no_interval(self, metric: str, *arms: ResampledArm) -> str:
+        """Why these arms have no interval; empty where they have one."""
+        for arm in arms:
+            if reason := arm.undefined(metric):
+                return reason if arm is arms[0] else f"{' '.join(arm.name)}: {reason}"
+        if self.patients < self.parameters.minimum_patients:
+            return f"{self.patients} test patients: fewer than {self.parameters.minimum_patients}"
+        place = RESAMPLED.index(metric)
+        whole = all(np.isfinite(arm.replicates[:, place]).all() for arm in arms)
+        return "" if whole else f"{metric} is undefined in some resamples: a zero in the denominator"
+
+    def compare(self, metric: str, arm: ResampledArm, other: ResampledArm) -> Difference:
+        """The difference of two arms that have intervals."""
+        place = RESAMPLED.index(metric)
+        return compare(
+            float(arm.values[place]),
+            float(other.values[place]),
+            arm.replicates[:, place],
+            other.replicates[:, place],
+            self.parameters.confidence,
+        )
+
+
+@dataclass(frozen=True)
+class SubjectTables:
+    """A subject, and the rows that are made while its forecasts are at hand."""
+
+    subject: Subject
+    breakdown: list[BreakdownRow]
+    calibration: list[CalibrationRow]
+
+
+def read_subject(
+    rows: Sequence[RunRow],
+    folders: Mapping[RunRow, Path],
+    windows: Path,
+    cohort: Path | None,
+    parameters: EvaluationParameters,
+) -> SubjectTables:
+    """Read the forecasts of all runs of one cohort and vital sign, each once.
+
+    folders: of each run; windows: the windows file; cohort: the cohort table, where there is one. Raises UserError
+    where a run's forecasts are not those of the windows or do not give the errors of its record.
+    """
+    test = read_windows(windows, ("test",))
+    patients = len(np.unique(test.subject_id))
+    draws = draw_patients(patients, parameters.resamples, parameters.seed)
+    parts = break_down(test, cohort, draws, parameters)
+    result = SubjectTables(Subject([], patients, len(test), parameters), [*missing_rows(parts, rows[0])], [])
+    for summary in summarise_arms(rows):
+        paths = [folders[run] / "forecasts.parquet" for run in summary.runs]
+        scores = [score_windows(path, test) for path in paths]
+        sums = sum_by_patient(scores)
+        for run, path, values in zip(summary.runs, paths, sums.metrics(), strict=True):
+            _check_record(run, path, values)
+        result.subject.arms.append(resample_arm(summary, sums, draws, parameters.seed))
+        result.breakdown.extend(breakdown_rows(parts, summary, scores))
+        result.calibration.extend(calibration_rows(summary, scores))
+    return result
+
+
+def resample_arm(summary: ArmSummary, sums: PatientSums, draws: Array, seed: int) -> ResampledArm:
+    """An arm of which `sums` holds the runs, one for each seed; draws: [resamples, patients]."""
+    return ResampledArm(
+        summary=summary,
+        values=sums.metrics().mean(axis=0),
+        replicates=resample_seeds(resample_patients(sums, draws), [run.seed for run in summary.runs], seed),
+        patient_errors=sums.errors.mean(axis=1),
+    )
+
+
+def _check_record(run: RunRow, forecasts: Path, values: Array) -> None:
+    for name, value in zip(RESAMPLED, values, strict=True):
+        recorded = getattr(run, name)
+        if recorded is not None and not np.isclose(recorded, value, rtol=1e-6, atol=0):
+            raise UserError(
+                where=str(forecasts),
+                found=f"forecasts whose {name} is not that of run.json beside them",
+                expected="forecasts and record of one run on these windows",
+                remedy="delete the run's folder and start the workflow again: it repeats this run",
+            )
