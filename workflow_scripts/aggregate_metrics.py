@@ -3,19 +3,49 @@
 Example:
     python -m workflow_scripts.aggregate_metrics \\
         --settings results/simulated/summary/settings/aggregate_metrics.json \\
-        --metrics metrics.csv --metrics-json metrics.json --plots plots --windows data/simulated/windows \\
-        --intervals intervals.csv --comparisons comparisons.csv --rank-threshold rank_threshold.csv
+        --metrics metrics.csv --metrics-json metrics.json --plots plots \\
+        --windows data/simulated/windows --cohorts data/simulated/cohorts \\
+        --intervals intervals.csv --comparisons comparisons.csv --rank-threshold rank_threshold.csv \\
+        --breakdown breakdown.csv --calibration calibration.csv --findings findings.csv --transfer transfer.csv
 """
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from workflow_scripts.evaluation.aggregation import collect_rows, metrics_tree, plot_tables, summarise_arms
 from workflow_scripts.evaluation.parameters import EvaluationParameters
 from workflow_scripts.evaluation.study_statistics import study_statistics
-from workflow_scripts.evaluation.summary import ComparisonRow, IntervalRow, RankRow, metrics_table, rows_text
+from workflow_scripts.evaluation.summary import (
+    BreakdownRow,
+    CalibrationRow,
+    ComparisonRow,
+    FindingRow,
+    IntervalRow,
+    RankRow,
+    RunRow,
+    TransferRow,
+    metrics_table,
+    rows_text,
+)
+from workflow_scripts.evaluation.transfer import read_transfer_record, transfer_rows
 from workflow_scripts.runtime.files import atomic_folder, write_json, write_text
 from workflow_scripts.runtime.step import read_settings, run_step
+
+TABLES = {
+    "intervals": (IntervalRow, "a row for each arm and metric"),
+    "comparisons": (ComparisonRow, "a row for each pair of arms and metric"),
+    "ranks": (RankRow, "a row for each rank and metric"),
+    "breakdown": (BreakdownRow, "a row for each arm, part of the test windows or step, and metric"),
+    "calibration": (CalibrationRow, "a row for each arm and quantile level"),
+    "findings": (FindingRow, "the paper's findings, a row for each cohort, vital sign and claim"),
+    "transfers": (TransferRow, "a row for each adapter of one cohort on another, and metric"),
+}
+"""Attribute of the statistics -> its kind of row, and what it is; docs/statistics.md says more."""
+
+OPTIONS = {"ranks": "rank-threshold", "transfers": "transfer"}
+"""The option that names the file, where it is another name."""
 
 
 def main() -> None:
@@ -25,23 +55,30 @@ def main() -> None:
     paths = [Path(path) for path in settings["runs"]]
     rows = collect_rows(paths)
     if options.windows:
-        # collect_rows has checked that a record's folder has its run's name.
-        folders = {path.absolute().parts[-6:-1]: path.parent for path in paths}
-        statistics = study_statistics(
-            rows,
-            {row: folders[row.cohort, row.vital, row.model, row.arm, f"seed{row.seed}"] for row in rows},
-            options.windows,
-            EvaluationParameters(**settings.get("evaluation", {})),
-        )
-        write_text(options.intervals, rows_text(IntervalRow, statistics.intervals))
-        write_text(options.comparisons, rows_text(ComparisonRow, statistics.comparisons))
-        write_text(options.rank_threshold, rows_text(RankRow, statistics.ranks))
+        _write_statistics(options, settings, rows, paths)
     arms = summarise_arms(rows)
     write_json(options.metrics_json, metrics_tree(arms))
     with atomic_folder(options.plots) as folder:
         for name, text in plot_tables(arms).items():
             (folder / name).write_text(text, encoding="utf-8")
     write_text(options.metrics, metrics_table(rows))
+
+
+def _write_statistics(
+    options: argparse.Namespace, settings: Mapping[str, Any], rows: Sequence[RunRow], paths: Sequence[Path]
+) -> None:
+    """Write those tables of statistics that the command names."""
+    # collect_rows has checked that a record's folder has its run's name.
+    named = {path.absolute().parts[-6:-1]: path.parent for path in paths}
+    folders = {row: named[row.cohort, row.vital, row.model, row.arm, f"seed{row.seed}"] for row in rows}
+    parameters = EvaluationParameters(**settings.get("evaluation", {}))
+    found = vars(study_statistics(rows, folders, options.windows, parameters, options.cohorts))
+    records = [read_transfer_record(Path(path)) for path in settings.get("transfers", [])]
+    found["transfers"] = transfer_rows(records, folders, options.windows, parameters)
+    for name, (kind, _) in TABLES.items():
+        path = vars(options)[name]
+        if path:
+            write_text(path, rows_text(kind, found[name]))
 
 
 def _parse_arguments() -> argparse.Namespace:
@@ -52,8 +89,8 @@ def _parse_arguments() -> argparse.Namespace:
         "--settings",
         required=True,
         type=Path,
-        help="settings file of this step (JSON); `runs` lists the paths of all run.json, `evaluation` holds the "
-        "settings of the statistics",
+        help="settings file of this step (JSON); `runs` lists the paths of all run.json, `transfers` those of all "
+        "record.json, `evaluation` holds the settings of the statistics",
     )
     parser.add_argument("--metrics", required=True, type=Path, help="CSV to write, one row for each run")
     parser.add_argument("--metrics-json", required=True, type=Path, help="JSON to write for `dvc metrics`")
@@ -63,11 +100,14 @@ def _parse_arguments() -> argparse.Namespace:
         type=Path,
         help="folder of the windows, <cohort>/<vital>.parquet; without it no statistics",
     )
-    parser.add_argument("--intervals", type=Path, help="CSV to write, a row for each arm and metric")
     parser.add_argument(
-        "--comparisons", type=Path, help="CSV to write, a row for each pair of arms and metric"
+        "--cohorts",
+        type=Path,
+        help="folder of the cohort tables, <cohort>.parquet, which say sex, age and type of ICU; may be left out",
     )
-    parser.add_argument("--rank-threshold", type=Path, help="CSV to write, a row for each rank and metric")
+    for name, (_, content) in TABLES.items():
+        option = f"--{OPTIONS.get(name, name)}"
+        parser.add_argument(option, dest=name, type=Path, metavar="CSV", help=f"CSV to write, {content}")
     return parser.parse_args()
 
 

@@ -1,0 +1,269 @@
+"""Adapters of one cohort on the test windows of another, beside those windows' own adapter: transfer.csv."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workflow_scripts.evaluation.bootstrap import draw_patients, resample_patients, resample_seeds
+from workflow_scripts.evaluation.comparison import compare, interval
+from workflow_scripts.evaluation.parameters import EvaluationParameters
+from workflow_scripts.evaluation.patient_sums import (
+    ERRORS,
+    RESAMPLED,
+    WindowScores,
+    score_windows,
+    sum_rows,
+)
+from workflow_scripts.evaluation.summary import RunRow, TransferRow, arm_position
+from workflow_scripts.evaluation.transfer_plan import Transfer
+from workflow_scripts.evaluation.unseen import Unseen, read_unseen
+from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.windows.reading import Windows, read_windows
+
+Array = NDArray[np.float64]
+Kept = NDArray[np.bool_] | slice
+
+ALL = slice(None)
+
+
+@dataclass(frozen=True)
+class TransferRecord:
+    """One record.json. failure: why the adapter could not be trained, else empty."""
+
+    job: Transfer
+    folder: Path
+    failure: str
+
+
+def read_transfer_record(path: Path) -> TransferRecord:
+    """Read one record.json that lies in <trained_on>/<evaluated_on>/<vital>/<model>/<arm>/seed<k>/.
+
+    Raises UserError where the file is missing, no such record, or another job's.
+    """
+    try:
+        record = json.loads(path.read_bytes())
+        key = {name: record["key"][name] for name in Transfer.__annotations__}
+        read = TransferRecord(Transfer(**key), path.parent, str(record["failure"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _refusal(path, f"no readable record ({type(error).__name__})") from None
+    *names, seed = key.values()
+    if path.absolute().parts[-7:-1] != (*map(str, names), f"seed{seed}"):
+        raise _refusal(path, f"the record of another job, {'/'.join(map(str, names))}/seed{seed}")
+    return read
+
+
+def _refusal(path: Path, found: str) -> UserError:
+    return UserError(
+        str(path),
+        found,
+        "the record that evaluate_transfer writes at the end of this folder's job",
+        "delete the folder and start the workflow again: it repeats this job",
+    )
+
+
+@dataclass(frozen=True)
+class _Arm:
+    """An arm on the windows in question. values: [metrics]; replicates: [resamples, metrics], as in RESAMPLED."""
+
+    values: Array
+    replicates: Array
+
+
+@dataclass
+class _Cohort:
+    """One cohort and vital sign that is evaluated on, and the scores of the runs that were made for it.
+
+    runs: folder of each, by model, arm and seed.
+    """
+
+    windows: Path
+    runs: Mapping[tuple[str, str, int], Path]
+    parameters: EvaluationParameters
+    _scores: dict[Path, WindowScores] = field(default_factory=dict)
+
+    @cached_property
+    def test(self) -> Windows:
+        """All test windows."""
+        return read_windows(self.windows, ("test",))
+
+    def arm(self, model: str, arm: str, seeds: Sequence[int], kept: Kept, draws: Array) -> _Arm | None:
+        """An arm of the cohort's own runs on some test windows; None where the study has not all of its seeds."""
+        folders = [self.runs[model, arm, seed] for seed in seeds if (model, arm, seed) in self.runs]
+        if len(folders) < len(seeds):
+            return None
+        for folder in folders:
+            if folder not in self._scores:
+                self._scores[folder] = score_windows(folder / "forecasts.parquet", self.test)
+        return self.resample([self._scores[folder] for folder in folders], seeds, kept, draws)
+
+    def resample(
+        self, scores: Sequence[WindowScores], seeds: Sequence[int], kept: Kept, draws: Array
+    ) -> _Arm:
+        """Errors over some windows of each run, one for each seed."""
+        first = scores[0]
+        sums = sum_rows(first.patient[kept], [run.errors[kept] for run in scores], first.weights[kept])
+        replicates = resample_seeds(resample_patients(sums, draws), seeds, self.parameters.seed)
+        return _Arm(sums.metrics().mean(axis=0), replicates)
+
+
+def transfer_rows(
+    records: Iterable[TransferRecord],
+    runs: Mapping[RunRow, Path],
+    windows: Path,
+    parameters: EvaluationParameters,
+) -> list[TransferRow]:
+    """The rows of all transfers, after those of each arm on the cohort that it was adapted to.
+
+    runs: the study's, in its order, with the folder of each; windows: the folder of the windows,
+    <cohort>/<vital>.parquet. Raises UserError where forecasts are not those of the windows.
+    """
+    rows: list[TransferRow] = []
+    for (vital, evaluated_on), group in groupby(
+        _in_study_order(records, runs), key=lambda record: (record.job.vital, record.job.evaluated_on)
+    ):
+        path = windows / evaluated_on / f"{vital}.parquet"
+        own = {
+            (run.model, run.arm, run.seed): folder
+            for run, folder in runs.items()
+            if (run.cohort, run.vital) == (evaluated_on, vital)
+        }
+        cohort = _Cohort(path, own, parameters)
+        for _, of_arm in groupby(group, key=lambda record: (record.job.model, record.job.arm)):
+            of_cohorts = [[*jobs] for _, jobs in groupby(of_arm, key=lambda record: record.job.trained_on)]
+            rows += _own_rows(cohort, of_cohorts[0])
+            for jobs in of_cohorts:
+                unseen = read_unseen(path, windows / jobs[0].job.trained_on / f"{vital}.parquet")
+                rows += _transferred_rows(cohort, jobs, unseen)
+    return rows
+
+
+def _in_study_order(records: Iterable[TransferRecord], runs: Iterable[RunRow]) -> list[TransferRecord]:
+    """Vital signs, cohorts and models as they first appear among the runs, then arms, then seeds."""
+    columns = {name: [getattr(run, name) for run in runs] for name in ("vital", "cohort", "model")}
+    places = {
+        name: {value: place for place, value in enumerate(dict.fromkeys(values))}
+        for name, values in columns.items()
+    }
+
+    def place(name: str, value: str) -> tuple[int, str]:
+        return places[name].get(value, len(places[name])), value
+
+    def position(record: TransferRecord) -> tuple[Any, ...]:
+        job = record.job
+        return (
+            *(place("vital", job.vital), place("cohort", job.evaluated_on), place("model", job.model)),
+            *(arm_position(job.arm), place("cohort", job.trained_on), job.seed),
+        )
+
+    return sorted(records, key=position)
+
+
+def _own_rows(cohort: _Cohort, jobs: Sequence[TransferRecord]) -> Iterator[TransferRow]:
+    """The arm that was adapted to the cohort itself, on all of its test windows."""
+    job = replace(jobs[0].job, trained_on=jobs[0].job.evaluated_on)
+    seeds = [record.job.seed for record in jobs]
+    patients = len(np.unique(cohort.test.subject_id))
+    draws = draw_patients(patients, cohort.parameters.resamples, cohort.parameters.seed)
+    own = cohort.arm(job.model, job.arm, seeds, ALL, draws)
+    zero_shot = cohort.arm(job.model, "zero-shot", seeds, ALL, draws)
+    counts = len(seeds), patients, len(cohort.test)
+    failure = "" if own else f"the study has no run of {job.arm} on {job.evaluated_on}"
+    yield from _rows(job, counts, cohort.parameters, own, None, zero_shot, failure)
+
+
+def _transferred_rows(
+    cohort: _Cohort, jobs: Sequence[TransferRecord], unseen: Unseen
+) -> Iterator[TransferRow]:
+    """The arm that was adapted to another cohort, on the windows that it has not seen."""
+    job, seeds = jobs[0].job, [record.job.seed for record in jobs]
+    patients = len(np.unique(unseen.windows.subject_id))
+    counts = len(seeds), patients, len(unseen.windows)
+    failures = {f"seed {record.job.seed}: {record.failure}" for record in jobs if record.failure}
+    failure = "; ".join(sorted(failures))
+    if not patients:
+        failure = f"every test patient is in train or validation of {job.trained_on}"
+    if failure:
+        yield from _rows(job, counts, cohort.parameters, None, None, None, failure)
+        return
+    draws = draw_patients(patients, cohort.parameters.resamples, cohort.parameters.seed)
+    scores = [score_windows(record.folder / "forecasts.parquet", unseen.windows) for record in jobs]
+    yield from _rows(
+        job,
+        counts,
+        cohort.parameters,
+        cohort.resample(scores, seeds, ALL, draws),
+        cohort.arm(job.model, job.arm, seeds, unseen.kept, draws),
+        cohort.arm(job.model, "zero-shot", seeds, unseen.kept, draws),
+    )
+
+
+def _rows(
+    job: Transfer,
+    counts: tuple[int, int, int],
+    parameters: EvaluationParameters,
+    arm: _Arm | None,
+    own: _Arm | None,
+    zero_shot: _Arm | None,
+    failure: str = "",
+) -> Iterator[TransferRow]:
+    """One row for each metric. counts: seeds, patients, windows; failure: why there is no arm."""
+    seeds, patients, windows = counts
+    for metric in ERRORS:
+        place = RESAMPLED.index(metric)
+        value = float(arm.values[place]) if arm else np.nan
+        reason = failure
+        if not failure and not np.isfinite(value):
+            reason = f"{metric} is undefined: a forecast that is not finite, or a zero in the denominator"
+        elif not failure and patients < parameters.minimum_patients:
+            reason = f"{patients} test patients: fewer than {parameters.minimum_patients}"
+        low, high = (None, None)
+        if arm and not reason:
+            low, high = interval(arm.replicates[:, place], parameters.confidence)
+        yield TransferRow(
+            vital=job.vital,
+            model=job.model,
+            arm=job.arm,
+            trained_on=job.trained_on,
+            evaluated_on=job.evaluated_on,
+            metric=metric,
+            seeds=seeds,
+            patients=patients,
+            windows=windows,
+            value=value if np.isfinite(value) else None,
+            low=low,
+            high=high,
+            **_above("own", arm, own, place, parameters, with_interval=not reason),
+            **_above("zero_shot", arm, zero_shot, place, parameters, with_interval=not reason),
+            reason=reason,
+        )
+
+
+def _above(
+    name: str,
+    arm: _Arm | None,
+    other: _Arm | None,
+    place: int,
+    parameters: EvaluationParameters,
+    with_interval: bool,
+) -> dict[str, float | None]:
+    """By how much an arm's error exceeds another's, and the paired interval; None where either is not known."""
+    numbers: list[float | None] = [None, None, None]
+    if arm and other and np.isfinite([arm.values[place], other.values[place]]).all():
+        numbers[0] = float(arm.values[place] - other.values[place])
+        if with_interval and np.isfinite(other.replicates[:, place]).all():
+            found = compare(
+                float(arm.values[place]),
+                float(other.values[place]),
+                arm.replicates[:, place],
+                other.replicates[:, place],
+                parameters.confidence,
+            )
+            numbers = [found.value, found.low, found.high]
+    return dict(zip((f"above_{name}", f"above_{name}_low", f"above_{name}_high"), numbers, strict=True))
