@@ -11,7 +11,7 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, workflow.basedir)
 shell.prefix(f"export PYTHONPATH={shlex.quote(workflow.basedir)}; ")
 
-from workflow_scripts.adaptation.arms import TRAINED_ARM
+from workflow_scripts.adaptation.arms import FITTED_ARM, TRAINED_ARM
 from workflow_scripts.cohorts.definitions import definition_files
 from workflow_scripts.mimic.folders import (
     MIMIC_DATASETS,
@@ -24,13 +24,13 @@ from workflow_scripts.mimic.folders import (
     require_own_tables,
 )
 from workflow_scripts.mimic.tables import EVENT_TABLES, TABLES
-from workflow_scripts.models.registry import VARIANTS, family_module
+from workflow_scripts.models.registry import MODELS, REFERENCE_FAMILY, REFERENCES, SCRATCH_VARIANTS, VARIANTS
 from workflow_scripts.models.sources import EMBEDDED, checkpoint_reader, default_source, embedded_hashes
 from workflow_scripts.runtime.device import threads_for, visible_devices
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import write_json_if_changed
 from workflow_scripts.runtime.restore import align_restored_times
-from workflow_scripts.settings import NAIVE_ARM, load_study, run_code, write_step_settings
+from workflow_scripts.settings import NAIVE_ARM, load_study, run_code, weights_folder_of, write_step_settings
 
 try:
     study = load_study(config)
@@ -117,8 +117,8 @@ def parent(paths, levels=1):
 
 
 def family_of(model):
-    """The family of a model; the naive references are one of their own."""
-    return VARIANTS[model].family if model in VARIANTS else "naive"
+    """The family of a model; the references are one of their own."""
+    return MODELS[model].family if model in MODELS else REFERENCE_FAMILY
 
 
 def weights_source(model):

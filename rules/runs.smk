@@ -5,7 +5,7 @@ rule adapt_and_forecast:
     input:
         settings=lambda wildcards: run_settings(wildcards.model),
         windows=rules.make_windows.output.windows,
-        weights=rules.prepare_weights.output.weights,
+        weights=lambda wildcards: f"{PREPARED}/{weights_folder_of(wildcards.model)}/model.safetensors",
     output:
         adapter=directory(f"{RUN}/adapter"),
         forecasts=f"{RUN}/forecasts.parquet",
@@ -43,23 +43,30 @@ use rule adapt_and_forecast as forecast_zero_shot with:
         arm="zero-shot",
 
 
-use rule adapt_and_forecast as forecast_naive with:
+use rule adapt_and_forecast as train_from_scratch with:
     input:
         settings=lambda wildcards: run_settings(wildcards.model),
         windows=rules.make_windows.output.windows,
-    output:
-        forecasts=f"{RUN}/forecasts.parquet",
-        record=RUN_RECORD,
     wildcard_constraints:
-        arm=NAIVE_ARM,
-    threads: 1
-    resources:
-        gpu=0,
+        model="|".join(SCRATCH_VARIANTS),
+        arm=FITTED_ARM,
     params:
         dataset=study.dataset,
         tracking=study.tracking.uri,
         folder=subpath(output.record, parent=True),
         base="",
+
+
+use rule train_from_scratch as forecast_reference with:
+    output:
+        forecasts=f"{RUN}/forecasts.parquet",
+        record=RUN_RECORD,
+    wildcard_constraints:
+        model="|".join(REFERENCES),
+        arm=NAIVE_ARM,
+    threads: 1
+    resources:
+        gpu=0,
 
 
 rule runs:

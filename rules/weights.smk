@@ -34,7 +34,10 @@ rule prepare_weights:
 
 rule weights:
     input:
-        weights=expand(rules.prepare_weights.output.weights, model=study.models),
+        weights=[
+            f"{PREPARED}/{name}/model.safetensors"
+            for name in dict.fromkeys(map(weights_folder_of, study.models))
+        ],
 
 
 # How the embedded models in weights/embedded were made. No part of a study: `snakemake pretrain` makes them anew.

@@ -24,7 +24,7 @@ from workflow_scripts.adaptation.parameters import AdaptationParameters
 from workflow_scripts.evaluation.forecasts import write_forecasts
 from workflow_scripts.evaluation.recording import Outcome, Subject, run_record
 from workflow_scripts.models.references import forecast_reference
-from workflow_scripts.models.registry import MODELS, REFERENCES
+from workflow_scripts.models.registry import MODELS, REFERENCE_FAMILY, REFERENCES, family_class
 from workflow_scripts.models.weights import load_variant
 from workflow_scripts.reporting.run_figures import draw_run_figures
 from workflow_scripts.runtime.device import lease_device
@@ -35,7 +35,8 @@ from workflow_scripts.runtime.step import read_settings, run_step
 from workflow_scripts.runtime.tracking import TrackedRun, track_run
 from workflow_scripts.training.data import window_arrays
 from workflow_scripts.training.parameters import ForecastParameters, TrainingParameters, TuningParameters
-from workflow_scripts.windows.reading import Windows, read_windows
+from workflow_scripts.training.released import released_budget
+from workflow_scripts.windows.reading import WindowMetadata, Windows, read_windows
 
 if TYPE_CHECKING:
     from workflow_scripts.adaptation.hooks import TrainingHooks
@@ -106,7 +107,7 @@ def _run(options: argparse.Namespace, settings: dict[str, Any]) -> tuple[dict[st
     )
     subject = Subject(
         key=_key(options),
-        family=MODELS[options.model].family if options.model in MODELS else "naive",
+        family=MODELS[options.model].family if options.model in MODELS else REFERENCE_FAMILY,
         rank=_rank(options),
         test=test,
         development_windows={
@@ -143,11 +144,10 @@ def _adapt(
 ) -> _Adapted:
     """Train every candidate on the development windows; the best on validation becomes the folder `adapter`."""
     arm = Arm.parse(options.arm)
-    budget = TrainingParameters(**settings["training"])
     adapted = _Adapted({}, STARTED)
 
     def prepare(candidate: TrainingParameters) -> "tuple[ForecastModel, TrainingHooks]":
-        model = _base_model(options, settings)
+        model = _base_model(options, settings, development.metadata)
         parameters = AdaptationParameters(**settings["adaptation"])
         hooks = adapt(model, arm, parameters, options.seed, candidate.steps)
         if not adapted.parameters:
@@ -155,7 +155,7 @@ def _adapt(
         return model, hooks
 
     if not arm.trains:
-        adapted.model, _ = prepare(budget)
+        adapted.model, _ = prepare(TrainingParameters(**settings["training"]))
         return adapted
     import torch
 
@@ -168,7 +168,7 @@ def _adapt(
     adapted.tuned = train_best(
         prepare,
         keep,
-        TuningParameters(**settings["tuning"]).candidates(budget),
+        _candidates(options.model, settings, development),
         window_arrays(development.select("train"), MODELS[options.model]),
         window_arrays(development.select("validation"), MODELS[options.model]),
         options.seed,
@@ -176,6 +176,15 @@ def _adapt(
         options.output / CHECKPOINTS,
     )
     return adapted
+
+
+def _candidates(model: str, settings: dict[str, Any], development: Windows) -> list[TrainingParameters]:
+    """The budgets that an arm tries: the study's, or a model's own from scratch where that is asked for."""
+    shared = TrainingParameters(**settings["training"])
+    if MODELS[model].from_scratch and shared.from_scratch == "released":
+        windows = int((development.split == "train").sum())
+        return [released_budget(MODELS[model].training, windows)]
+    return TuningParameters(**settings["tuning"]).candidates(shared)
 
 
 def _forecast(
@@ -195,7 +204,7 @@ def _forecast(
     tuned, device = adapted.tuned, torch.device(device_name)
     quantiles = np.full((len(test), len(forecasting.quantiles), test.metadata.horizon), np.nan, np.float32)
     if tuned is None or not tuned.failure:
-        model = adapted.model or _base_model(options, settings)
+        model = adapted.model or _base_model(options, settings, test.metadata)
         if tuned is not None:
             load_adapter(model, options.output / "adapter")
         model.module.to(device)
@@ -219,9 +228,15 @@ def _forecast(
     )
 
 
-def _base_model(options: argparse.Namespace, settings: dict[str, Any]) -> "ForecastModel":
-    """The base model as every candidate and the forecast start from it."""
-    model = load_variant(MODELS[options.model], Path(options.weights))
+def _base_model(
+    options: argparse.Namespace, settings: dict[str, Any], windows: WindowMetadata
+) -> "ForecastModel":
+    """The model as every candidate and the forecast start from it: base weights, or a seeded random start."""
+    variant = MODELS[options.model]
+    if variant.from_scratch:
+        geometry = {"context": windows.context, "horizon": windows.horizon}
+        return family_class(variant.family).create(variant.sizes | geometry, options.seed)
+    model = load_variant(variant, Path(options.weights))
     if model.samplers:
         model.sampler = settings["forecast"]["lag_llama_sampler"]
     return model

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from workflow_scripts.adaptation.arms import METHODS, Arm, expand_arms
+from workflow_scripts.adaptation.arms import FITTING_METHODS, METHODS, Arm, expand_arms
 from workflow_scripts.adaptation.parameters import AdaptationParameters
 from workflow_scripts.cohorts.definitions import definition_names
 from workflow_scripts.cohorts.parameters import CohortParameters, Sepsis3Parameters
@@ -23,7 +23,9 @@ from workflow_scripts.mimic.parameters import ExtractionParameters, SimulatorPar
 from workflow_scripts.models.parameters import PretrainingParameters
 from workflow_scripts.models.registry import (
     MODELS,
+    MULTIVARIATE_VARIANTS,
     REFERENCES,
+    SCRATCH_VARIANTS,
     VARIANTS,
     check_covariates,
     check_geometry,
@@ -97,8 +99,12 @@ class Study(Parameters):
         ["chronos-t5-nano", "moirai-nano", "lag-llama-nano"], description="foundation models, by variant name"
     )
     references: list[str] = Field(
-        ["persistence", "mean-of-context"],
+        ["persistence", "mean-of-context", "seasonal-naive", "auto-ets", "theta"],
         description="forecasts to compare with, for which nothing is trained",
+    )
+    from_scratch: list[str] = Field(
+        ["n-hits-hr"],
+        description="models that are trained from a random start, each with a plain and with the DILATE loss",
     )
     arms: list[str] = Field(
         ["zero-shot", "full", "lora"],
@@ -153,7 +159,12 @@ class Study(Parameters):
     @field_validator("models")
     @classmethod
     def _known_models(cls, names: list[str]) -> list[str]:
-        return _known(names, tuple(MODELS), "model")
+        return _known(names, (*VARIANTS, *MULTIVARIATE_VARIANTS), "model")
+
+    @field_validator("from_scratch")
+    @classmethod
+    def _known_scratch_models(cls, names: list[str]) -> list[str]:
+        return _known(names, tuple(SCRATCH_VARIANTS), "model that is trained from scratch")
 
     @field_validator("references")
     @classmethod
@@ -199,6 +210,8 @@ class Study(Parameters):
                 covariates = windows.covariates_of(vital)
                 check_covariates(MODELS[name], covariates)
                 check_geometry(MODELS[name], windows.context, windows.horizon, len(covariates))
+            for name in self.from_scratch:
+                check_geometry(MODELS[name], windows.context, windows.horizon)
             for name in self.references:
                 check_reference(name, windows.context, windows.interval_minutes)
         except UserError as error:
@@ -212,6 +225,7 @@ class Study(Parameters):
     def runs(self) -> list[Run]:
         """Every job of the study, in the order of the tables."""
         subjects = [(name, NAIVE_ARM) for name in self.references]
+        subjects += [(name, arm) for name in self.from_scratch for arm in FITTING_METHODS]
         subjects += [(name, arm.name) for name in self.models for arm in self.arm_list()]
         return [
             Run(cohort, vital, model, arm, seed)
@@ -223,11 +237,7 @@ class Study(Parameters):
 
 def run_code(model: str) -> list[str]:
     """The modules that a run of a model depends on: the step, and the family, which is chosen by name as it runs."""
-    families = {name: entry.family for name, entry in MODELS.items()}
-    return [
-        "workflow_scripts.run_arm",
-        *([family_module(families[model])] if model in families else []),
-    ]
+    return ["workflow_scripts.run_arm", *([family_module(MODELS[model].family)] if model in MODELS else [])]
 
 
 def weights_folder_of(model: str) -> str | None:

@@ -196,7 +196,7 @@ def test_whatever_was_changed_afterwards_is_found(run: Run, tmp_path: Path, chan
 
 def test_missing_runs_are_named_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
     (tmp_path / "params.yaml").write_text(
-        "models: [moirai-nano]\nreferences: []\narms: [lora]\nranks: [2]\nvitals: [heart_rate]\n"
+        "models: [moirai-nano]\nreferences: []\nfrom_scratch: []\narms: [lora]\nranks: [2]\nvitals: [heart_rate]\n"
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["verify_results"])

@@ -59,6 +59,12 @@ def test_all_problems_are_reported_at_once_with_path_and_remedy():
             "chronos-t5-tiny is not from 'embedded'; allowed: hub",
         ),
         ({"windows": {"context": 600}}, "600 steps; at most 512 steps"),
+        ({"windows": {"context": 12}}, "seasonal-naive: 12 steps of 60 min; at least 24 steps"),
+        ({"models": ["moirai-nano-multivariate"]}, "at least one vital sign beside"),
+        ({"models": ["n-beats"]}, "'n-beats' is no model"),
+        ({"from_scratch": ["moirai-nano"]}, "is no model that is trained from scratch"),
+        ({"tuning": {"learning_rates": [0.1, 0.1]}}, "named once"),
+        ({"tuning": {"steps": [0]}}, "above 0"),
         ({"cohorts": ["sepsis"]}, "did you mean 'sepsis3'"),
         ({"own_cohorts": {"angus": "angus.sql"}}, "names of definitions that come with the workflow"),
         ({"own_cohorts": {"../x": "x.sql"}}, "allowed: a-z"),
@@ -81,7 +87,8 @@ def test_the_runs_are_every_combination_and_references_run_once_for_each_seed():
     runs = study.runs()
     assert Run("explicit", "spo2", "persistence", "fit", 1) in runs
     assert Run("explicit", "spo2", "moirai-nano", "lora-r2", 0) in runs
-    assert len(runs) == len(set(runs)) == (2 + 3) * 2
+    assert Run("explicit", "spo2", "n-hits-hr", "fit-dilate", 1) in runs
+    assert len(runs) == len(set(runs)) == (5 + 2 + 3) * 2
 
 
 def test_step_settings_are_rewritten_only_when_they_differ(tmp_path):
@@ -118,5 +125,13 @@ def test_the_paper_s_grid_has_its_ranks_alpha_samples_and_repeats():
     study = load_study(yaml.safe_load((ROOT / "params/paper.yaml").read_text()))
     assert (study.adaptation.lora_alpha, study.forecast.samples, len(study.seeds)) == (16, 20, 10)
     assert study.forecast.lag_llama_sampler == "exact"
-    # Two vital signs, eight models, nine arms and ten seeds; two references.
-    assert len(study.runs()) == 2 * 10 * (8 * 9 + 2)
+    assert study.tuning.candidates(study.training) == [study.training], "one learning rate for all"
+    # Two vital signs and ten seeds; eight models with nine arms, four from scratch with two, and five references.
+    assert len(study.runs()) == 2 * 10 * (8 * 9 + 4 * 2 + 5)
+
+
+def test_the_tuned_study_gives_every_arm_the_same_candidates():
+    study = load_study(yaml.safe_load((ROOT / "params/tuned.yaml").read_text()))
+    candidates = study.tuning.candidates(study.training)
+    assert len(candidates) > 2
+    assert {budget.steps for budget in candidates} == {study.training.steps}

@@ -44,6 +44,12 @@ class Variant:
     """Whether there is a variant of it that looks at other vital signs too, with the same weights."""
     multivariate: bool = False
     """Whether this is that variant."""
+    from_scratch: bool = False
+    """Whether it has no base weights: it is trained from a random start for one context and one horizon."""
+    counted_at: dict[str, int] = field(default_factory=dict)
+    """The context and horizon at which a model trained from scratch has so many `parameters`; else empty."""
+    training: dict[str, float] = field(default_factory=dict)
+    """How the authors' released model was trained (training/released.py); empty: nothing is trained from scratch."""
     sources: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -80,8 +86,13 @@ def _read(name: str, entry: dict[str, Any]) -> Variant:
     return Variant(name=name, **{key: value for key, value in merged.items() if key in known})
 
 
-VARIANTS: dict[str, Variant] = {name: _read(name, entry) for name, entry in _TABLE["variants"].items()}
-"""Name -> variant, the embedded ones first."""
+_LISTED: dict[str, Variant] = {name: _read(name, entry) for name, entry in _TABLE["variants"].items()}
+
+VARIANTS: dict[str, Variant] = {name: entry for name, entry in _LISTED.items() if not entry.from_scratch}
+"""Name -> variant of those that have base weights, the embedded ones first."""
+
+SCRATCH_VARIANTS: dict[str, Variant] = {name: entry for name, entry in _LISTED.items() if entry.from_scratch}
+"""Name -> variant of those that are trained from scratch."""
 
 MULTIVARIATE_VARIANTS: dict[str, Variant] = {
     name + MULTIVARIATE: replace(entry, name=name + MULTIVARIATE, multivariate=True)
@@ -90,7 +101,7 @@ MULTIVARIATE_VARIANTS: dict[str, Variant] = {
 }
 """Name -> variant of those that look at other vital signs too, with the weights of another variant."""
 
-MODELS: dict[str, Variant] = {**VARIANTS, **MULTIVARIATE_VARIANTS}
+MODELS: dict[str, Variant] = {**VARIANTS, **MULTIVARIATE_VARIANTS, **SCRATCH_VARIANTS}
 """Name -> variant of everything that a study may name as a model."""
 
 
@@ -107,6 +118,9 @@ residuals after the library's first three.
 REFERENCES = (*POINT_REFERENCES, *FITTED_REFERENCES)
 """Every forecast that nothing is trained for, by the name that `references` in params.yaml uses."""
 
+REFERENCE_FAMILY = "reference"
+"""The family of all of them, in records and tables."""
+
 DAY_MINUTES = 24 * 60
 
 FEWEST_PATCHES = 8
@@ -121,7 +135,7 @@ def variant(name: str) -> Variant:
 
 
 def variant_names() -> list[str]:
-    """Every name, in the table's order."""
+    """The name of every model that has base weights, in the table's order."""
     return list(VARIANTS)
 
 

@@ -22,6 +22,11 @@ class TrainingParameters(Parameters):
     gradient_clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
     evaluate_every: int = Field(10, ge=1, description="steps between evaluations of the validation loss")
     patience: int = Field(5, ge=1, description="evaluations without improvement before training stops")
+    from_scratch: Literal["shared", "released"] = Field(
+        "shared",
+        description="the budget of models that are trained from scratch: shared with all other arms, or that of the "
+        "authors' released models (docs/models.md)",
+    )
     checkpoint_seconds: float = Field(
         60,
         ge=0,
