@@ -5,7 +5,15 @@ import sys
 
 import pytest
 
-from workflow_scripts.adaptation.arms import METHODS, RANKED_METHODS, TRAINED_ARM, Arm, expand_arms
+from workflow_scripts.adaptation.arms import (
+    FITTED_ARM,
+    FITTING_METHODS,
+    METHODS,
+    RANKED_METHODS,
+    TRAINED_ARM,
+    Arm,
+    expand_arms,
+)
 
 ISSUE_S_METHODS = [
     "zero-shot", "full", "lora", "rslora", "dora", "pissa", "adalora", "vera", "fourierft", "bitfit", "layernorm",
@@ -66,3 +74,13 @@ def test_the_pattern_for_rules_matches_whole_names_only():
     assert re.fullmatch(TRAINED_ARM, "adalora-r12")
     assert not re.fullmatch(TRAINED_ARM, "zero-shot")
     assert not re.fullmatch(TRAINED_ARM, "fit")
+    assert re.fullmatch(FITTED_ARM, "fit-dilate")
+    assert not re.fullmatch(FITTED_ARM, "fit-d")
+
+
+def test_what_trains_from_scratch_is_an_arm_but_no_method_of_adaptation():
+    assert list(FITTING_METHODS.items()) == [("fit", "mse"), ("fit-dilate", "dilate")]
+    assert not set(FITTING_METHODS) & set(METHODS)
+    for name in FITTING_METHODS:
+        assert Arm.parse(name) == Arm(name)
+        assert Arm.parse(name).trains

@@ -3,7 +3,7 @@
 Every folder holds arm.json (which arm, of which base model), and one of
 - adapter_config.json and adapter_model.safetensors: an adapter that `peft.PeftModel.from_pretrained` loads,
 - selected.safetensors: the base model's own parameters that were trained, under their names,
-- the whole model as its family saves it (`full`).
+- the whole model as its family saves it (`full`, and what is trained from scratch).
 """
 
 import copy
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workflow_scripts.adaptation.adapting import quiet_peft, select
-from workflow_scripts.adaptation.arms import Arm
+from workflow_scripts.adaptation.arms import FITTING_METHODS, Arm
 from workflow_scripts.adaptation.parameters import AdaptationParameters
 from workflow_scripts.adaptation.plan import SELECTING_METHODS, plan
 from workflow_scripts.runtime.errors import UserError
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 ARM_FILE = "arm.json"
 PEFT_WEIGHTS = "adapter_model.safetensors"
 SELECTED_WEIGHTS = "selected.safetensors"
+WHOLE_METHODS = ("full", *FITTING_METHODS)
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,10 @@ class SavedArm:
 
 
 def save_adapter(model: "ForecastModel", arm: Arm, folder: Path, base_name: str) -> None:
-    """Write what the arm learned: all weights for `full`, only what was trained for any other method."""
+    """Write what the arm learned: all weights where all may change, else only what was trained."""
     folder.mkdir(parents=True, exist_ok=True)
     description: dict[str, Any] = {"arm": arm.name, "base": base_name}
-    if arm.method == "full":
+    if arm.method in WHOLE_METHODS:
         model.save(folder)
     elif arm.method in SELECTING_METHODS:
         named = model.module.named_parameters()
@@ -77,14 +78,15 @@ def read_arm(folder: Path) -> SavedArm:
 def load_adapter(model: "ForecastModel", folder: Path) -> Arm:
     """Put a saved arm on its base model, in evaluation mode.
 
-    The model must hold the original base weights, unwrapped. Raises UserError where the folder does not
-    hold an arm of this family and size, or where a value in it is not finite; the model is of no use then.
+    The model must hold the original base weights, unwrapped; one that is trained from scratch may hold any.
+    Raises UserError where the folder does not hold an arm of this family and size, or where a value in it is not
+    finite; the model is of no use then.
     """
     saved = read_arm(folder)
     arm = saved.arm
     try:
-        if arm.method == "full":
-            _load_full(model, folder)
+        if arm.method in WHOLE_METHODS:
+            _load_whole(model, folder)
         elif arm.method in SELECTING_METHODS:
             _load_selected(model, arm, folder)
         else:
@@ -191,7 +193,7 @@ def _read_tensors(path: Path) -> "dict[str, Tensor]":
     return tensors
 
 
-def _load_full(model: "ForecastModel", folder: Path) -> None:
+def _load_whole(model: "ForecastModel", folder: Path) -> None:
     whole = type(model).load(folder).module
     _require_finite(dict(whole.named_parameters()))
     expected = {name: weight.shape for name, weight in model.module.named_parameters()}

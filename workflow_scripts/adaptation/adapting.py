@@ -5,7 +5,7 @@ import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from workflow_scripts.adaptation.arms import Arm
+from workflow_scripts.adaptation.arms import FITTING_METHODS, Arm
 from workflow_scripts.adaptation.hooks import AdaLoraHooks, TrainingHooks
 from workflow_scripts.adaptation.parameters import AdaptationParameters
 from workflow_scripts.adaptation.plan import SELECTING_METHODS, Plan, initial_rank, plan, target_pattern
@@ -32,7 +32,9 @@ def adapt(
     that are returned. Raises UserError where the method cannot be had on this model as asked.
     """
     planned = plan(model, arm, parameters)
-    if arm.method in ("zero-shot", "full"):
+    if arm.method in FITTING_METHODS:
+        model.training_loss = FITTING_METHODS[arm.method]
+    elif arm.method in ("zero-shot", "full"):
         model.module.requires_grad_(arm.method == "full")
     elif arm.method in SELECTING_METHODS:
         select(model.module, planned.parameters)

@@ -19,10 +19,16 @@ METHODS = (
 
 PLAIN_METHODS = tuple(method for method in METHODS if method not in RANKED_METHODS)
 
+FITTING_METHODS = {"fit": "mse", "fit-dilate": "dilate"}
+"""The arms of a model that is trained from scratch, and the loss that each one trains with."""
+
 _RANKED_ARM = rf"({'|'.join(RANKED_METHODS)})-r([1-9]\d*)"
 
 TRAINED_ARM = rf"{'|'.join(PLAIN_METHODS[1:])}|{_RANKED_ARM}"
-"""Pattern of the names of all arms that change a weight."""
+"""Pattern of the names of all arms that change a base weight."""
+
+FITTED_ARM = "|".join(FITTING_METHODS)
+"""Pattern of the names of all arms that train from scratch."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ class Arm:
     @property
     def trains(self) -> bool:
         """Whether the arm changes any weight."""
-        return re.fullmatch(TRAINED_ARM, self.name) is not None
+        return re.fullmatch(rf"{TRAINED_ARM}|{FITTED_ARM}", self.name) is not None
 
     @classmethod
     def parse(cls, name: str) -> "Arm":
@@ -48,7 +54,7 @@ class Arm:
         ranked = re.fullmatch(_RANKED_ARM, name)
         if ranked:
             return cls(ranked[1], int(ranked[2]))
-        if name in PLAIN_METHODS:
+        if name in PLAIN_METHODS or name in FITTING_METHODS:
             return cls(name)
         raise ValueError(f"no such arm: {name!r}")
 

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from workflow_scripts.adaptation.arms import RANKED_METHODS, Arm
+from workflow_scripts.adaptation.arms import FITTING_METHODS, RANKED_METHODS, Arm
 from workflow_scripts.adaptation.parameters import AdaptationParameters
 from workflow_scripts.runtime.errors import UserError
 
@@ -37,6 +37,11 @@ def plan(model: "ForecastModel", arm: Arm, parameters: AdaptationParameters) -> 
 
     Raises UserError where the method cannot be had on this model as asked, saying why.
     """
+    _check_start(model, arm)
+    if arm.method in FITTING_METHODS:
+        # Those that its library does not train have no part in the forecast.
+        own = {name: weight for name, weight in model.module.named_parameters() if weight.requires_grad}
+        return Plan(parameters=tuple(own), trainable=_size(own))
     if arm.method == "zero-shot":
         return Plan()
     if arm.method == "full":
@@ -68,6 +73,14 @@ def target_pattern(model: "ForecastModel", arm: Arm, parameters: AdaptationParam
 def initial_rank(rank: int, parameters: AdaptationParameters) -> int:
     """AdaLoRA's rank before any is cut: always above the rank that is left in the end."""
     return max(rank + 1, math.ceil(rank * parameters.adalora_start))
+
+
+def _check_start(model: "ForecastModel", arm: Arm) -> None:
+    """Refuse to adapt what has no base weights, and to train anew what has some."""
+    if arm.method in FITTING_METHODS and not model.losses:
+        _refuse(arm, model, "this model has base weights, which such an arm would not use")
+    if arm.method not in FITTING_METHODS and model.losses:
+        _refuse(arm, model, f"this model is trained from scratch: it only has {', '.join(FITTING_METHODS)}")
 
 
 def _own_parameters(model: "ForecastModel", arm: Arm) -> "dict[str, Tensor]":
