@@ -3,6 +3,7 @@
 Examples:
     python -m workflow_scripts.list_models --model chronos-2
     python -m workflow_scripts.list_models --arms dora-r2 adalora-r2 fourierft bitfit
+    python -m workflow_scripts.list_models --arms fit
 """
 
 import argparse
@@ -11,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from workflow_scripts.adaptation.arms import METHODS, Arm
+from workflow_scripts.adaptation.arms import FITTING_METHODS, METHODS, Arm
 from workflow_scripts.adaptation.parameters import AdaptationParameters
 from workflow_scripts.adaptation.plan import plan
 from workflow_scripts.models.hub import LOCK, Pin, read_lock
-from workflow_scripts.models.registry import VARIANTS, Variant, family_class, variant
+from workflow_scripts.models.registry import SCRATCH_VARIANTS, VARIANTS, Variant, family_class, variant
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.step import run_step
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from workflow_scripts.models.interface import ForecastModel
 
 RANKS = (1, 2, 4, 8, 16, 32, 64)
+RELEASED_TRAINING = ("learning_rate", "batch_size", "epochs", "patience")
 
 
 def main() -> None:
@@ -41,15 +43,15 @@ def main() -> None:
         help="what these arms train, with the default settings of `adaptation`",
     )
     arguments = parser.parse_args()
-    chosen = [variant(arguments.model)] if arguments.model else list(VARIANTS.values())
     if arguments.arms:
-        print(arm_counts([_arm(name) for name in arguments.arms], chosen))
+        arms = [_arm(name) for name in arguments.arms]
+        print(arm_counts(arms, [variant(arguments.model)] if arguments.model else _candidates(arms)))
     else:
-        print(describe(chosen[0]) if arguments.model else overview(arguments.ranks))
+        print(describe(variant(arguments.model)) if arguments.model else overview(arguments.ranks))
 
 
 def overview(ranks: tuple[int, ...] = RANKS) -> str:
-    """Both tables: what each model is, and how many parameters each arm trains."""
+    """All tables: what each model is, what each arm of it trains, and the models that are trained from scratch."""
     pins, variants = read_lock(), VARIANTS.values()
     facts = [("model", "family", "context", "horizon", "licence", "hub id", "revision")]
     facts += [
@@ -68,6 +70,17 @@ def overview(ranks: tuple[int, ...] = RANKS) -> str:
     counts += [
         (entry.name, "0", _count(entry), *(_count(entry, rank) for rank in ranks)) for entry in variants
     ]
+    scratch = [("trained from scratch", "family", "parameters", "context", "horizon", *RELEASED_TRAINING)]
+    scratch += [
+        (
+            entry.name,
+            entry.family,
+            _count(entry),
+            *(str(entry.counted_at[length]) for length in ("context", "horizon")),
+            *(f"{entry.training[name]:g}" for name in RELEASED_TRAINING),
+        )
+        for entry in SCRATCH_VARIANTS.values()
+    ]
     licences = {entry.licence: entry.restriction for entry in variants if entry.restriction}
     return "\n".join(
         [
@@ -75,10 +88,14 @@ def overview(ranks: tuple[int, ...] = RANKS) -> str:
             "",
             *_table(counts, right=range(1, len(counts[0]))),
             "",
+            *_table(scratch, right=range(2, len(scratch[0]))),
+            "",
             *(f"{licence}: {restriction}." for licence, restriction in licences.items()),
             "Limits are grid steps, or patches of context and horizon together. A revision marked ? is quoted from",
             "elsewhere and was never compared with the hub; the first download pins it in weights.lock.yaml.",
             "Chronos-2 and MOIRAI 1.x also as NAME-multivariate: the same weights, other vital signs as covariates.",
+            f"Models trained from scratch have the arms {' and '.join(FITTING_METHODS)}. Their parameters are those at",
+            "the context and horizon beside them; the last four columns are the study's training (docs/models.md).",
             "All about one model, and where each fact was read: python -m workflow_scripts.list_models --model NAME",
             "What other arms train: python -m workflow_scripts.list_models --arms dora-r2 fourierft bitfit",
         ]
@@ -92,7 +109,7 @@ def arm_counts(arms: Sequence[Arm], variants: Sequence[Variant]) -> str:
     rows = [("trainable parameters of", *(arm.name for arm in arms))]
     for entry in variants:
         with torch.device("meta"):
-            model = family_class(entry.family).create(entry.sizes, seed=0)
+            model = family_class(entry.family).create(entry.sizes | entry.counted_at, seed=0)
         rows.append((entry.name, *(_trainable(model, arm) for arm in arms)))
     return "\n".join(_table(rows, right=range(1, len(rows[0]))))
 
@@ -109,8 +126,18 @@ def _arm(name: str) -> Arm:
         return Arm.parse(name)
     except ValueError:
         raise UserError(
-            "--arms", f"no such arm: {name}", ", ".join(METHODS), "give ranked methods a rank, as lora-r2"
+            "--arms",
+            f"no such arm: {name}",
+            ", ".join((*METHODS, *FITTING_METHODS)),
+            "give ranked methods a rank, as lora-r2",
         ) from None
+
+
+def _candidates(arms: Sequence[Arm]) -> list[Variant]:
+    """The models that have at least one of these arms."""
+    adapting = any(arm.method not in FITTING_METHODS for arm in arms)
+    fitting = any(arm.method in FITTING_METHODS for arm in arms)
+    return [*(VARIANTS.values() if adapting else ()), *(SCRATCH_VARIANTS.values() if fitting else ())]
 
 
 def describe(entry: Variant) -> str:
@@ -118,7 +145,7 @@ def describe(entry: Variant) -> str:
     pin = read_lock().get(entry.name)
     lines = [entry.name]
     for name, value in vars(entry).items():
-        if name in ("name", "sources") or value is None:
+        if name in ("name", "sources") or not value:
             continue
         source = entry.sources.get(name)
         text = yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("...\n").strip()

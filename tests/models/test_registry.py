@@ -13,6 +13,7 @@ from workflow_scripts.models.registry import (
     FAMILY_CLASSES,
     MODELS,
     MULTIVARIATE_VARIANTS,
+    SCRATCH_VARIANTS,
     VARIANTS,
     check_covariates,
     check_geometry,
@@ -41,10 +42,10 @@ def test_every_published_size_and_three_embedded_ones_are_listed() -> None:
 
 
 def test_every_fact_says_where_it_was_read() -> None:
-    for entry in VARIANTS.values():
-        facts = ("licence", "sizes", "lora_targets", "parameters", "revision", "checkpoint")
+    for entry in (VARIANTS | SCRATCH_VARIANTS).values():
+        facts = ("licence", "sizes", "lora_targets", "parameters", "revision", "checkpoint", "training")
         limits = ("context_limit", "horizon_limit", "token_limit")
-        stated = [name for name in (*facts, *limits) if getattr(entry, name) is not None]
+        stated = [name for name in (*facts, *limits) if getattr(entry, name)]
         assert [name for name in stated if not entry.sources.get(name)] == [], entry.name
 
 
@@ -56,7 +57,7 @@ def test_revisions_are_whole_commits() -> None:
 
 @pytest.mark.parametrize("family", FAMILY_CLASSES)
 def test_the_lora_targets_are_those_of_the_family_s_class(family: str) -> None:
-    targets = {entry.lora_targets for entry in VARIANTS.values() if entry.family == family}
+    targets = {entry.lora_targets for entry in MODELS.values() if entry.family == family}
     assert targets == {family_class(family).attention_targets}
 
 
@@ -176,6 +177,29 @@ def test_one_model_is_described_with_the_source_of_each_fact() -> None:
     assert "pinned in weights.lock.yaml: not yet" in text
 
 
+def test_models_trained_from_scratch_are_kept_apart_from_those_with_weights() -> None:
+    assert set(SCRATCH_VARIANTS) == {"n-beats", "n-hits-bp", "n-hits-hr", "tft"}
+    assert not set(SCRATCH_VARIANTS) & set(VARIANTS)
+    for name, entry in SCRATCH_VARIANTS.items():
+        assert variant(name) is entry
+        assert entry.from_scratch
+        assert entry.point_forecast
+        assert (entry.hub_id, entry.revision, entry.lora_targets) == (None, None, "")
+    assert not any(entry.from_scratch or entry.training for entry in VARIANTS.values())
+
+
+def test_the_list_shows_what_is_trained_from_scratch_with_its_training() -> None:
+    lines = overview((2,)).splitlines()
+    (row,) = [line for line in lines if line.startswith("n-hits-bp ")]
+    assert row.split() == ["n-hits-bp", "n-hits", "680,680", "72", "36", "0.00032177", "1024", "1000", "20"]
+
+
+def test_what_a_model_trained_from_scratch_has_no_weights_for_is_refused_in_the_list() -> None:
+    arms = [Arm.parse(name) for name in ("fit", "fit-dilate", "full", "lora-r2")]
+    (_, counted) = arm_counts(arms, [variant("tft")]).splitlines()
+    assert counted.split() == ["tft", "15,411", "15,411", "refused", "refused"]
+
+
 def test_the_documented_table_is_the_registry_s() -> None:
     text = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
     rows = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in text.splitlines()]
@@ -192,4 +216,14 @@ def test_the_documented_table_is_the_registry_s() -> None:
             (entry.revision or "")[:7],
         ]
         for entry in VARIANTS.values()
+    }
+
+
+def test_the_documented_models_trained_from_scratch_are_the_registry_s() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    rows = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+    documented = {row[0]: row[2:] for row in rows if row and row[0] in SCRATCH_VARIANTS}
+    assert documented == {
+        entry.name: [f"{entry.parameters:,}", f"{entry.training['learning_rate']:g}"]
+        for entry in SCRATCH_VARIANTS.values()
     }
