@@ -22,7 +22,8 @@ from workflow_scripts.runtime.logger_times import (
     duration_keys,
     duration_text,
 )
-from workflow_scripts.runtime.logger_views import PlainView, failure, position, summary
+from workflow_scripts.runtime.logger_views import PlainView, failure, inside, position, summary
+from workflow_scripts.runtime.progress import progress
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
@@ -149,6 +150,19 @@ def test_a_failure_names_its_log_and_shows_its_last_lines_only(tmp_path: Path) -
     assert text.startswith(f"FAILED after 8 s: job 1\n  log: {log}, which ends:\n    line 990\n")
     assert text.endswith("line 999")
     assert "empty or missing" in failure(job(1, logs=("nowhere.log",), ended=8.0), 8.0)
+
+
+def test_how_far_a_job_is_inside_is_read_from_the_lines_that_its_loop_writes(tmp_path: Path) -> None:
+    log = tmp_path / "job.log"
+    with log.open("w") as stream:
+        steps = progress(range(40), "training", stream=stream)
+        for step in steps:
+            steps.show_loss(0.5)
+            if step == 20:
+                assert inside(job(1, logs=(str(log),))) == ["training 50 %"]
+        print("scored 12 windows", file=stream)
+    assert inside(job(1, logs=(str(log),))) == []
+    assert inside(job(1)) == inside(job(1, logs=("nowhere.log",))) == []
 
 
 def test_the_summary_says_what_was_made_what_failed_and_what_did_not_run() -> None:

@@ -1,6 +1,7 @@
 """What a person sees of a run: a live display on a terminal, plain lines in a file. rich draws it."""
 
 import os
+import re
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -129,7 +130,8 @@ class TerminalView:
         for job in running[:SHOWN_JOBS]:
             expected = state.durations.expected(job.keys)
             usual = "" if expected is None else f", usually {duration_text(expected)}"
-            jobs.add_row(Text(f"  {job.message}"), Text(duration_text(job.seconds(now)) + usual, style="dim"))
+            parts = Text("; ".join([*inside(job), duration_text(job.seconds(now)) + usual]), style="dim")
+            jobs.add_row(Text(f"  {job.message}"), parts)
         if len(running) > SHOWN_JOBS:
             jobs.add_row(Text(f"  and {len(running) - SHOWN_JOBS} more", style="dim"), "")
         return Group(head, jobs)
@@ -175,12 +177,18 @@ def failure(job: Job, now: float) -> str:
     return "\n".join(lines if job.logs else [*lines, "  it has no log: its messages stand above"])
 
 
-def last_lines(log: Path) -> list[str]:
-    """The last lines of a log that are not empty, shortened."""
+def inside(job: Job) -> list[str]:
+    """How far the job itself is, by the last line that it wrote (runtime/progress.py); nothing if it says nothing."""
+    last = last_lines(Path(job.logs[0]), bytes_read=LINE_WIDTH)[-1:] if job.logs else []
+    found = re.match(r"(.+): .+ of \d+ \((\d+ %)\)", last[0]) if last else None
+    return [f"{found[1]} {found[2]}"] if found else []
+
+
+def last_lines(log: Path, bytes_read: int = LOG_LINES * 4096) -> list[str]:
+    """The last lines of a log that are not empty, shortened. A log may be large, so only its end is read."""
     try:
         with log.open("rb") as file:
-            # A log may be large: its end is enough.
-            file.seek(max(0, log.stat().st_size - LOG_LINES * 4096))
+            file.seek(max(0, log.stat().st_size - bytes_read))
             lines = file.read().decode("utf-8", errors="replace").splitlines()
     except OSError:
         return []
