@@ -26,6 +26,7 @@ from workflow_scripts.mimic.folders import (
 from workflow_scripts.mimic.tables import EVENT_TABLES, TABLES
 from workflow_scripts.models.registry import MODELS, REFERENCE_FAMILY, REFERENCES, SCRATCH_VARIANTS, VARIANTS
 from workflow_scripts.models.sources import EMBEDDED, checkpoint_reader, default_source, embedded_hashes
+from workflow_scripts.privacy.permissions import keep_to_owner
 from workflow_scripts.runtime.device import threads_for, visible_devices
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import write_json_if_changed
@@ -43,6 +44,7 @@ try:
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
+keep_to_owner(Path())
 align_restored_times([Path(name) for name in ("data", "weights", "results", "logs")], Path(".snakemake"))
 
 PACKAGE = Path(workflow.basedir) / "workflow_scripts"

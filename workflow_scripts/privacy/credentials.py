@@ -1,0 +1,24 @@
+"""Which data sets are credentialed, and the mark that everything trained on them carries."""
+
+from pathlib import Path
+
+from workflow_scripts.runtime.files import read_json, write_json
+
+OPEN_DATASETS = ("simulated", "simulated-monitor", "mimic-iii-demo")
+"""Data sets that anyone may have. Every other one is taken for credentialed, a hospital's own included."""
+
+MARK = "vitalora.json"
+"""Beside the weights: {"dataset": …, "credentialed": …}."""
+
+
+def mark_trained_on(folder: Path, dataset: str) -> None:
+    """Write into a folder of weights on which data set they were trained."""
+    write_json(folder / MARK, {"dataset": dataset, "credentialed": dataset not in OPEN_DATASETS})
+
+
+def is_credentialed(folder: Path) -> bool:
+    """Whether weights were trained on credentialed data; without a readable mark they are taken for it."""
+    try:
+        return read_json(folder / MARK)["credentialed"] is not False
+    except (OSError, ValueError, KeyError, TypeError):
+        return True
