@@ -39,7 +39,7 @@ def describe_stays(
     Raises UserError where a table or column is missing.
     """
     check_columns(cohort, _COHORT_COLUMNS, "label the cohort anew (label_cohort)")
-    with open_events(events_folder, threads, clinical=True) as connection:
+    with open_events(events_folder, threads, clinical=True, further=(cohort,)) as connection:
         create_with_needs(connection, "described", read_definition("description", QUERY), sepsis3.choices())
         return connection.execute(
             """

@@ -106,10 +106,13 @@ CLINICAL_COLUMNS: dict[str, dict[str, ColumnKind]] = {
 
 
 @contextmanager
-def open_events(folder: Path, threads: int, clinical: bool) -> Iterator["duckdb.DuckDBPyConnection"]:
+def open_events(
+    folder: Path, threads: int, clinical: bool, further: tuple[Path, ...] = ()
+) -> Iterator["duckdb.DuckDBPyConnection"]:
     """Give an in-process DuckDB connection with one view, named as its file, per Parquet file.
 
-    clinical: whether the tables of the concepts are needed.
+    Its SQL reads these files and nothing else. clinical: whether the tables of the concepts are needed.
+    further: files beside the events that may be read too.
     Raises UserError where a needed table or column is missing or has another type, or the folder cannot be
     written to.
     """
@@ -125,9 +128,23 @@ def open_events(folder: Path, threads: int, clinical: bool) -> Iterator["duckdb.
     ):
         for path in sorted(folder.glob("*.parquet")):
             name = path.stem.replace('"', '""')
-            source = str(path).replace("'", "''")
-            connection.execute(f"CREATE VIEW \"{name}\" AS FROM read_parquet('{source}')")
+            connection.execute(f'CREATE VIEW "{name}" AS FROM read_parquet({_quoted(path)})')
+        _lock(connection, folder, further)
         yield connection
+
+
+def _lock(connection: "duckdb.DuckDBPyConnection", folder: Path, further: tuple[Path, ...]) -> None:
+    """From now on, no other file, no network and no extension; and nothing unlocks this."""
+    connection.execute(f"SET allowed_directories = [{_quoted(folder)}]")
+    connection.execute(f"SET allowed_paths = [{', '.join(map(_quoted, further))}]")
+    for setting in ("enable_external_access", "autoinstall_known_extensions", "autoload_known_extensions"):
+        connection.execute(f"SET {setting} = false")
+    connection.execute("SET lock_configuration = true")
+
+
+def _quoted(path: Path) -> str:
+    escaped = str(path).replace("'", "''")
+    return f"'{escaped}'"
 
 
 def _spill_folder(folder: Path) -> "TemporaryDirectory[str]":

@@ -61,6 +61,10 @@ def create_table(connection: "duckdb.DuckDBPyConnection", table: str, query: Que
         if kinds != ["SELECT"]:
             raise UserError(str(query.path), f"statements: {', '.join(kinds) or 'none'}", expected, remedy)
         connection.execute(f'CREATE TEMP TABLE "{table}" AS {statements[0].query}')
+    except duckdb.PermissionException:
+        raise UserError(
+            str(query.path), "SQL that asks for a file, the network or an extension", expected, remedy
+        ) from None
     except duckdb.Error as error:
         # The text of a conversion error can hold a value of a patient's row; a name error cannot.
         safe = isinstance(error, duckdb.BinderException | duckdb.CatalogException | duckdb.ParserException)
