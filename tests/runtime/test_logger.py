@@ -275,6 +275,18 @@ def test_a_terminal_shows_what_runs_and_ends_with_the_summary(workflow: Path) ->
     assert [line.split()[:2] for line in end[1:3]] == [["2", "make"], ["1", "last"]]
 
 
+@pytest.mark.workflow
+def test_a_run_goes_on_when_nobody_reads_its_messages_any_more(workflow: Path) -> None:
+    (workflow / "broken-b").unlink()
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = ["snakemake", "--cores", "1"]
+    done = subprocess.run(command, cwd=workflow, env=environment(), stdout=writer, stderr=writer, timeout=300)
+    os.close(writer)
+    assert done.returncode == 0
+    assert (workflow / "out/last.txt").exists()
+
+
 def read_all(reader: int) -> str:
     """What a terminal was shown until the last process that held it ended."""
     shown = b""

@@ -10,6 +10,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -79,7 +80,7 @@ class ProgressHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Show a message here, or hand it to Snakemake's own handler."""
         if not self._try(self._show, record):
-            self._replaced.handle(record)
+            self._pass_on(record)
 
     def close(self) -> None:
         """The run is over: say what came of it."""
@@ -92,14 +93,18 @@ class ProgressHandler(logging.Handler):
             return False
         try:
             return action(*arguments)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # SystemExit: what rich raises where nobody reads any more.
             self._broken = True
             text = f"The progress display has stopped ({type(error).__name__}: {error}); the run goes on."
-            try:
+            with suppress(Exception, SystemExit):
                 self._view and self._view.pause()
-            finally:
-                self._replaced.handle(logging.LogRecord("", logging.WARNING, "", 0, text, None, None))
+            self._pass_on(logging.LogRecord("", logging.WARNING, "", 0, text, None, None))
             return False
+
+    def _pass_on(self, record: logging.LogRecord) -> None:
+        """Hand a message to Snakemake's own handler, which raises where nobody reads any more."""
+        with suppress(BrokenPipeError):
+            self._replaced.handle(record)
 
     def _show(self, record: logging.LogRecord) -> bool:
         event, message = str(getattr(record, "event", "") or ""), str(record.msg or "")
