@@ -65,70 +65,32 @@ def fit(
     folder once the result is safe.
     hooks: what the arm's method asks of the loop, as `adapt` returned it.
     """
-    hooks = hooks or TrainingHooks()
-    torch.manual_seed(seed)
-    trainable = {name: weight for name, weight in model.module.named_parameters() if weight.requires_grad}
-    weights = list(trainable.values())
-    optimiser = torch.optim.AdamW(weights, lr=parameters.learning_rate, weight_decay=parameters.weight_decay)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate_factor(step, parameters))
-    train_tensors, validation_tensors = train.on(device), validation.on(device)
-
-    history = History()
-    best = _Best(weights)
-    run = _Run(trainable, optimiser, schedule, history, best, hooks, device)
-    saved = None
-    if checkpoints is not None:
-        identity = run_identity(
-            parameters.model_dump(exclude={"checkpoint_seconds"}),
-            seed,
-            device.type,
-            *_tensors(train_tensors, validation_tensors, trainable),
-        )
-        saved = Checkpoints(checkpoints, identity)
-    state = saved.load() if saved else None
-    started = checkpointed = time.monotonic()
-    if state is None:
-        _evaluate(model, validation_tensors, parameters, history, best, hooks)
-    else:
-        run.restore(state)
-    batches = _shuffled_batches(len(train), parameters.batch_size, seed, device, skipped=history.steps)
-    last = history.steps if history.stopped_early else parameters.steps
-    losses_since_evaluation: list[Tensor] = []
-    steps = progress(range(history.steps + 1, last + 1), "training")
-    before = history.seconds
+    run = _Run(
+        model, train.on(device), validation.on(device), parameters, seed, device, hooks or TrainingHooks()
+    )
+    store = None if checkpoints is None else Checkpoints(checkpoints, run.identity())
+    run.begin(store.load() if store else None)
+    batches = _shuffled_batches(len(train), parameters.batch_size, seed, device, skipped=run.history.steps)
+    last = run.history.steps if run.history.stopped_early else parameters.steps
+    saved = begun = time.monotonic()
+    before = run.history.seconds
+    steps = progress(range(run.history.steps + 1, last + 1), "training")
     for step in steps:
-        model.module.train()
-        loss = model.loss(*train_tensors.batch(next(batches)))
-        optimiser.zero_grad(set_to_none=True)
-        (loss + hooks.penalty()).backward()
-        torch.nn.utils.clip_grad_norm_(weights, parameters.gradient_clip)
-        optimiser.step()
-        schedule.step()
-        hooks.after_step(step)
-        losses_since_evaluation.append(loss.detach())
-        history.steps = step
-        if step % parameters.evaluate_every == 0 or step == parameters.steps:
-            try:
-                _record_training_loss(losses_since_evaluation, history)
-                _evaluate(model, validation_tensors, parameters, history, best, hooks)
-            except DivergenceError as error:
-                best.restore()
-                error.history = history
-                raise
-            steps.show_loss(history.validation_loss[-1][1])
-            exhausted = best.evaluations_without_improvement >= parameters.patience
-            history.stopped_early = exhausted and step < parameters.steps
-            history.seconds = before + time.monotonic() - started
-            over = exhausted or step == parameters.steps
-            due = (started if over else checkpointed) + parameters.checkpoint_seconds
-            if saved is not None and time.monotonic() >= due:
-                saved.save(run.state())
-                checkpointed = time.monotonic()
-            if exhausted:
-                break
-    best.restore()
-    model.module.eval()
-    return history
+        run.step(next(batches))
+        if step % parameters.evaluate_every and step < parameters.steps:
+            continue
+        run.evaluate()
+        steps.show_loss(run.history.validation_loss[-1][1])
+        now = time.monotonic()
+        run.history.seconds = before + now - begun
+        # At its end a long training is saved in any case: further candidates may follow it.
+        if store and now - (begun if run.over else saved) >= parameters.checkpoint_seconds:
+            store.save(run.state())
+            saved = now
+        if run.over:
+            break
+    run.keep_best()
+    return run.history
 
 
 def validation_loss(model: ForecastModel, windows: WindowTensors, batch_size: int) -> float:
@@ -142,106 +104,148 @@ def validation_loss(model: ForecastModel, windows: WindowTensors, batch_size: in
     return total / len(windows)
 
 
-class _Best:
-    """The trainable weights at the best validation loss so far."""
-
-    def __init__(self, trainable: list[torch.nn.Parameter]) -> None:
-        self._trainable = trainable
-        self.weights: list[Tensor] = []
-        self.evaluations_without_improvement = 0
-
-    def offer(self, history: History, loss: float) -> None:
-        if loss < history.best_validation_loss:
-            history.best_validation_loss, history.best_step = loss, history.steps
-            self.weights = [weight.detach().clone() for weight in self._trainable]
-            self.evaluations_without_improvement = 0
-        else:
-            self.evaluations_without_improvement += 1
-
-    def restore(self) -> None:
-        with torch.no_grad():
-            for weight, kept in zip(self._trainable, self.weights, strict=bool(self.weights)):
-                weight.copy_(kept)
-
-
-@dataclass
 class _Run:
     """Everything that moves during training, besides the order of the data, which the seed and the step decide."""
 
-    trainable: dict[str, torch.nn.Parameter]
-    optimiser: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LambdaLR
-    history: History
-    best: _Best
-    hooks: TrainingHooks
-    device: torch.device
+    def __init__(
+        self,
+        model: ForecastModel,
+        train: WindowTensors,
+        validation: WindowTensors,
+        parameters: TrainingParameters,
+        seed: int,
+        device: torch.device,
+        hooks: TrainingHooks,
+    ) -> None:
+        torch.manual_seed(seed)
+        self.history = History()
+        self._model, self._train, self._validation = model, train, validation
+        self._parameters, self._seed, self._device, self._hooks = parameters, seed, device, hooks
+        named = model.module.named_parameters()
+        self._trainable = {name: weight for name, weight in named if weight.requires_grad}
+        self._weights = list(self._trainable.values())
+        self._optimiser = torch.optim.AdamW(
+            self._weights, lr=parameters.learning_rate, weight_decay=parameters.weight_decay
+        )
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(
+            self._optimiser, lambda step: _rate_factor(step, parameters)
+        )
+        self._best: list[Tensor] = []
+        self._without_improvement = 0
+        self._losses: list[Tensor] = []
+
+    def identity(self) -> str:
+        """What makes this run: settings, seed, kind of device, windows and initial weights."""
+        windows = [
+            part
+            for tensors in (self._train, self._validation)
+            for part in (tensors.context, tensors.target, tensors.start, tensors.covariates)
+            if part is not None
+        ]
+        return run_identity(
+            self._parameters.model_dump(exclude={"checkpoint_seconds"}),
+            self._seed,
+            self._device.type,
+            *windows,
+            self._train.step,
+            *(part for pair in self._trainable.items() for part in pair),
+        )
+
+    def begin(self, state: dict[str, Any] | None) -> None:
+        """Go on from a checkpoint, or evaluate the base model."""
+        if state is None:
+            self._validate()
+        else:
+            self._restore(state)
+
+    def step(self, rows: Tensor) -> None:
+        """One step of the optimiser on these training windows."""
+        self._model.module.train()
+        loss = self._model.loss(*self._train.batch(rows))
+        self._optimiser.zero_grad(set_to_none=True)
+        (loss + self._hooks.penalty()).backward()
+        torch.nn.utils.clip_grad_norm_(self._weights, self._parameters.gradient_clip)
+        self._optimiser.step()
+        self._schedule.step()
+        self.history.steps += 1
+        self._hooks.after_step(self.history.steps)
+        self._losses.append(loss.detach())
+
+    def evaluate(self) -> None:
+        """Record both losses and keep the weights if they are the best so far; on divergence the best come back."""
+        try:
+            mean = float(torch.stack(self._losses).mean())
+            self._losses.clear()
+            _require_finite(mean, "training", self.history.steps)
+            self.history.train_loss.append((self.history.steps, mean))
+            self._validate()
+        except DivergenceError as error:
+            self.keep_best()
+            error.history = self.history
+            raise
+        exhausted = self._without_improvement >= self._parameters.patience
+        self.history.stopped_early = exhausted and self.history.steps < self._parameters.steps
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.history.stopped_early or self.history.steps >= self._parameters.steps
+
+    def keep_best(self) -> None:
+        """Give the model its best weights, in evaluation mode."""
+        with torch.no_grad():
+            for weight, kept in zip(self._weights, self._best, strict=bool(self._best)):
+                weight.copy_(kept)
+        self._model.module.eval()
+
+    def _validate(self) -> None:
+        history = self.history
+        loss = validation_loss(self._model, self._validation, self._parameters.batch_size)
+        _require_finite(loss, "validation", history.steps)
+        history.validation_loss.append((history.steps, loss))
+        if not self._hooks.may_keep(history.steps):
+            return
+        if loss < history.best_validation_loss:
+            history.best_validation_loss, history.best_step = loss, history.steps
+            self._best = [weight.detach().clone() for weight in self._weights]
+            self._without_improvement = 0
+        else:
+            self._without_improvement += 1
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds."""
-        optimiser = self.optimiser.state_dict()
+        optimiser = self._optimiser.state_dict()
+        on_cuda = self._device.type == "cuda"
         return {
-            "weights": dict(self.trainable),
+            "weights": dict(self._trainable),
             "moments": list(optimiser["state"].items()),
             "groups": optimiser["param_groups"],
-            "schedule": self.schedule.state_dict(),
+            "schedule": self._schedule.state_dict(),
             "history": asdict(self.history),
-            "best": self.best.weights,
-            "evaluations_without_improvement": self.best.evaluations_without_improvement,
-            "hooks": self.hooks.state(),
+            "best": self._best,
+            "evaluations_without_improvement": self._without_improvement,
+            "hooks": self._hooks.state(),
             "generator": torch.get_rng_state(),
-            "device_generator": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+            "device_generator": torch.cuda.get_rng_state(self._device) if on_cuda else None,
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go back to where `state` was taken."""
+    def _restore(self, state: dict[str, Any]) -> None:
         with torch.no_grad():
-            for name, weight in self.trainable.items():
+            for name, weight in self._trainable.items():
                 weight.copy_(state["weights"][name])
-        self.optimiser.load_state_dict({"state": dict(state["moments"]), "param_groups": state["groups"]})
-        self.schedule.load_state_dict(state["schedule"])
+        self._optimiser.load_state_dict({"state": dict(state["moments"]), "param_groups": state["groups"]})
+        self._schedule.load_state_dict(state["schedule"])
         losses = {
             name: [(step, loss) for step, loss in state["history"][name]]
             for name in ("train_loss", "validation_loss")
         }
         vars(self.history).update(state["history"] | losses)
-        self.best.weights = [weight.to(self.device) for weight in state["best"]]
-        self.best.evaluations_without_improvement = state["evaluations_without_improvement"]
-        self.hooks.restore(state["hooks"])
+        self._best = [weight.to(self._device) for weight in state["best"]]
+        self._without_improvement = state["evaluations_without_improvement"]
+        self._hooks.restore(state["hooks"])
         torch.set_rng_state(state["generator"])
         if state["device_generator"] is not None:
-            torch.cuda.set_rng_state(state["device_generator"], self.device)
-
-
-def _tensors(
-    train: WindowTensors, validation: WindowTensors, trainable: dict[str, torch.nn.Parameter]
-) -> list[Any]:
-    """What a run starts from, for its identity."""
-    windows = [
-        part for tensors in (train, validation) for part in (tensors.context, tensors.target, tensors.start)
-    ]
-    return [*windows, train.step, *(part for pair in trainable.items() for part in pair)]
-
-
-def _evaluate(
-    model: ForecastModel,
-    windows: WindowTensors,
-    parameters: TrainingParameters,
-    history: History,
-    best: _Best,
-    hooks: TrainingHooks,
-) -> None:
-    loss = validation_loss(model, windows, parameters.batch_size)
-    _require_finite(loss, "validation", history.steps)
-    history.validation_loss.append((history.steps, loss))
-    if hooks.may_keep(history.steps):
-        best.offer(history, loss)
-
-
-def _record_training_loss(losses: list[Tensor], history: History) -> None:
-    mean = float(torch.stack(losses).mean())
-    losses.clear()
-    _require_finite(mean, "training", history.steps)
-    history.train_loss.append((history.steps, mean))
+            torch.cuda.set_rng_state(state["device_generator"], self._device)
 
 
 def _require_finite(loss: float, kind: str, step: int) -> None:
