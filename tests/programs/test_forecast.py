@@ -204,3 +204,10 @@ def test_an_adapter_of_another_model_is_refused(files):
         forecast_series(
             read_series(files.series, 24), "moirai-nano", None, files.adapter, 5, FEW, Scale(0, 1)
         )
+
+
+def test_a_model_that_looks_at_other_vital_signs_is_refused(files):
+    """The file holds one value a row: there is nothing else to look at."""
+    series = read_series(files.series, 24)
+    with pytest.raises(UserError, match=r"no other vital sign[\s\S]*or choose moirai-nano"):
+        forecast_series(series, "moirai-nano-multivariate", files.weights, None, 6, FEW, SCALE)
