@@ -17,6 +17,7 @@ import yaml
 
 from workflow_scripts.evaluation.aggregation import ArmSummary, summarise_arms
 from workflow_scripts.evaluation.summary import IntervalRow, RunRow, read_metrics, read_rows
+from workflow_scripts.models.registry import REFERENCES
 from workflow_scripts.runtime.step import run_step
 from workflow_scripts.settings import Study, load_study
 
@@ -69,7 +70,7 @@ def _worth_showing(arms: list[ArmSummary]) -> list[ArmSummary]:
         return arms
     errors = {id(arm): error for arm in arms if (error := arm.mean("mse")) is not None}
     best = sorted((arm for arm in arms if id(arm) in errors), key=lambda arm: errors[id(arm)])[:BEST]
-    references = [arm for arm in arms if arm.first.family == "naive" and arm not in best]
+    references = [arm for arm in arms if arm.first.model in REFERENCES and arm not in best]
     return [*best, *references, *[arm for arm in arms if arm.failed][:FAILED]]
 
 
