@@ -30,8 +30,11 @@ from workflow_scripts.privacy.permissions import keep_to_owner
 from workflow_scripts.runtime.device import threads_for, visible_devices
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import write_json_if_changed
+from workflow_scripts.runtime.logger import show_progress
 from workflow_scripts.runtime.restore import align_restored_times
 from workflow_scripts.settings import NAIVE_ARM, load_study, run_code, weights_folder_of, write_step_settings
+
+show_progress(workflow)
 
 try:
     study = load_study(config)
