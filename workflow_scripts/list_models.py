@@ -142,7 +142,7 @@ def _candidates(arms: Sequence[Arm]) -> list[Variant]:
 
 def describe(entry: Variant) -> str:
     """Everything that is known of one variant, each fact with its source."""
-    pin = read_lock().get(entry.name)
+    pin = read_lock().get(entry.weights_of)
     lines = [entry.name]
     for name, value in vars(entry).items():
         if name in ("name", "sources") or not value:
