@@ -20,7 +20,14 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from workflow_scripts.adaptation.adapters import load_adapter, read_arm
-from workflow_scripts.models.registry import check_covariates, check_geometry, variant, variant_names
+from workflow_scripts.models.registry import (
+    Variant,
+    check_covariates,
+    check_geometry,
+    family_class,
+    variant,
+    variant_names,
+)
 from workflow_scripts.models.sources import weights_folder
 from workflow_scripts.models.weights import load_variant
 from workflow_scripts.reporting.forecast_figure import SHOWN, draw_forecasts
@@ -32,6 +39,8 @@ from workflow_scripts.windows.series import SeriesTable, read_series
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from workflow_scripts.models.interface import ForecastModel
 
 TABLE_SUFFIXES, FIGURE_SUFFIXES = (".csv", ".parquet"), (".svg", ".png", ".pdf")
 
@@ -207,7 +216,7 @@ def forecast_series(
         )
     with lease_device() as leased:
         device = torch.device(leased.torch_name)
-        loaded = load_variant(chosen, weights_folder(chosen, weights))
+        loaded = _base_model(chosen, weights, adapter)
         if adapter is not None:
             load_adapter(loaded, adapter)
         if hasattr(loaded, "samplers"):
@@ -222,6 +231,20 @@ def forecast_series(
         numbers = np.arange(len(series.names))
         scaled = forecast(loaded, arrays, numbers, parameters, seed, device)
     return scaled * span + np.float32(scale.low)
+
+
+def _base_model(chosen: Variant, weights: Path | None, adapter: Path | None) -> "ForecastModel":
+    """The base weights; of a model that is trained from scratch what a run trained, which is the whole of it."""
+    if not chosen.from_scratch:
+        return load_variant(chosen, weights_folder(chosen, weights))
+    if adapter is None:
+        raise UserError(
+            "--adapter",
+            "not given",
+            f"the folder `adapter` of a run of {chosen.name}, which has no base weights",
+            "name one, or another model",
+        )
+    return family_class(chosen.family).load(adapter)
 
 
 def as_table(series: SeriesTable, quantiles: NDArray[np.float32], levels: list[float]) -> "pd.DataFrame":

@@ -70,7 +70,9 @@ def overview(ranks: tuple[int, ...] = RANKS) -> str:
     counts += [
         (entry.name, "0", _count(entry), *(_count(entry, rank) for rank in ranks)) for entry in variants
     ]
-    scratch = [("trained from scratch", "family", "parameters", "context", "horizon", *RELEASED_TRAINING)]
+    scratch: list[tuple[str, ...]] = [
+        ("trained from scratch", "family", "parameters", "context", "horizon", *RELEASED_TRAINING)
+    ]
     scratch += [
         (
             entry.name,

@@ -13,7 +13,14 @@ from typing import Any
 
 from workflow_scripts.models.hub import LOCK, download, read_lock, write_pin
 from workflow_scripts.models.registry import Variant, variant, variant_names
-from workflow_scripts.models.sources import EMBEDDED, HUB, convert, copy_embedded, copy_local
+from workflow_scripts.models.sources import (
+    EMBEDDED,
+    HUB,
+    convert,
+    copy_embedded,
+    copy_local,
+    require_base_weights,
+)
 from workflow_scripts.models.weights import WEIGHTS, load_variant, write_provenance
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import atomic_folder
@@ -48,9 +55,10 @@ def prepare(model: str, source: str, output: Path, lock: Path = LOCK) -> None:
     """Fetch, check and record one variant's weights; say what its licence restricts.
 
     Raises UserError where the source is out of reach, is not what was pinned, or does not hold this variant:
-    another family or size, no safetensors, missing tensors, NaN weights.
+    another family or size, no safetensors, missing tensors, NaN weights; and where the variant has no weights.
     """
     chosen = variant(variant(model).weights_of)
+    require_base_weights(chosen)
     if chosen.restriction:
         print(f"{model}: the licence of these weights is {chosen.licence}: {chosen.restriction}.", flush=True)
     with atomic_folder(output) as folder:

@@ -11,6 +11,7 @@ from workflow_scripts.adaptation.adapters import load_adapter, merge, read_arm, 
 from workflow_scripts.adaptation.adapting import adapt, count_parameters
 from workflow_scripts.adaptation.arms import FITTING_METHODS, METHODS, RANKED_METHODS, Arm
 from workflow_scripts.adaptation.parameters import AdaptationParameters
+from workflow_scripts.models.interface import Series
 from workflow_scripts.models.scratch.model import ScratchModel
 from workflow_scripts.models.scratch.n_beats import NBeats
 from workflow_scripts.models.scratch.n_hits import NHits
@@ -74,6 +75,15 @@ def test_a_model_of_another_context_is_refused(tmp_path: Path) -> None:
     save_adapter(trained(NHits, "fit"), Arm("fit"), tmp_path, "tiny")
     with pytest.raises(UserError, match="another name or shape"):
         load_adapter(tiny(NHits, context=48), tmp_path)
+
+
+def test_a_trained_tft_keeps_its_own_lengths_though_its_weights_fit_any(tmp_path: Path) -> None:
+    save_adapter(trained(Tft, "fit"), Arm("fit"), tmp_path, "tiny")
+    other = tiny(Tft, context=48)
+    load_adapter(other, tmp_path)
+    context = Series(torch.rand(1, 48), torch.zeros(1, dtype=torch.int64), 3600)
+    with pytest.raises(UserError, match=r"48 steps[\s\S]*24 steps, for which this TFT model was made"):
+        other.quantiles(context, torch.rand(1, 1, 6), [0.5])
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -18,7 +18,9 @@ from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.adaptation.parameters import AdaptationParameters
 from workflow_scripts.forecast import Scale, as_table, forecast_series, main
 from workflow_scripts.merge_adapter import merge_adapter
+from workflow_scripts.models.interface import Series
 from workflow_scripts.models.registry import family_class, variant
+from workflow_scripts.prepare_weights import prepare
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.step import run_step
 from workflow_scripts.training.parameters import ForecastParameters
@@ -204,6 +206,48 @@ def test_an_adapter_of_another_model_is_refused(files):
         forecast_series(
             read_series(files.series, 24), "moirai-nano", None, files.adapter, 5, FEW, Scale(0, 1)
         )
+
+
+# Models that are trained from scratch: their folder holds the whole model.
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a TFT for 24 steps of context and 5 of horizon."""
+    chosen, folder = variant("tft"), tmp_path_factory.mktemp("whole")
+    model = family_class(chosen.family).create(chosen.sizes | {"context": 24, "horizon": 5}, seed=8)
+    adapt(model, Arm("fit"), AdaptationParameters(), seed=8)
+    save_adapter(model, Arm("fit"), folder, "tft")
+    return folder
+
+
+def test_a_model_trained_from_scratch_forecasts_without_base_weights(files, whole):
+    series = read_series(files.series, 24)
+    found = forecast_series(series, "tft", None, whole, 5, FEW, SCALE)
+    model = family_class("tft").load(whole)
+    scaled = torch.from_numpy(series.values / np.float32(300))
+    uniforms = torch.full((12, 1, 5), 0.5, dtype=torch.float64)
+    context = Series(scaled, torch.zeros(12, dtype=torch.int64), 3600)
+    expected = 300 * model.quantiles(context, uniforms, [0.1, 0.5, 0.9]).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_a_model_trained_from_scratch_is_asked_for_its_folder_and_its_geometry(files, whole):
+    series = read_series(files.series, 24)
+    with pytest.raises(UserError, match=r"--adapter[\s\S]*has no base weights"):
+        forecast_series(series, "tft", None, None, 5, FEW, SCALE)
+    with pytest.raises(UserError, match=r"windows\.horizon[\s\S]*7 steps[\s\S]*5 steps"):
+        forecast_series(series, "tft", None, whole, 7, FEW, SCALE)
+
+
+def test_there_is_nothing_to_merge_or_to_prepare_where_there_are_no_base_weights(whole, tmp_path):
+    for step in (
+        lambda: merge_adapter("tft", None, whole, tmp_path / "merged"),
+        lambda: prepare("n-beats", "embedded", tmp_path / "prepared"),
+    ):
+        with pytest.raises(UserError, match="trained from scratch"):
+            step()
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_model_that_looks_at_other_vital_signs_is_refused(files):

@@ -31,8 +31,20 @@ def default_source(variant: Variant) -> str:
     return HUB if variant.hub_id else EMBEDDED
 
 
+def require_base_weights(variant: Variant) -> None:
+    """Raise UserError for a model that is trained from scratch: it has none."""
+    if variant.from_scratch:
+        raise UserError(
+            f"base weights of {variant.name}",
+            "a model that is trained from scratch",
+            "a model that has base weights",
+            "name another model, or the folder `adapter` of one of its runs, which holds the whole model",
+        )
+
+
 def weights_folder(variant: Variant, given: Path | None) -> Path:
     """The folder that the user gave, or that of the workflow. Raises UserError where the latter is not there."""
+    require_base_weights(variant)
     folder = given or PREPARED_FOLDER / variant.weights_of
     if given is None and not folder.is_dir():
         raise UserError(

@@ -66,18 +66,19 @@ class ScratchModel(ForecastModel):
     def load(cls, folder: Path) -> Self:
         """Load what `save` wrote; see ForecastModel.load."""
         config = read_config(folder, cls.title, {*cls.required, "context", "horizon", "made"})
-        made = dict(config.pop("made"))
         with reading(folder):
+            made = dict(config.pop("made"))
+            loss = made.pop("loss")["name"]
             module = cls.build(config)
             check_tensors(folder, module)
             load_model(module, folder / WEIGHTS)
         model = cls(module.eval(), config, made)
-        model.training_loss = made.pop("loss", {"name": "mse"})["name"]
+        model.training_loss = loss
         return model
 
     def save(self, folder: Path) -> None:
         """Write model.safetensors, and config.json with the sizes, the library, the seed and the loss."""
-        loss = {"name": self.training_loss}
+        loss: dict[str, Any] = {"name": self.training_loss}
         if self.training_loss == "dilate":
             loss |= {"alpha": ALPHA, "gamma": GAMMA}
         save_model(self.module, str(folder / WEIGHTS))
@@ -119,12 +120,14 @@ class ScratchModel(ForecastModel):
         return output.prediction[..., 0, 0], known
 
     def _check_lengths(self, context: int, horizon: int) -> None:
-        for name, steps in (("context", context), ("horizon", horizon)):
-            if steps != self._sizes[name]:
+        # The network's own, because a trained one may have taken the place of the one that was made here.
+        own = (self.module.input_chunk_length, self.module.output_chunk_length)
+        for name, steps, expected in zip(("context", "horizon"), (context, horizon), own, strict=True):
+            if steps != expected:
                 raise UserError(
                     f"windows.{name}",
                     f"{steps} steps",
-                    f"{self._sizes[name]} steps, for which this {self.title} model was made",
+                    f"{expected} steps, for which this {self.title} model was made",
                     "give windows as in its training, or train it anew",
                 )
 
