@@ -15,6 +15,7 @@ LIBRARIES = (
     "peft",
     "chronos-forecasting",
     "uni2ts",
+    "darts",
     "gluonts",
     "safetensors",
     "numpy",
