@@ -187,6 +187,21 @@ def test_the_summary_says_what_was_made_what_failed_and_what_did_not_run() -> No
     ]
 
 
+def test_many_failures_are_listed_shortly(tmp_path: Path) -> None:
+    log = tmp_path / "job.log"
+    log.write_text("error: the same as before\n")
+    state = state_of(300)
+    for number in range(300):
+        state.start(job(number, logs=(str(log),), outputs=(f"out/{number}.txt",)))
+        state.fail(number, 1.0)
+    assert failure(job(1, logs=(str(log),)), 1.0, earlier=200) == f"FAILED after 1 s: job 1\n  log: {log}"
+    text = summary(state, 10.0, ["snakemake"])
+    assert "Failed: 300 jobs." in text
+    assert "and 280 more" in text
+    assert "To repeat the first 5 of them:\n  snakemake -- out/0.txt out/1.txt" in text
+    assert len(text.splitlines()) < 50
+
+
 def test_the_repeating_command_keeps_the_options_and_drops_targets_and_force() -> None:
     given = ["/bin/snakemake", "--cores", "2", "-F", "--config", "dataset=x", "--", "data", "weights"]
     assert own_command(given, {"data", "weights"}) == ["snakemake", "--cores", "2", "--config", "dataset=x"]

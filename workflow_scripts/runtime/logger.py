@@ -180,7 +180,7 @@ class ProgressHandler(logging.Handler):
         job = self._state.fail(record.jobid, now)
         if job is not None:
             job.logs = tuple(map(str, record.log)) or job.logs
-            self._view.print(failure(job, now), "red")
+            self._view.print(failure(job, now, len(self._state.failed) - 1), "red")
             self._resume(job.identity)
 
     def _resume(self, identity: int) -> None:

@@ -28,6 +28,9 @@ EVERY_JOB = 100
 REPEATED = 5
 """Failed jobs that one command repeats by name."""
 
+SHOWN_FAILURES = 20
+"""Failed jobs whose logs are quoted, and that the summary lists: the first of them tell what is wrong."""
+
 
 class PlainView:
     """Lines without control characters, for files and continuous integration."""
@@ -167,9 +170,11 @@ def position(state: RunState, now: float) -> str:
     return f"{len(state.done)} of {state.total} jobs done{failed}, {duration_text(now - state.begun)}, {time}"
 
 
-def failure(job: Job, now: float) -> str:
-    """What failed, its logs, and their last lines."""
+def failure(job: Job, now: float, earlier: int = 0) -> str:
+    """What failed, its logs, and their last lines where few jobs failed earlier."""
     lines = [f"FAILED after {duration_text(job.seconds(now))}: {job.message}"]
+    if earlier >= SHOWN_FAILURES:
+        return "\n".join([*lines, *(f"  log: {log}" for log in job.logs)])
     for log in job.logs:
         tail = last_lines(Path(log))
         lines += [f"  log: {log}" + (", which ends:" if tail else " (empty or missing)")]
@@ -207,8 +212,10 @@ def summary(state: RunState, now: float, command: Sequence[str], log: str = "") 
     lines += _made(state.done.values())
     if state.failed:
         lines.append(f"Failed: {_count(len(state.failed), 'job')}.")
-        for job in state.failed.values():
+        for job in list(state.failed.values())[:SHOWN_FAILURES]:
             lines += [f"  {job.message}", *(f"    log: {name}" for name in job.logs)]
+        if len(state.failed) > SHOWN_FAILURES:
+            lines.append(f"  and {len(state.failed) - SHOWN_FAILURES} more, which stand above as FAILED")
     stopped, not_run = len(state.running), missing - len(state.failed) - len(state.running)
     if stopped:
         lines.append(f"Stopped while running: {_count(stopped, 'job')}.")
