@@ -1,0 +1,57 @@
+"""Pins, hashes and the page on dependencies say the same."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from workflow_scripts.document_dependencies import (
+    ENVIRONMENTS,
+    PIN_FILES,
+    dependencies_page,
+    licence_of,
+    pins,
+)
+from workflow_scripts.models.registry import VARIANTS
+
+ROOT = Path(__file__).parents[2]
+HASHES = (ENVIRONMENTS / "hashes.txt").read_text(encoding="utf-8")
+
+
+def canonical(package: str) -> str:
+    """A package's name as the index compares it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", package).lower()
+
+
+def test_the_hashed_packages_are_the_pinned_ones_without_torch():
+    pinned = {canonical(name): version for file in PIN_FILES for name, version in pins(file).items()}
+    del pinned["torch"]
+    hashed = {
+        canonical(name): version for name, version in re.findall(r"^([\w.-]+)==(\S+)", HASHES, re.MULTILINE)
+    }
+    assert hashed == pinned, "docs/dependencies.md says how to write envs/hashes.txt anew"
+
+
+def test_every_hashed_package_has_a_sha256_and_no_address():
+    entries = re.split(r"\n(?=\w)", HASHES.strip())
+    assert all(re.search(r"--hash=sha256:[0-9a-f]{64}", entry) for entry in entries)
+    assert "://" not in HASHES
+
+
+def test_the_page_is_that_of_the_installed_packages():
+    assert (ROOT / "docs/dependencies.md").read_text(encoding="utf-8") == dependencies_page(), (
+        "run python -m workflow_scripts.document_dependencies"
+    )
+
+
+@pytest.mark.parametrize(
+    ("package", "licence"),
+    [("numpy", "BSD"), ("torch", "BSD"), ("duckdb", "MIT"), ("snakemake", "MIT"), ("pygit2", "GPL")],
+)
+def test_known_licences_are_read(package: str, licence: str):
+    assert licence in licence_of(package)
+
+
+def test_every_model_s_licence_stands_on_the_page():
+    page = dependencies_page()
+    assert all(f"| {variant.family} | {variant.licence} |" in page for variant in VARIANTS.values())
