@@ -21,7 +21,17 @@ from workflow_scripts.evaluation.parameters import EvaluationParameters
 from workflow_scripts.evaluation.patient_sums import ERRORS, RESAMPLED
 from workflow_scripts.evaluation.planning import planned_comparisons
 from workflow_scripts.evaluation.study_statistics import study_statistics
-from workflow_scripts.evaluation.summary import ComparisonRow, IntervalRow, RankRow, read_rows, rows_text
+from workflow_scripts.evaluation.summary import (
+    BreakdownRow,
+    CalibrationRow,
+    ComparisonRow,
+    FindingRow,
+    IntervalRow,
+    RankRow,
+    TransferRow,
+    read_rows,
+    rows_text,
+)
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.windows.reading import read_windows
 
@@ -261,9 +271,16 @@ def test_the_step_writes_tables_that_read_back_and_name_no_patient(study, found,
     settings.write_text(
         json.dumps({"code": "x", "parameters": {"runs": runs, "evaluation": {"resamples": 400}}})
     )
-    files = {
-        name: tmp_path / f"{name}.csv" for name in ("metrics", "intervals", "comparisons", "rank-threshold")
+    expected = {
+        "intervals": (IntervalRow, found.intervals),
+        "comparisons": (ComparisonRow, found.comparisons),
+        "rank-threshold": (RankRow, found.ranks),
+        "breakdown": (BreakdownRow, found.breakdown),
+        "calibration": (CalibrationRow, found.calibration),
+        "findings": (FindingRow, found.findings),
+        "transfer": (TransferRow, []),
     }
+    files = {name: tmp_path / f"{name}.csv" for name in ("metrics", *expected)}
     command = [sys.executable, "-X", "importtime", "-m", "workflow_scripts.aggregate_metrics"]
     command += ["--settings", settings, "--windows", study.windows, "--plots", tmp_path / "plots"]
     command += ["--metrics-json", tmp_path / "metrics.json"]
@@ -271,12 +288,11 @@ def test_the_step_writes_tables_that_read_back_and_name_no_patient(study, found,
         command += [f"--{name}", path]
     result = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
     assert "torch" not in result.stderr
-    expected = {"intervals": IntervalRow, "comparisons": ComparisonRow, "rank-threshold": RankRow}
-    for name, rows in zip(expected, (found.intervals, found.comparisons, found.ranks), strict=True):
+    for name, (kind, rows) in expected.items():
         text = files[name].read_text()
-        assert text == rows_text(expected[name], rows)
-        back = read_rows(files[name], expected[name])
-        assert rows_text(expected[name], back) == text
+        assert text == rows_text(kind, rows)
+        back = read_rows(files[name], kind)
+        assert rows_text(kind, back) == text
         cells = {cell for row in csv.reader(text.splitlines()) for cell in row}
         for number in range(40):
             assert str(SUBJECT_ID + number) not in cells
@@ -286,7 +302,15 @@ def test_the_step_writes_tables_that_read_back_and_name_no_patient(study, found,
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("intervals", IntervalRow), ("comparisons", ComparisonRow), ("rank_threshold", RankRow)],
+    [
+        ("intervals", IntervalRow),
+        ("comparisons", ComparisonRow),
+        ("rank_threshold", RankRow),
+        ("breakdown", BreakdownRow),
+        ("calibration", CalibrationRow),
+        ("transfer", TransferRow),
+        ("findings", FindingRow),
+    ],
 )
 def test_the_documentation_names_every_column_in_its_order(name, kind):
     page = (Path(__file__).parents[2] / "docs" / "statistics.md").read_text(encoding="utf-8")

@@ -1,0 +1,299 @@
+"""Checks of the verdicts on the paper's findings, on arms whose errors are known and vary as they are told to."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+from study_records import run_record, write_record
+
+from workflow_scripts.evaluation.aggregation import collect_rows, summarise_arms
+from workflow_scripts.evaluation.findings import findings
+from workflow_scripts.evaluation.parameters import EvaluationParameters
+from workflow_scripts.evaluation.patient_sums import RESAMPLED
+from workflow_scripts.evaluation.subjects import ResampledArm, Subject
+from workflow_scripts.evaluation.summary import FindingRow, read_rows, rows_text
+
+PAGE = Path(__file__).parents[2] / "docs" / "findings.md"
+RESAMPLES = 400
+SPREAD = np.linspace(-1, 1, RESAMPLES)
+"""Replicates lie evenly around the value, so that 95 % intervals are 95 % of their range: known without a bootstrap."""
+
+PARAMETERS = {"chronos-t5-tiny": 8, "chronos-t5-small": 46, "moirai-1.0-R-small": 14, "moirai-1.0-R-base": 91}
+
+
+@pytest.fixture
+def subject(tmp_path):
+    """Make a subject of arms: (model, arm) -> (error, spread of its replicates)."""
+
+    def make(arms, vital="heart_rate", seeds=3, patients=40, failed=(), **parameters):
+        records = []
+        for model, arm in arms:
+            for seed in range(seeds):
+                record = run_record(vital=vital, model=model, arm=arm, seed=seed)
+                record["family"] = re.match("chronos|moirai|lag-llama|n-hits|persistence", model)[0]
+                record["parameters"]["total"] = PARAMETERS.get(model, 1)
+                if arm.startswith("fit") and model != "persistence":
+                    record["training"] = run_record()["training"]
+                if "-r" in arm:  # The highest rank is the best on validation.
+                    record["training"]["best_validation_loss"] = 3 - 0.01 * record["rank"]
+                if (model, arm) in failed:
+                    record["counts"]["non_finite_windows"] = 2
+                    record["metrics"] = dict.fromkeys(record["metrics"])
+                records.append(record)
+        rows = collect_rows([write_record(tmp_path, record) for record in records])
+        resampled = []
+        for summary in summarise_arms(rows):
+            value, spread = arms[summary.first.model, summary.first.arm]
+            values = np.full(len(RESAMPLED), value)
+            replicates = np.repeat((value + spread * SPREAD)[:, None], len(RESAMPLED), axis=1)
+            resampled.append(ResampledArm(summary, values, replicates, np.ones((patients, len(RESAMPLED)))))
+        chosen = EvaluationParameters(resamples=RESAMPLES).model_copy(update=parameters)
+        return Subject(resampled, patients, 3 * patients, chosen)
+
+    return make
+
+
+def rows_of(subject, finding, text=""):
+    """The rows of one finding whose subject holds a text."""
+    return [row for row in findings(subject) if row.finding == finding and text in row.subject]
+
+
+def chronos(zero_shot=1.0, full=0.9, lora=0.9, spread=0.0, model="chronos-t5-tiny"):
+    """The arms of one Chronos; the spread is that of LoRA alone, so of every difference from it."""
+    return {
+        (model, "zero-shot"): (zero_shot, 0.0),
+        (model, "full"): (full, 0.0),
+        (model, "lora-r1"): (zero_shot, 0.0),
+        (model, "lora-r4"): (lora, spread),
+    }
+
+
+@pytest.mark.parametrize(
+    ("lora", "spread", "verdict"),
+    [
+        (0.9, 0.05, "agrees"),
+        (0.9, 0.11, "undecided"),  # 95 % of 0.11 reach across 1
+        (1.1, 0.05, "disagrees"),
+        (0.999, 0.0, "agrees"),
+        (1.0, 0.0, "undecided"),
+    ],
+)
+def test_lora_improves_only_where_the_whole_interval_is_below_zero_shot(subject, lora, spread, verdict):
+    (row,) = rows_of(subject(chronos(lora=lora, spread=spread)), 2, "Chronos")
+    assert (row.verdict, row.value) == (verdict, pytest.approx(lora - 1))
+    assert row.low == pytest.approx(lora - 1 - 0.95 * spread, abs=0.01 * spread)
+    assert row.high == pytest.approx(lora - 1 + 0.95 * spread, abs=0.01 * spread)
+    assert (row.patients, row.seeds) == (40, 3)
+    assert bool(row.reason) == (verdict == "undecided")
+
+
+def test_the_lora_arm_is_that_of_the_smallest_validation_loss_whatever_its_test_error(subject):
+    (row,) = rows_of(subject(chronos(lora=1.2)), 2, "Chronos")
+    assert "chronos-t5-tiny lora-r4 against" in row.subject
+    assert row.verdict == "disagrees", "lora-r1 has the smaller test error and is not looked at"
+
+
+def test_a_family_is_the_mean_over_its_models(subject):
+    arms = chronos(1.0, lora=0.8) | chronos(3.0, lora=3.1, model="chronos-t5-small")
+    (row,) = rows_of(subject(arms), 2, "Chronos")
+    assert row.value == pytest.approx((0.8 + 3.1) / (1.0 + 3.0) - 1)
+    assert row.found == "Chronos lora 2.50 % below Chronos zero-shot"
+
+
+def test_zero_shot_is_compared_between_families(subject):
+    arms = chronos(1.0) | {
+        ("lag-llama-nano", "zero-shot"): (1.5, 0.1),
+        ("moirai-nano", "zero-shot"): (0.9, 0.01),
+    }
+    ahead, behind = rows_of(subject(arms), 1)
+    assert (ahead.verdict, behind.verdict) == ("agrees", "disagrees")
+    assert ahead.value == pytest.approx(1 / 1.5 - 1)
+
+
+def test_with_too_few_seeds_only_what_was_not_trained_is_tested(subject):
+    arms = chronos() | {("moirai-nano", "zero-shot"): (1.2, 0.01), ("moirai-nano", "lora-r1"): (1.0, 0.01)}
+    found = subject(arms, seeds=1)
+    assert rows_of(found, 1, "MOIRAI")[0].verdict == "agrees"
+    (row,) = rows_of(found, 2, "Chronos")
+    assert (row.verdict, row.value) == ("not tested", pytest.approx(-0.1))
+    assert row.reason == "1 seed: fewer than 3, so training's chance is not covered"
+
+
+def lag_llama(lora, full):
+    return {("lag-llama-nano", "full"): (full, 0.0), ("lag-llama-nano", "lora-r1"): (lora, 0.01)}
+
+
+@pytest.mark.parametrize(
+    ("vital", "lora", "verdict"),
+    [
+        ("mean_blood_pressure", 1.1, "agrees"),
+        ("mean_blood_pressure", 0.9, "disagrees"),
+        ("heart_rate", 0.9, "agrees"),
+        ("heart_rate", 1.1, "disagrees"),
+        ("respiratory_rate", 0.9, "not tested"),
+    ],
+)
+def test_lag_llama_is_judged_by_what_the_paper_says_of_that_vital_sign(subject, vital, lora, verdict):
+    (row,) = rows_of(subject(lag_llama(lora, 1.0), vital=vital), 3)
+    assert row.verdict == verdict
+    assert ("not of respiratory rate" in row.reason) == (verdict == "not tested")
+
+
+def moirai(lora, full, zero_shot=1.0, spread=0.0, model="moirai-1.0-R-small"):
+    return {
+        (model, "zero-shot"): (zero_shot, 0.0),
+        (model, "full"): (full, 0.0),
+        (model, "lora-r1"): (lora, spread),
+    }
+
+
+@pytest.mark.parametrize(
+    ("lora", "spread", "best", "close"),
+    [
+        (0.92, 0.01, "agrees", "agrees"),
+        (0.99, 0.01, "agrees", "disagrees"),  # 10 % above full
+        (0.88, 0.01, "disagrees", "agrees"),
+        (0.80, 0.01, "disagrees", "disagrees"),
+        (0.94, 0.05, "undecided", "undecided"),
+    ],
+)
+def test_moirai_is_best_when_full_beats_both_and_close_within_the_margin(subject, lora, spread, best, close):
+    rows = rows_of(subject(moirai(lora, 0.9, spread=spread)), 4)
+    assert [row.verdict for row in rows[:2]] == [best, close]
+    assert rows[0].value == pytest.approx(0.9 / min(lora, 1.0) - 1)
+    assert rows[1].value == pytest.approx(lora / 0.9 - 1)
+    assert [(row.verdict, row.reason) for row in rows[2:]] == [
+        ("not tested", "no such model of MOIRAI in the study")
+    ] * 2
+
+
+def test_full_degrades_only_the_larger_moirai_and_is_not_asked_to_be_best_there(subject):
+    arms = moirai(0.92, 0.9) | moirai(0.9, 1.1, model="moirai-1.0-R-base")
+    rows = rows_of(subject(arms), 4)
+    assert [row.verdict for row in rows] == ["agrees", "agrees", "agrees", "not tested"]
+    assert "base" not in rows[0].subject
+    assert rows[2].value == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(("lora", "verdict"), [(0.8, "agrees"), (0.904, "agrees"), (0.92, "disagrees")])
+def test_chronos_equals_full_within_the_rank_margin(subject, lora, verdict):
+    assert rows_of(subject(chronos(lora=lora, full=0.9)), 5)[0].verdict == verdict
+
+
+SCRATCH = {("n-hits-hr", "fit"): (1.0, 0.0), ("n-hits-hr", "fit-dilate"): (0.85, 0.0)}
+
+
+def test_the_best_from_scratch_is_the_best_on_the_test_patients_against_the_claim(subject):
+    arms = chronos(lora=0.9, model="chronos-t5-small") | SCRATCH
+    (row,) = rows_of(subject(arms), 6)
+    assert row.verdict == "disagrees"
+    assert row.value == pytest.approx(0.9 / 0.85 - 1)
+    assert row.subject.endswith("chronos-t5-small lora-r4 against n-hits-hr fit, n-hits-hr fit-dilate")
+
+
+def test_near_on_blood_pressure_is_within_the_margin(subject):
+    arms = chronos(lora=0.88) | SCRATCH
+    (row,) = rows_of(subject(arms, vital="mean_blood_pressure"), 6)
+    assert (row.verdict, row.value) == ("agrees", pytest.approx(0.88 / 0.85 - 1))
+
+
+def test_a_model_that_stands_in_for_the_papers_is_named_as_such(subject):
+    arms = chronos(lora=0.8, model="chronos-t5-nano") | SCRATCH
+    (row,) = rows_of(subject(arms), 6)
+    assert "chronos-t5-nano lora-r4 (in place of chronos-t5-small, which is not in the study)" in row.subject
+
+
+def test_persistence_is_no_model_from_scratch(subject):
+    (row,) = rows_of(subject(chronos() | {("persistence", "fit"): (2.0, 0.0)}), 6)
+    assert (row.verdict, row.reason) == ("not tested", "no model from scratch in the study")
+
+
+def sweep(errors, spread=0.0, model="chronos-t5-tiny", zero_shot=2.0):
+    ranks = {(model, f"lora-r{2**place}"): (error, spread) for place, error in enumerate(errors)}
+    return {(model, "zero-shot"): (zero_shot, 0.0)} | ranks
+
+
+@pytest.mark.parametrize(
+    ("errors", "zero_shot", "rank", "verdict"),
+    [
+        ((1.5, 1.005, 1.0, 1.0), 2.0, 2, "agrees"),
+        ((1.5, 1.3, 1.1, 1.0), 2.0, 8, "disagrees"),
+        ((1.0, 1.0, 1.0, 1.0), 0.9, 8, "disagrees"),  # no gain that could level off
+    ],
+)
+def test_a_gain_levels_off_where_a_lower_rank_is_good_enough(subject, errors, zero_shot, rank, verdict):
+    row = rows_of(subject(sweep(errors, zero_shot=zero_shot)), 7, "levels off")[0]
+    assert (row.verdict, row.value, row.low, row.high) == (verdict, rank, rank, rank)
+
+
+def test_levelling_off_is_undecided_where_resamples_choose_several_ranks(subject):
+    arms = sweep((1.5, 1.2, 1.0)) | {("chronos-t5-tiny", "lora-r4"): (1.2, 0.1)}
+    row = rows_of(subject(arms), 7, "levels off")[0]
+    assert (row.verdict, row.low, row.high) == ("undecided", 2, 4)
+
+
+def test_the_smaller_model_gains_more_where_its_error_falls_faster_per_doubling(subject):
+    arms = sweep((4.0, 2.0, 1.0)) | sweep((4.0, 3.0, 2.25), model="chronos-t5-small")
+    (row,) = rows_of(subject(arms), 7, "Chronos: the smallest model")
+    assert row.value == pytest.approx(np.log(0.5) - np.log(0.75))
+    assert (row.verdict, row.subject.split(": ")[-1]) == (
+        "agrees",
+        "chronos-t5-tiny against chronos-t5-small",
+    )
+    assert rows_of(subject(sweep((4.0, 2.0)), vital="mean_blood_pressure"), 7, "Chronos: the")[0].reason == (
+        "fewer than two sizes of Chronos in the study"
+    )
+
+
+def test_a_failed_arm_leaves_its_findings_untested_and_the_others_alone(subject):
+    arms = chronos() | moirai(0.92, 0.9)
+    found = subject(arms, failed=[("moirai-1.0-R-small", "lora-r1")])
+    (row,) = rows_of(found, 2, "MOIRAI")
+    assert (row.verdict, row.value) == ("not tested", None)
+    assert "forecast not finite in 2 of 120 test windows" in row.reason
+    assert rows_of(found, 2, "Chronos")[0].verdict == "agrees"
+
+
+def test_too_few_patients_leave_the_value_and_no_verdict(subject):
+    (row,) = rows_of(subject(chronos(), patients=9), 2, "Chronos")
+    assert (row.value, row.low, row.verdict) == (pytest.approx(-0.1), None, "not tested")
+    assert row.reason == "9 test patients: fewer than 10"
+
+
+def test_multivariate_variants_are_no_part_of_the_papers_families(subject):
+    arms = moirai(0.92, 0.9, model="moirai-nano")
+    other = {("moirai-nano-multivariate", arm): (9.0, 0.0) for _, arm in arms}
+    found = subject(arms | other)
+    assert rows_of(found, 2, "MOIRAI")[0].value == pytest.approx(-0.08)
+
+
+def test_every_finding_has_a_row_even_where_nothing_can_be_tested(subject):
+    found = findings(subject({("persistence", "fit"): (1.0, 0.0)}))
+    assert {row.finding for row in found} == set(range(1, 8))
+    assert {row.verdict for row in found} == {"not tested"}
+    assert all(row.reason for row in found)
+
+
+def test_the_page_numbers_all_seven_and_defines_every_word_of_a_verdict():
+    text = PAGE.read_text(encoding="utf-8")
+    assert re.findall(r"^## (\d)\. ", text, re.MULTILINE) == list("1234567")
+    for word in (
+        "agrees",
+        "disagrees",
+        "undecided",
+        "not tested",
+        "close_margin",
+        "rank_margin",
+        "minimum_seeds",
+    ):
+        assert word in text
+
+
+def test_the_table_reads_back_as_it_was_written(subject, tmp_path):
+    rows = findings(subject(chronos() | SCRATCH))
+    path = tmp_path / "findings.csv"
+    path.write_text(rows_text(FindingRow, rows))
+    assert rows_text(FindingRow, read_rows(path, FindingRow)) == path.read_text()
+    assert [field.name for field in fields(FindingRow)] == path.read_text().splitlines()[0].split(",")

@@ -1,0 +1,156 @@
+"""Evaluating an adapter on another cohort, against what run_arm forecast for the adapter's own."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from linear_model import LinearModel
+
+from workflow_scripts import evaluate_transfer, run_arm
+from workflow_scripts.evaluation.forecasts import read_forecasts
+from workflow_scripts.evaluation.transfer import read_transfer_record
+from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.settings import Study
+from workflow_scripts.windows.making import write_windows
+from workflow_scripts.windows.reading import WindowMetadata, Windows
+
+MODEL, ARM, SEED = "chronos-t5-nano", "lora-r1", "4"
+
+
+def some_windows(count: int = 60) -> Windows:
+    """Windows of one patient each; the target is the context's last value plus 10."""
+    context = np.random.default_rng(1).normal(80, 5, (count, 24)).astype(np.float32)
+    numbers = np.arange(count)
+    return Windows(
+        context=context,
+        target=np.repeat(context[:, -1:] + 10, 12, axis=1),
+        start=numbers * 3600,
+        split=np.array(["train", "validation", "test"])[numbers % 3],
+        hours_from_onset=np.full(count, np.nan, np.float32),
+        covariates=np.zeros((count, 0, 24), np.float32),
+        window_id=numbers,
+        subject_id=numbers,
+        icustay_id=numbers,
+        metadata=WindowMetadata("heart_rate", "bpm", 0.0, 300.0, 60, 24, 12, "by_patient"),
+    )
+
+
+@pytest.fixture(scope="module")
+def adapted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with settings, windows and the run of one adapter, of a linear model in place of a large one."""
+    folder = tmp_path_factory.mktemp("adapted")
+    study = Study(training={"steps": 20, "evaluate_every": 5}).model_dump(mode="json")
+    parameters = {name: study[name] for name in ("adaptation", "training", "tuning", "forecast")}
+    (folder / "settings.json").write_text(json.dumps({"code": "c0de", "parameters": parameters}))
+    write_windows(folder / "windows.parquet", some_windows())
+    (folder / "model.safetensors").touch()
+    arguments = ["--dataset", "simulated", "--cohort", "explicit", "--vital", "heart_rate", "--model", MODEL]
+    arguments += ["--arm", ARM, "--seed", SEED, "--windows", folder / "windows.parquet", "--weights", folder]
+    arguments += ["--settings", folder / "settings.json", "--output", folder / "run"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_arm, "_base_model", lambda *_: LinearModel())
+        patch.setattr(sys, "argv", ["run_arm", *map(str, arguments)])
+        run_arm.main()
+    return folder
+
+
+Transfer = Callable[..., Path]
+
+
+@pytest.fixture
+def transfer(adapted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Transfer:
+    """Evaluate the adapter on windows of another cohort; returns the folder of the result."""
+    monkeypatch.setattr(evaluate_transfer, "load_variant", lambda *_: LinearModel())
+
+    def call(windows: Windows, arm: str = ARM, adapter: Path = adapted / "run" / "adapter") -> Path:
+        write_windows(tmp_path / "other.parquet", windows)
+        output = tmp_path.joinpath("explicit", "angus", "heart_rate", MODEL, arm, f"seed{SEED}")
+        options: dict[str, Any] = {
+            "dataset": "simulated",
+            "trained-on": "explicit",
+            "evaluated-on": "angus",
+            "vital": "heart_rate",
+            "model": MODEL,
+            "arm": arm,
+            "seed": SEED,
+            "adapter": adapter,
+            "weights": adapted,
+            "windows": tmp_path / "other.parquet",
+            "own-windows": adapted / "windows.parquet",
+            "settings": adapted / "settings.json",
+            "output": output,
+        }
+        arguments = [str(part) for name, value in options.items() for part in (f"--{name}", value)]
+        monkeypatch.setattr(sys, "argv", ["evaluate_transfer", *arguments])
+        evaluate_transfer.main()
+        return output
+
+    return call
+
+
+def test_on_unseen_patients_the_forecasts_are_those_of_the_adapters_own_run(
+    adapted: Path, transfer: Transfer
+):
+    """The other cohort has the same windows, so that the run's stored forecasts say what must come out."""
+    output = transfer(some_windows())
+    ids, quantiles, levels = read_forecasts(output / "forecasts.parquet")
+    expected = read_forecasts(adapted / "run" / "forecasts.parquet")
+    np.testing.assert_array_equal(ids, expected[0])
+    np.testing.assert_array_equal(quantiles, expected[1])
+    assert levels == expected[2]
+    record = json.loads((output / "record.json").read_text())
+    run = json.loads((adapted / "run" / "run.json").read_text())
+    assert record["metrics"] == run["metrics"]
+    assert record["counts"] == {
+        "test_windows": 20,
+        "test_patients": 20,
+        "excluded_windows": 0,
+        "excluded_patients": 0,
+        "non_finite_windows": 0,
+    }
+    assert record["hashes"]["adapter"] == run["hashes"]["adapter"]
+    assert read_transfer_record(output / "record.json").job.trained_on == "explicit"
+
+
+def test_patients_of_train_and_validation_are_left_out_and_counted(transfer: Transfer):
+    """Here every window is for testing; two in three patients were in train or validation of the adapter."""
+    windows = some_windows()
+    output = transfer(replace(windows, split=np.full(len(windows), "test")))
+    ids, _, _ = read_forecasts(output / "forecasts.parquet")
+    assert ids.tolist() == list(range(2, 60, 3))
+    counts = json.loads((output / "record.json").read_text())["counts"]
+    assert (counts["test_patients"], counts["excluded_patients"], counts["excluded_windows"]) == (20, 40, 40)
+
+
+def test_where_nobody_is_left_the_record_says_so_without_a_metric(transfer: Transfer):
+    windows = some_windows()
+    output = transfer(replace(windows, split=np.roll(windows.split, 1)))
+    record = json.loads((output / "record.json").read_text())
+    assert (record["counts"]["test_windows"], record["counts"]["excluded_windows"]) == (0, 20)
+    assert set(record["metrics"].values()) == {None}
+    ids, quantiles, _ = read_forecasts(output / "forecasts.parquet")
+    assert len(ids) == len(quantiles) == 0
+
+
+def test_an_adapter_whose_training_failed_gives_a_record_with_the_reason(
+    adapted: Path, transfer: Transfer, tmp_path: Path
+):
+    run = json.loads((adapted / "run" / "run.json").read_text())
+    (tmp_path / "failed").mkdir()
+    (tmp_path / "failed" / "run.json").write_text(json.dumps(run | {"failure": "loss is nan at step 3"}))
+    output = transfer(some_windows(), adapter=tmp_path / "failed" / "adapter")
+    record = json.loads((output / "record.json").read_text())
+    assert record["failure"] == "loss is nan at step 3"
+    assert record["counts"]["non_finite_windows"] == 20
+    assert set(record["metrics"].values()) == {None}
+
+
+def test_an_adapter_of_another_arm_is_refused_before_anything_is_forecast(transfer: Transfer, tmp_path: Path):
+    with pytest.raises(UserError, match=r"lora-r1 of chronos-t5-nano[\s\S]*lora-r2 of chronos-t5-nano"):
+        transfer(some_windows(), arm="lora-r2")
+    assert not list(tmp_path.rglob("forecasts.parquet"))
