@@ -1,5 +1,6 @@
 """MLflow runs, in a real SQLite store, read back with MLflow's own client."""
 
+import json
 import logging
 import os
 import shutil
@@ -14,15 +15,12 @@ import pytest
 
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.parameters import TrackingParameters
-from workflow_scripts.runtime.tracking import (
-    KEY,
-    REASON,
-    SUPERSEDED_BY,
-    TrackedRun,
-    close_lost_runs,
-    initialise,
-    track_run,
-)
+from workflow_scripts.runtime.tracking import TrackedRun, track_run
+from workflow_scripts.runtime.tracking.contents import DataSet
+from workflow_scripts.runtime.tracking.lifecycle import close_lost_runs
+from workflow_scripts.runtime.tracking.mirror import Mirror
+from workflow_scripts.runtime.tracking.names import DESCRIPTION, KEY, PARENT, REASON, SUPERSEDED_BY
+from workflow_scripts.runtime.tracking.store import initialise
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 IDENTITY = {"dataset": "simulated", "cohort": "explicit", "vital": "heart_rate", "model": "nano"}
@@ -31,8 +29,12 @@ EXPERIMENT = "simulated"
 FORKED_JOBS = """
 # Forks as many jobs as each line of the input asks for; they meet at the store and not in the imports.
 import os, sys, time
-import mlflow.store.tracking.sqlalchemy_store
+import threading
 from workflow_scripts.runtime.tracking import track_run
+from workflow_scripts.runtime.tracking.client import preload
+
+preload("sqlite:///any.db")
+assert threading.active_count() == 1 and not os.path.exists("any.db")
 
 def job(uri, seed, seconds):
     key = {"dataset": "simulated", "cohort": "explicit", "vital": "heart_rate", "model": "nano",
@@ -40,7 +42,7 @@ def job(uri, seed, seconds):
     with track_run(uri, key, parameters={"training": {"steps": 200}}) as run:
         os.write(1, f"started {os.getpid()}\\n".encode())
         time.sleep(seconds)
-        run.finish({"mse": 0.5}, {"train_loss": [[step, 1 / (step + 1)] for step in range(50)]})
+        run.finish(metrics={"mse": 0.5}, curves={"train_loss": [[step, 1 / (step + 1)] for step in range(50)]})
     return len(run.problems)
 
 def fork(uri, seed, seconds):
@@ -107,7 +109,10 @@ def _key(arm: str = "full", seed: int = 0) -> dict[str, Any]:
 def made_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Creating the schema takes seconds, so the step does it once, and each test gets a copy."""
     folder = tmp_path_factory.mktemp("store")
+    runs = [f"runs/explicit/heart_rate/nano/{arm}/seed0/run.json" for arm in ("full", "lora-r2")]
+    (folder / "settings.json").write_text(json.dumps({"code": "", "parameters": {"runs": runs}}))
     command = [sys.executable, "-m", "workflow_scripts.init_tracking", "--dataset", EXPERIMENT]
+    command += ["--settings", "settings.json"]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     options = ["--uri", TrackingParameters().uri]
     subprocess.run([*command, *options], check=True, cwd=folder, env=environment)
@@ -118,7 +123,7 @@ def made_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def uri(made_store: Path, tmp_path: Path) -> str:
     shutil.copytree(made_store, tmp_path, dirs_exist_ok=True)
     address = f"sqlite:///{tmp_path}/mlflow.db"
-    initialise(address, EXPERIMENT, "About **these** runs")
+    initialise(address, EXPERIMENT)  # The folder was moved.
     return address
 
 
@@ -133,7 +138,8 @@ def _runs(uri: str, view: str = "ACTIVE_ONLY") -> list[Any]:
 
     client = _client(uri)
     experiment = client.get_experiment_by_name(EXPERIMENT)
-    return list(client.search_runs([experiment.experiment_id], run_view_type=getattr(ViewType, view)))
+    view_type = getattr(ViewType, view)
+    return list(client.search_runs([experiment.experiment_id], "tags.kind = 'run'", run_view_type=view_type))
 
 
 def test_a_run_is_read_back_whole(uri: str, tmp_path: Path) -> None:
@@ -146,17 +152,22 @@ def test_a_run_is_read_back_whole(uri: str, tmp_path: Path) -> None:
     with track_run(uri, _key("lora-r2"), tags, {"training": {"steps": 200, "levels": [0.1, 0.5]}}) as tracked:
         assert _runs(uri)[0].info.status == "RUNNING"
         tracked.finish(
-            {"mse": 0.25, "mape": None},
-            {"validation_loss": [[20, 1.5], [40, 0.75]]},
-            {"adapter": adapter, "figures": figure, "absent": tmp_path / "absent"},
+            metrics={"mse": 0.25, "mape": None},
+            curves={"validation_loss": [[20, 1.5], [30, None], [40, 0.75]]},
+            artifacts={"adapter": adapter, "figures": figure, "absent": tmp_path / "absent"},
             tags={"family": "chronos"},
             parameters={"trainable": 24},
+            description="What it **is**",
+            dataset=DataSet("simulated · heart rate", "ab" * 32, "windows.parquet", {"test_windows": 7}),
         )
     assert tracked.problems == []
     (run,) = _runs(uri)
     assert run.info.run_id == tracked.run_id
     assert run.info.status == "FINISHED"
-    assert run.info.run_name == "explicit/heart_rate/nano/lora-r2/seed0"
+    assert run.info.run_name == "lora-r2, seed 0"
+    assert run.data.tags[DESCRIPTION] == "What it **is**"
+    (seen,) = run.inputs.dataset_inputs
+    assert (seen.dataset.name, seen.dataset.profile) == ("simulated · heart rate", '{"test_windows": 7}')
     expected = {"cohort": "explicit", "arm": "lora-r2", "seed": "0", "rank": "2", "hashes.code": "abc"}
     assert run.data.tags.items() >= {**expected, "family": "chronos"}.items()
     assert "git_commit" not in run.data.tags
@@ -193,16 +204,15 @@ def test_initialising_again_changes_nothing(uri: str) -> None:
     with track_run(uri, _key()):
         pass
     first = _client(uri).get_experiment_by_name(EXPERIMENT)
-    assert initialise(uri, EXPERIMENT, "About **these** runs") == first.experiment_id
+    assert initialise(uri, EXPERIMENT) == first.experiment_id
     assert len(_runs(uri)) == 1
-    assert first.tags["mlflow.note.content"] == "About **these** runs"
 
 
 def test_a_deleted_experiment_comes_back(uri: str) -> None:
     client = _client(uri)
     identifier = client.get_experiment_by_name(EXPERIMENT).experiment_id
     client.delete_experiment(identifier)
-    assert initialise(uri, EXPERIMENT, "") == identifier
+    assert initialise(uri, EXPERIMENT) == identifier
     assert client.get_experiment(identifier).lifecycle_stage == "active"
 
 
@@ -210,13 +220,44 @@ def test_a_second_run_of_a_key_supersedes_the_first(uri: str) -> None:
     with track_run(uri, _key()) as first, track_run(uri, _key(seed=1)):
         pass
     with track_run(uri, _key()) as second:
-        second.finish({"mse": 1.0})
+        second.finish(metrics={"mse": 1.0})
     shown = {run.data.tags["seed"]: run.info.run_id for run in _runs(uri)}
     assert shown["0"] == second.run_id
     assert len(shown) == len(_runs(uri)) == 2
     (deleted,) = _runs(uri, "DELETED_ONLY")
     assert deleted.info.run_id == first.run_id
     assert deleted.data.tags[SUPERSEDED_BY] == second.run_id
+
+
+def test_artifacts_of_a_superseded_run_are_removed(uri: str, tmp_path: Path) -> None:
+    note = tmp_path / "note.txt"
+    note.write_text("kept")
+    with track_run(uri, _key()) as first:
+        first.finish(artifacts={"notes": note})
+    with track_run(uri, _key()) as second:
+        second.finish(artifacts={"notes": note})
+    assert [path.name for path in (tmp_path / "mlartifacts" / EXPERIMENT).iterdir()] == [second.run_id]
+
+
+def test_a_run_lies_below_the_sweep_that_was_made_before(uri: str) -> None:
+    (sweep,) = _client(uri).search_runs(["1"], "tags.kind = 'sweep'")
+    assert (sweep.info.run_name, sweep.info.status) == ("nano · heart rate · explicit", "SCHEDULED")
+    with track_run(uri, _key()):
+        pass
+    assert _runs(uri)[0].data.tags[PARENT] == sweep.info.run_id
+
+
+def test_making_the_sweeps_again_makes_none(uri: str) -> None:
+    mirror = Mirror(uri, "1")
+    mirror.add_sweeps([IDENTITY])
+    assert (len(mirror.sweeps), mirror.written) == (1, 0)
+
+
+def test_a_run_whose_contents_tell_of_a_failure_has_failed(uri: str) -> None:
+    with track_run(uri, _key()) as run:
+        run.finish(metrics={"mse": None}, failure="every loss diverged")
+    (shown,) = _runs(uri)
+    assert (shown.info.status, shown.data.tags[REASON]) == ("FAILED", "every loss diverged")
 
 
 def test_a_failure_is_recorded_without_its_text(uri: str) -> None:
@@ -270,8 +311,8 @@ def test_a_rerun_replaces_a_lost_run(uri: str, jobs: Jobs) -> None:
 
 def test_of_two_runs_of_a_key_at_once_the_later_one_stays(uri: str) -> None:
     with track_run(uri, _key()) as earlier, track_run(uri, _key()) as later:
-        later.finish({"mse": 1.0})
-        earlier.finish({"mse": 2.0})
+        later.finish(metrics={"mse": 1.0})
+        earlier.finish(metrics={"mse": 2.0})
     assert (len(earlier.problems) > 0, later.problems) == (True, [])
     (run,) = _runs(uri)
     assert (run.info.run_id, run.info.status, run.data.metrics) == (later.run_id, "FINISHED", {"mse": 1.0})
@@ -301,7 +342,7 @@ def test_eight_jobs_start_at_once_on_a_fresh_store(uri: str, jobs: Jobs) -> None
 def test_a_curve_of_two_thousand_points_is_read_back_whole(uri: str) -> None:
     curve = [[step, 1 / (step + 1)] for step in range(2000)]
     with track_run(uri, _key()) as run:
-        run.finish({}, {"train_loss": curve})
+        run.finish(curves={"train_loss": curve})
     history = _client(uri).get_metric_history(run.run_id, "train_loss")
     assert [[point.step, point.value] for point in history] == curve
 
@@ -310,7 +351,7 @@ def test_tables_are_refused_as_artifacts(uri: str, tmp_path: Path, caplog: pytes
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "forecasts.parquet").write_bytes(b"rows")
     with track_run(uri, _key()) as run:
-        run.finish({"mse": 1.0}, artifacts={"results": tmp_path / "run"})
+        run.finish(metrics={"mse": 1.0}, artifacts={"results": tmp_path / "run"})
     assert _client(uri).list_artifacts(run.run_id) == []
     assert "never stored in MLflow" in caplog.text
     assert _runs(uri)[0].info.status == "FINISHED"
@@ -324,10 +365,10 @@ def test_a_store_that_breaks_in_the_middle_does_not_stop_the_work(
         (tmp_path / "mlflow.db").rename(tmp_path / "away.db")
         (tmp_path / "mlflow.db").write_bytes(b"this is no database")
         run._client._tracking_client.store.engine.dispose()
-        run.finish({"mse": 1.0})
+        run.finish(metrics={"mse": 1.0})
         done = True
     assert done
-    assert len(run.problems) == 2
+    assert [problem.partition(":")[0] for problem in run.problems] == ["logging results", "ending the run"]
     assert [record.levelno for record in caplog.records if "run.json" in record.message] == [
         logging.WARNING
     ] * 2
@@ -339,18 +380,18 @@ def test_a_store_that_is_not_there_does_not_stop_the_work(
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with track_run(address, _key()) as run:
-        run.finish({"mse": 1.0})
+        run.finish(metrics={"mse": 1.0})
     assert run.run_id is None
     assert len(run.problems) == 1
     assert close_lost_runs(address, EXPERIMENT) == 0
     with pytest.raises(UserError, match="tracking store"):
-        initialise(address, EXPERIMENT, "")
+        initialise(address, EXPERIMENT)
 
 
 def test_a_password_in_the_address_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(UserError) as failure:
-        initialise("http://me:secret@127.0.0.1:9", EXPERIMENT, "")
+        initialise("http://me:secret@127.0.0.1:9", EXPERIMENT)
     assert "secret" not in str(failure.value)
 
 
@@ -358,8 +399,8 @@ def test_without_an_address_nothing_is_tracked_and_mlflow_is_not_imported() -> N
     program = (
         "import sys\n"
         "from workflow_scripts.runtime.tracking import track_run\n"
-        "with track_run('', {'dataset': 'simulated'}) as run:\n"
-        "    run.finish({'mse': 1.0})\n"
+        "with track_run('', {'dataset': 'simulated', 'arm': 'full', 'seed': 0}) as run:\n"
+        "    run.finish(metrics={'mse': 1.0})\n"
         "assert run.run_id is None and run.problems == []\n"
         "assert 'mlflow' not in sys.modules\n"
     )
@@ -370,8 +411,8 @@ def test_libraries_that_mlflow_went_without_work_afterwards(uri: str) -> None:
     program = (
         "import sys\n"
         "from workflow_scripts.runtime.tracking import track_run\n"
-        "with track_run(sys.argv[1], {'dataset': 'simulated', 'seed': 0}) as run:\n"
-        "    run.finish({'mse': 1.0})\n"
+        "with track_run(sys.argv[1], {'dataset': 'simulated', 'arm': 'full', 'seed': 0}) as run:\n"
+        "    run.finish(metrics={'mse': 1.0})\n"
         "assert not run.problems and 'pandas' not in sys.modules\n"
         "import pandas, pyarrow\n"
         "assert pyarrow.table({'a': [1, 2]}).to_pandas().a.sum() == 3\n"
@@ -387,7 +428,7 @@ def test_artifacts_follow_a_project_that_was_moved(uri: str, tmp_path: Path) -> 
     moved = tmp_path.with_name(f"{tmp_path.name}-moved")
     tmp_path.rename(moved)
     address = f"sqlite:///{moved}/mlflow.db"
-    initialise(address, EXPERIMENT, "")
+    initialise(address, EXPERIMENT)
     assert Path(_client(address).download_artifacts(run.run_id, "notes/note.txt")).read_text() == "kept"
     with track_run(address, _key(seed=1)) as later:
         later.finish(artifacts={"notes": moved / "note.txt"})
@@ -397,12 +438,12 @@ def test_artifacts_follow_a_project_that_was_moved(uri: str, tmp_path: Path) -> 
 
 def test_the_step_makes_the_experiment_and_leaves_nothing_but_the_store(made_store: Path) -> None:
     assert _client(f"sqlite:///{made_store}/mlflow.db").get_experiment_by_name(EXPERIMENT) is not None
-    assert {path.name for path in made_store.iterdir()} == {"mlflow.db", "mlflow.db.lock"}
+    assert {path.name for path in made_store.iterdir()} == {"mlflow.db", "mlflow.db.lock", "settings.json"}
 
 
 def test_an_address_that_mlflow_does_not_know_is_refused() -> None:
     with pytest.raises(UserError, match="tracking store nonsense://store"):
-        initialise("nonsense://store", EXPERIMENT, "")
+        initialise("nonsense://store", EXPERIMENT)
 
 
 def test_a_bare_mlflow_ui_shows_the_default_store() -> None:
@@ -414,5 +455,5 @@ def test_a_bare_mlflow_ui_shows_the_default_store() -> None:
 
 def test_a_tracked_run_without_a_store_ignores_results() -> None:
     run = TrackedRun("")
-    run.finish({"mse": 1.0})
+    run.finish(metrics={"mse": 1.0})
     assert (run.run_id, run.problems) == (None, [])

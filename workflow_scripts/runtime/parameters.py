@@ -16,3 +16,8 @@ class TrackingParameters(Parameters):
         "sqlite:///mlflow.db",
         description="MLflow tracking URI; the default is what a bare `mlflow ui` shows; empty: no tracking",
     )
+    private: bool = Field(
+        False,
+        description="whether only people who may use the data can reach the store: adapters trained on credentialed "
+        "data are registered as models only then",
+    )
