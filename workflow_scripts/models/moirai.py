@@ -33,11 +33,12 @@ from workflow_scripts.models.uni2ts_parts import load_module, patches, save_modu
 from workflow_scripts.runtime.errors import UserError
 
 Array = NDArray[np.float64]
+MODULE = uni2ts_module("moirai")
 
 
 def moirai_module_class() -> type[nn.Module]:
     """`uni2ts.model.moirai.module.MoiraiModule`, without Lightning."""
-    return uni2ts_module("moirai").MoiraiModule
+    return MODULE.MoiraiModule
 
 
 class Moirai(ForecastModel):

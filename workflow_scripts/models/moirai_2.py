@@ -18,6 +18,8 @@ from workflow_scripts.models.limits import require_at_most
 from workflow_scripts.models.quantile_model import QuantileModel
 from workflow_scripts.models.uni2ts_parts import load_module, patches, save_module, uni2ts_module
 
+MODULE = uni2ts_module("moirai2")
+
 
 class Moirai2(QuantileModel):
     """A MOIRAI 2.0-R checkpoint. `module` is uni2ts' Moirai2Module.
@@ -48,7 +50,7 @@ class Moirai2(QuantileModel):
         """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return cls(uni2ts_module("moirai2").Moirai2Module(**sizes).eval())
+            return cls(MODULE.Moirai2Module(**sizes).eval())
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -59,7 +61,7 @@ class Moirai2(QuantileModel):
             {"d_model", "d_ff", "num_layers", "patch_size", "max_seq_len"},
             absent=frozenset({"distr_output", "chronos_config"}),
         )
-        return cls(load_module(uni2ts_module("moirai2").Moirai2Module, folder))
+        return cls(load_module(MODULE.Moirai2Module, folder))
 
     def save(self, folder: Path) -> None:
         """Write model.safetensors and config.json; `Moirai2Module.from_pretrained` reads them."""

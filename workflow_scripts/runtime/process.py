@@ -1,14 +1,18 @@
-"""Processes: who this one is, whether another still lives, and how this one is asked to end."""
+"""Processes: who this one is, when it began, whether another still lives, and how this one is asked to end."""
 
 import hashlib
 import os
 import platform
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+
+_IMPORTED = time.perf_counter()
+_first_ticks: str | None = None
 
 
 class Terminated(SystemExit):
@@ -38,6 +42,26 @@ def _terminate(number: int, _frame: FrameType | None) -> None:
 def process_identity() -> dict[str, str]:
     """Return what tells this process from all others, also after a restart of the machine; names no host."""
     return {"host": _host(), "boot": _boot(), "pid": str(os.getpid()), "started": _started(os.getpid()) or ""}
+
+
+def began() -> float:
+    """When this process began, Python's own start included, on the clock of `time.perf_counter`.
+
+    To a hundredth of a second. A child of a warm server began with its client. Where the system does not tell
+    (no /proc), this module's import counts.
+    """
+    ticks = _first_ticks or _started(os.getpid())
+    if ticks is None:
+        return _IMPORTED
+    return (
+        time.perf_counter() - time.clock_gettime(time.CLOCK_BOOTTIME) + int(ticks) / os.sysconf("SC_CLK_TCK")
+    )
+
+
+def begin_with(pid: int) -> None:
+    """Count this process from the start of another one, whose work it does."""
+    global _first_ticks
+    _first_ticks = _started(pid)
 
 
 def process_is_gone(identity: dict[str, str]) -> bool:

@@ -21,14 +21,19 @@ def read_settings(path: Path) -> dict[str, Any]:
     return read_json(path)["parameters"]
 
 
+def keep_to_itself(online: bool = False) -> None:
+    """Let no library report its use, nor reach the model hub; to be called before they are imported."""
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    if not online:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+
+
 def run_step(main: Callable[[], None], online: bool = False) -> None:
     """Run a step's main function; what the user can mend ends it with one message and exit code 1.
 
     online: whether the step may reach the model hub. No library does so behind the back of any other step.
     """
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    if not online:
-        os.environ["HF_HUB_OFFLINE"] = "1"
+    keep_to_itself(online)
     # Files with rows of patients are for their owner only.
     os.umask(0o077)
     # The imports of large libraries make objects by the million that live as long as the process. Looking for

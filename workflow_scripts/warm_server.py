@@ -1,0 +1,53 @@
+"""The process behind `workflow_scripts.warm`, which starts it: not meant to be called by hand.
+
+Knows what a step imports while it runs. What is not named here a job imports itself: slower, never wrong.
+"""
+
+import argparse
+import gc
+import socket
+import sys
+
+from workflow_scripts.adaptation.arms import Arm
+from workflow_scripts.adaptation.plan import SELECTING_METHODS
+from workflow_scripts.models.registry import VARIANTS, family_class
+from workflow_scripts.runtime.step import keep_to_itself
+from workflow_scripts.runtime.warm import Server, run_and_end
+
+
+def main() -> None:
+    """Serve on an inherited socket. Arguments: its file descriptor, and the process to end with."""
+    descriptor, owner = map(int, sys.argv[1:])
+    # What imports make stays, so nothing need look for garbage among it.
+    gc.disable()
+    arguments = Server(socket.socket(fileno=descriptor), owner, {"run_arm": _warm_up_run_arm}).serve()
+    if arguments is not None:
+        run_and_end(arguments)
+
+
+def _warm_up_run_arm(arguments: list[str]) -> None:
+    """Import what a run with these arguments needs, in its order: windows, tracking, model, adapter."""
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    for name in ("model", "arm", "tracking"):
+        parser.add_argument(f"--{name}", default="")
+    options, _ = parser.parse_known_args(arguments)
+    keep_to_itself()
+    import pyarrow.dataset  # noqa: F401
+
+    if options.tracking:
+        import matplotlib.backends.backend_svg  # noqa: F401
+
+        from workflow_scripts.runtime.tracking.client import preload
+
+        preload(options.tracking)
+    if options.model in VARIANTS:
+        import workflow_scripts.training.forecasting
+        import workflow_scripts.training.tuning  # noqa: F401
+
+        family_class(VARIANTS[options.model].family)
+        if Arm.parse(options.arm).method not in ("zero-shot", "full", *SELECTING_METHODS):
+            import peft  # noqa: F401
+
+
+if __name__ == "__main__":
+    main()
