@@ -1,8 +1,9 @@
 """One device for each job: leases on NVIDIA devices, held by file locks.
 
 Snakemake's `--resources gpu=4` limits how many jobs run at once, but tells none of them which device is its
-own. So each training process takes a lease before it imports torch: a lock (flock) on one file per device in
-a node-local folder. The kernel drops the lock when the process ends, however it ends; children that the
+own. So each training process takes a lease before it uses CUDA: a lock (flock) on one file per device in a
+node-local folder. (CUDA reads CUDA_VISIBLE_DEVICES when it starts, which torch's import does not do, and torch keeps
+no count of devices from before.) The kernel drops the lock when the process ends, however it ends; children that the
 process forked keep it until they end too, because they may still use the device. Locks are shared by the
 processes of one user; between users a scheduler has to divide the machine.
 """
@@ -103,7 +104,7 @@ def threads_for(cores: int, devices: int) -> int:
 def lease_device(folder: Path | None = None, timeout_seconds: float = TWELVE_HOURS) -> Iterator[Device]:
     """Hold a device alone for the length of the block; wait while all are taken.
 
-    Must be entered in the process that trains, before it imports torch: CUDA_VISIBLE_DEVICES is set to the
+    Must be entered in the process that trains, before it uses CUDA: CUDA_VISIBLE_DEVICES is set to the
     one leased device, with CUDA_DEVICE_ORDER=PCI_BUS_ID, so that indices mean what nvidia-smi shows. Where a
     scheduler has already set CUDA_VISIBLE_DEVICES to a single device, that one is used as it is, without a
     lease; where it names several, one of them is leased. Without any device the block runs on the CPU.
