@@ -49,6 +49,9 @@ def read_lock(path: Path = LOCK) -> dict[str, Pin]:
         pins = {name: Pin(**entry) for name, entry in entries.items()}
         if not all(isinstance(pin.sha256, dict) and len(pin.commit) == 40 for pin in pins.values()):
             raise ValueError("a commit or its hashes")
+        # A name with a folder in it could reach outside.
+        if not all(Path(name).name == name for pin in pins.values() for name in pin.sha256):
+            raise ValueError("a name of a file")
     except (yaml.YAMLError, TypeError, AttributeError, ValueError):
         raise UserError(
             str(path),

@@ -6,6 +6,7 @@ refused before a single value is read.
 """
 
 import hashlib
+import zipfile
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
@@ -18,6 +19,8 @@ from workflow_scripts.models.lag_llama import weights
 from workflow_scripts.models.lag_llama.configuration import LagLlamaConfiguration
 from workflow_scripts.runtime.errors import UserError
 
+LARGEST = 512 * 2**20
+"""Bytes of the file, and of what is packed in it; the official one has 30 million."""
 _PREFIX = "model."
 _INERT_NAMES = (
     "gluonts.torch.distributions.studentT.StudentTOutput",
@@ -41,12 +44,25 @@ def convert_checkpoint(checkpoint: Path, folder: Path) -> str:
     """
     if not checkpoint.is_file():
         raise UserError(str(checkpoint), "no such file", "a Lightning checkpoint of Lag-Llama", _REMEDY)
+    _refuse_large(checkpoint)
     content = checkpoint.read_bytes()
     stored = _read_restricted(content, where=str(checkpoint))
     settings, tensors = _arguments(stored, where=str(checkpoint))
     configuration = LagLlamaConfiguration.parse(settings, where=str(checkpoint))
     weights.save(weights.build(configuration, tensors, where=str(checkpoint)), folder)
     return hashlib.sha256(content).hexdigest()
+
+
+def _refuse_large(checkpoint: Path) -> None:
+    """Before anything is allocated. The form before zip states sizes that only reading it would show."""
+    where = str(checkpoint)
+    try:
+        with zipfile.ZipFile(checkpoint) as archive:
+            size = max(checkpoint.stat().st_size, sum(member.file_size for member in archive.infolist()))
+    except (zipfile.BadZipFile, OSError) as error:
+        raise _unreadable(where, error) from None
+    if size > LARGEST:
+        raise UserError(where, f"{size:,} bytes", f"a checkpoint of at most {LARGEST:,} bytes", _REMEDY)
 
 
 def _read_restricted(content: bytes, where: str) -> Any:
