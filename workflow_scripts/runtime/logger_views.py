@@ -131,7 +131,7 @@ class TerminalView:
         # A copy: jobs begin and end in other threads.
         running = list(state.running.values())
         for job in running[:SHOWN_JOBS]:
-            expected = state.durations.expected(job.keys)
+            expected = state.durations.expected(job.keys[:-1])  # Not by jobs of other rules.
             usual = "" if expected is None else f", usually {duration_text(expected)}"
             parts = Text("; ".join([*inside(job), duration_text(job.seconds(now)) + usual]), style="dim")
             jobs.add_row(Text(f"  {job.message}"), parts)
