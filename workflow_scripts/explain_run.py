@@ -119,7 +119,7 @@ def _data(record: RunRecord) -> list[tuple[str, str]]:
         ("test windows", f"{counts.test_windows:,} of {counts.test_patients:,} patients"),
         ("forecasts not finite", f"{counts.non_finite_windows:,}"),
         ("SHA-256 of the windows", hashes.windows[:SHORT_HASH]),
-        ("SHA-256 of the weights", (hashes.weights or "")[:SHORT_HASH] or "none: nothing is trained"),
+        ("SHA-256 of the weights", (hashes.weights or "")[:SHORT_HASH] or "none: no base weights"),
     ]
 
 
