@@ -13,7 +13,7 @@ import workflow_scripts
 STEPS = sorted(
     path.stem
     for path in Path(workflow_scripts.__file__).parent.glob("*.py")
-    if 'if __name__ == "__main__":' in path.read_text(encoding="utf-8")
+    if "    run_step(main" in path.read_text(encoding="utf-8")
 )
 
 
