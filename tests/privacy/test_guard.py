@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,9 +21,10 @@ from patient_data import assert_message_without_patient_data, assert_no_patient_
 
 from workflow_scripts.mimic.canaries import hadm_id, icustay_id, is_simulated_identifier, subject_id
 from workflow_scripts.privacy.credentials import is_credentialed, mark_trained_on
-from workflow_scripts.privacy.guard import masked, scan_files
+from workflow_scripts.privacy.guard import masked, scan, scan_files
 from workflow_scripts.privacy.marks import SHIFTED_DATE, SIMULATED_DATE, SIMULATED_IDENTIFIER, find_marks
 from workflow_scripts.privacy.permissions import keep_to_owner, open_to_others
+from workflow_scripts.privacy.places import project_sources
 from workflow_scripts.privacy.readers import NOTEBOOK, ROWS, UNREAD, plain_name
 from workflow_scripts.privacy.records import LINKED, MANY, NAMED, TIME, Pairs, Records, read_records
 
@@ -192,6 +194,24 @@ def test_records_are_read_from_cohorts_and_windows(tmp_path: Path) -> None:
     log.write_text("stay 200002 of subject 23456")
     with pytest.raises(AssertionError, match="of one patient of ours side by side"):
         assert_no_patient_data([log.parent], tmp_path, "ours")
+
+
+@pytest.mark.demo
+def test_patients_of_the_open_demo_are_found_and_the_repository_holds_none(
+    demo_folder: Path, tmp_path: Path
+) -> None:
+    stays = pd.read_csv(next(demo_folder.glob("ICUSTAYS.csv*")), parse_dates=["intime", "outtime"])
+    cohorts = tmp_path / "data/mimic-iii-demo/cohorts"
+    cohorts.mkdir(parents=True)
+    stays[["subject_id", "hadm_id", "icustay_id", "intime", "outtime"]].to_parquet(cohorts / "all.parquet")
+    known = read_records("mimic-iii-demo", tmp_path)
+    for stay in stays.head(20).itertuples():
+        assert kinds(known, f"{stay.subject_id},{stay.icustay_id}") == {LINKED.format("mimic-iii-demo")}
+        assert NAMED.format("mimic-iii-demo") in kinds(known, f"hadm_id {stay.hadm_id}")
+        assert find_marks(str(stay.intime)) == {SHIFTED_DATE: 1}
+    root = Path(__file__).parents[2]
+    report = scan(root, [source for source in project_sources(root) if source.tracked], [known])
+    assert report.findings == {}, str(report)
 
 
 # ---- forms of files
