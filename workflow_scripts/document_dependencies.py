@@ -79,9 +79,8 @@ def main() -> None:
 
 def dependencies_page() -> str:
     """The page, in Markdown."""
-    direct, pinned = pins("requirements.txt") | pins("uni2ts.txt"), {}
-    for name in PIN_FILES:
-        pinned |= pins(name)
+    direct = pins("requirements.txt") | pins("uni2ts.txt")
+    pinned = {package for name in PIN_FILES for package in pins(name)}
     heading = HEADING.format(count=len(pinned), direct=len(direct))
     return heading + _packages(sorted(pinned, key=str.lower), set(direct)) + WEIGHTS + _weights()
 
@@ -96,10 +95,10 @@ def pins(name: str) -> dict[str, str]:
 def licence_of(package: str) -> str:
     """The licence that an installed package declares: as an expression, else in its classifiers, else in words."""
     declared = metadata(package)
-    expression = declared.get("License-Expression")
+    expression = next(iter(declared.get_all("License-Expression") or []), "")
     classifiers = declared.get_all("Classifier") or []
     named = [line.split(" :: ")[-1] for line in classifiers if line.startswith("License :: ")]
-    words = (declared.get("License") or "").strip().splitlines()
+    words = "".join(declared.get_all("License") or []).strip().splitlines()
     if expression or [name for name in named if name != "OSI Approved"]:
         return expression or ", ".join(named)
     return words[0] if words and len(words[0]) <= 60 else "not declared in its metadata"
