@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,26 +77,32 @@ def missing_rows(breakdown: Breakdown, run: RunRow) -> Iterator[BreakdownRow]:
     """One row, without model, arm, level and metric, for each division that the data do not allow."""
     for division in breakdown.divisions:
         if division.missing:
-            part = Part(division.dimension, "", np.empty(0, np.int64), 0, division.missing)
-            yield _row(run.cohort, run.vital, "", "", part, "", 0)
+            empty: dict[str, Any] = dict.fromkeys(("patients", "windows", "value", "low", "high"))
+            empty |= dict.fromkeys(("model", "arm", "level", "metric"), "")
+            yield BreakdownRow(
+                cohort=run.cohort,
+                vital=run.vital,
+                dimension=division.dimension,
+                seeds=0,
+                reason=division.missing,
+                **empty,
+            )
 
 
 def breakdown_rows(
     breakdown: Breakdown, arm: ArmSummary, scores: Sequence[WindowScores]
 ) -> Iterator[BreakdownRow]:
     """The rows of one arm. scores: of its runs, one for each seed."""
-    first, parts = arm.first, breakdown.parts
+    parts = breakdown.parts
     values = np.full((len(parts), len(PARTED)), np.nan)
     low, high = values.copy(), values.copy()
     if not arm.failed:
         values, low, high = _estimate(breakdown, parts, arm, scores)
-    for place, part in enumerate(parts):
-        for metric, *numbers in zip(PARTED, values[place], low[place], high[place], strict=True):
-            yield _row(
-                *(first.cohort, first.vital, first.model, first.arm, part, metric, len(arm.runs)),
-                *map(float, numbers),
-                reason=_reason(breakdown.parameters, arm, part, *numbers),
-            )
+    estimates = zip(*(numbers.tolist() for numbers in (values, low, high)), strict=True)
+    for part, of_part in zip(parts, estimates, strict=True):
+        for metric, value, *ends in zip(PARTED, *of_part, strict=True):
+            reason = _reason(breakdown.parameters, arm, part, value, ends)
+            yield _row(arm, part, metric, value, ends, reason)
 
 
 def _estimate(
@@ -130,49 +137,43 @@ def _step_sums(breakdown: Breakdown, scores: Sequence[WindowScores]) -> PatientS
 
 def _part_sums(part: Part, scores: Sequence[WindowScores]) -> PatientSums:
     """Sums of a part's windows by patient."""
-    own = np.ix_(part.rows, PARTED_PLACES)
-    return sum_rows(scores[0].patient[part.rows], [run.errors[own] for run in scores], scores[0].weights[own])
+    first = scores[0]
+    errors = [run.errors[part.rows][:, PARTED_PLACES] for run in scores]
+    return sum_rows(first.patient[part.rows], errors, first.weights[part.rows][:, PARTED_PLACES])
 
 
 def _reason(
-    parameters: EvaluationParameters, arm: ArmSummary, part: Part, value: float, low: float, high: float
+    parameters: EvaluationParameters, arm: ArmSummary, part: Part, value: float, ends: Sequence[float]
 ) -> str:
+    """Why there is no value or no interval."""
     if part.hidden:
         return part.hidden
     if not np.isfinite(value):
         return arm.reason or "no observed target"
     if part.patients < parameters.minimum_patients:
         return f"{part.patients} test patients: fewer than {parameters.minimum_patients}"
-    return "" if np.isfinite([low, high]).all() else "some resamples have no observed target"
+    return "" if np.isfinite(ends).all() else "some resamples have no observed target"
 
 
 def _row(
-    cohort: str,
-    vital: str,
-    model: str,
-    arm: str,
-    part: Part,
-    metric: str,
-    seeds: int,
-    value: float = np.nan,
-    low: float = np.nan,
-    high: float = np.nan,
-    reason: str = "",
+    arm: ArmSummary, part: Part, metric: str, value: float, ends: Sequence[float], reason: str
 ) -> BreakdownRow:
-    """A row with only those numbers that may be shown and are known."""
+    """A row with only those numbers that are known and may be shown."""
+    first, shown = arm.first, not part.hidden
+    low, high = (None, None) if reason else ends
     return BreakdownRow(
-        cohort=cohort,
-        vital=vital,
-        model=model,
-        arm=arm,
+        cohort=first.cohort,
+        vital=first.vital,
+        model=first.model,
+        arm=first.arm,
         dimension=part.dimension,
         level=part.level,
         metric=metric,
-        seeds=seeds,
-        patients=None if part.hidden else part.patients,
-        windows=None if part.hidden else len(part.rows),
-        value=value if np.isfinite(value) and not part.hidden else None,
-        low=None if reason else low,
-        high=None if reason else high,
-        reason=reason or part.hidden,
+        seeds=len(arm.runs),
+        patients=part.patients if shown else None,
+        windows=len(part.rows) if shown else None,
+        value=value if shown and np.isfinite(value) else None,
+        low=low,
+        high=high,
+        reason=reason,
     )

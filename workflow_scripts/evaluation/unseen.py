@@ -49,10 +49,11 @@ def read_unseen(evaluated_on: Path, trained_on: Path) -> Unseen:
 
 def take(windows: Windows, kept: NDArray[np.bool_]) -> Windows:
     """Some of the windows, in their order."""
-    columns: dict[str, Any] = {field.name: getattr(windows, field.name) for field in fields(windows)}
-    return replace(
-        windows, **{name: column[kept] for name, column in columns.items() if isinstance(column, np.ndarray)}
-    )
+    columns = {field.name: getattr(windows, field.name) for field in fields(windows)}
+    chosen: dict[str, Any] = {
+        name: column[kept] for name, column in columns.items() if isinstance(column, np.ndarray)
+    }
+    return replace(windows, **chosen)
 
 
 def _shape(metadata: WindowMetadata) -> dict[str, object]:
