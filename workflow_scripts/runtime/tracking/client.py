@@ -18,8 +18,12 @@ def connect(uri: str) -> Any:
     preload(uri)
     from mlflow import MlflowClient
 
-    address = f"{uri}?timeout={SECONDS_FOR_A_LOCK}" if sqlite_file(uri) and "?" not in uri else uri
-    return MlflowClient(tracking_uri=address, registry_uri=address)
+    return MlflowClient(tracking_uri=patient(uri), registry_uri=patient(uri))
+
+
+def patient(uri: str) -> str:
+    """The address of a store; a SQLite file is waited for where another process holds it."""
+    return f"{uri}?timeout={SECONDS_FOR_A_LOCK}" if sqlite_file(uri) and "?" not in uri else uri
 
 
 def preload(uri: str) -> None:

@@ -10,6 +10,7 @@ from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.tracking.client import (
     connect,
     is_database,
+    patient,
     preload,
     short,
     sqlite_file,
@@ -102,7 +103,7 @@ def _upgrade_schema(uri: str) -> None:
     preload(uri)
     from mlflow.db import upgrade
 
-    upgrade.callback(uri)
+    upgrade.callback(patient(uri))
 
 
 def _follow_moved_folder(database: Path, experiment_id: str, location: Path) -> None:
