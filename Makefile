@@ -40,7 +40,7 @@ format: $(STAMP) ## Format code and workflow
 	@$(ACTIVATE) && ruff check --fix . && ruff format . && snakefmt Snakefile rules
 
 ui: $(STAMP) ## Browse the runs in MLflow on 127.0.0.1:5000
-	@$(ACTIVATE) && mlflow ui --host 127.0.0.1 --port 5000
+	@$(ACTIVATE) && python -m workflow_scripts.browse_runs --port 5000
 
 clean: ## Remove what the workflow made (not the environment, not raw data)
 	rm -rf results logs .snakemake $(filter-out weights/embedded,$(wildcard weights/*)) $(filter-out data/raw,$(wildcard data/*))
