@@ -21,7 +21,7 @@ from patient_data import assert_message_without_patient_data, assert_no_patient_
 
 from workflow_scripts.mimic.canaries import hadm_id, icustay_id, is_simulated_identifier, subject_id
 from workflow_scripts.privacy.credentials import is_credentialed, mark_trained_on
-from workflow_scripts.privacy.guard import masked, scan, scan_files
+from workflow_scripts.privacy.guard import ARTIFACT, masked, scan, scan_files, scan_project
 from workflow_scripts.privacy.marks import SHIFTED_DATE, SIMULATED_DATE, SIMULATED_IDENTIFIER, find_marks
 from workflow_scripts.privacy.permissions import keep_to_owner, open_to_others
 from workflow_scripts.privacy.places import project_sources
@@ -269,6 +269,14 @@ def test_tables_with_a_row_for_each_stay_are_named_whatever_they_hold(tmp_path: 
     assert found(tmp_path / "g.parquet") == {SIMULATED_IDENTIFIER}
     np.save(tmp_path / "h.npy", np.arange(3))
     assert found(tmp_path / "h.npy") == {UNREAD}
+
+
+def test_a_table_among_mlflow_s_artifacts_is_named_even_without_an_identifier(tmp_path: Path) -> None:
+    artifact = tmp_path / "mlartifacts/simulated/run/artifacts/forecasts.parquet"
+    artifact.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"window_id": [1], "q0.5": [1.0]}), artifact)
+    report = scan_project(tmp_path)
+    assert list(report.findings.values()) == [{ARTIFACT: 1}]
 
 
 def test_a_notebook_must_not_keep_its_outputs(tmp_path: Path) -> None:

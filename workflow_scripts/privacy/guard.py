@@ -10,9 +10,13 @@ from workflow_scripts.privacy.marks import find_marks
 from workflow_scripts.privacy.places import Source, project_sources, staged_sources
 from workflow_scripts.privacy.readers import plain_name, read_pieces
 from workflow_scripts.privacy.records import Records, read_records
+from workflow_scripts.runtime.tracking.contents import ROW_LEVEL_SUFFIXES
 
 CODE_SUFFIXES = {".py", ".md", ".sql", ".smk", ".yaml", ".yml", ".toml", ".j2", ".sh", ""}
 """Of what people write."""
+
+ARTIFACT = "table among MLflow's artifacts"
+_ARTIFACTS = ("mlartifacts/", "mlruns/")
 
 
 @dataclass
@@ -89,6 +93,8 @@ def scan(root: Path, sources: Iterable[Source], records: list[Records]) -> Repor
         report.files += 1
         code = source.tracked and Path(source.name).suffix.lower() in CODE_SUFFIXES
         report.add(source.name, find_marks(plain_name(source.name)))
+        if source.name.startswith(_ARTIFACTS) and ROW_LEVEL_SUFFIXES & set(Path(source.name).suffixes):
+            report.add(source.name, Counter([ARTIFACT]))
         for piece in read_pieces(source.name, content, path if source.content is None else None):
             kinds = Counter(piece.complaints) + find_marks(piece.text, code)
             for known in records if piece.prose else []:
