@@ -246,7 +246,7 @@ def test_moirai_has_the_same_distribution_upstream(part, readers):
     def distribution(arm: str | None) -> tuple[Tensor, Tensor]:
         model = readers.model("moirai-nano", arm)
         with torch.no_grad():
-            found = model.module(**model._pack(readers.context, torch.zeros(1, HORIZON)))
+            found = model.module(**model._pack(series(readers.context), torch.zeros(1, HORIZON)))
             return found.mean, found.log_prob(torch.full_like(found.mean, 0.27))
 
     # Three patches of context, then two that hold the horizon.

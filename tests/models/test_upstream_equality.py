@@ -199,7 +199,7 @@ def test_moirai_loss_and_densities_equal_upstreams(
         expected = training.training_step(batch, 0)
         torch.testing.assert_close(moirai.loss(series(context), target), expected, rtol=1e-5, atol=0)
         theirs = forecast._get_distr(patch, **past_of(context))
-        ours = moirai.module(**moirai._pack(context, torch.zeros(5, horizon)))
+        ours = moirai.module(**moirai._pack(series(context), torch.zeros(5, horizon)))
         points = torch.full_like(ours.mean, 83.0)
         future = slice(-(-length // patch), None)
         torch.testing.assert_close(
