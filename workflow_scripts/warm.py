@@ -66,7 +66,7 @@ def _run_warm(step: str, arguments: list[str]) -> int | None:
 
     def forward(number: int, _: object) -> None:
         """Ask the step to end. One that has not begun will not: this process ends, and the server turns away."""
-        if begun or _is_waiting(connection):
+        if begun or _begins(connection):
             asked.append(number)
             with suppress(OSError):
                 connection.send(bytes([number]))
@@ -80,8 +80,13 @@ def _run_warm(step: str, arguments: list[str]) -> int | None:
                 if handler is not signal.SIG_IGN:
                     signal.signal(number, forward)
             socket.send_fds(connection, [json.dumps([step, *arguments]).encode()], [0, 1, 2])
-            begun = connection.recv(len(BEGUN)) == BEGUN
-            status = connection.recv(16) if begun else b""
+            # The answer is taken only after it is noted, so that a signal in between finds one or the other.
+            begun = connection.recv(len(BEGUN), socket.MSG_PEEK) == BEGUN
+            if begun:
+                connection.recv(len(BEGUN))
+                status = connection.recv(16)
+            else:
+                status = b""
     except OSError:
         status = b""
     finally:
@@ -93,11 +98,11 @@ def _run_warm(step: str, arguments: list[str]) -> int | None:
     return asked[-1] if asked else None
 
 
-def _is_waiting(connection: socket.socket) -> bool:
-    """Whether the server's first answer is there."""
+def _begins(connection: socket.socket) -> bool:
+    """Whether the news that the step has begun is there, not yet taken."""
     try:
-        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
-    except BlockingIOError:
+        return connection.recv(len(BEGUN), socket.MSG_PEEK | socket.MSG_DONTWAIT) == BEGUN
+    except OSError:
         return False
 
 

@@ -18,8 +18,6 @@ from typing import Any
 
 import pytest
 
-from workflow_scripts.runtime.process import began
-
 if sys.platform != "linux":
     pytest.skip("elsewhere every step runs plainly", allow_module_level=True)
 
@@ -218,18 +216,14 @@ def test_environment_and_folder_are_the_clients(steps: Steps, tmp_path: Path) ->
         assert [one[name] for one in warm] == [one[name] for one in plain]
 
 
-def test_a_jobs_time_counts_from_its_clients_start(steps: Steps) -> None:
-    steps.tell()
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_jobs_time_counts_from_the_start_of_its_command(steps: Steps, warm: bool) -> None:
+    steps.tell(warm=warm)
     before = time.perf_counter()
-    told = steps.tell()
+    told = steps.tell(warm=warm)
     # The kernel counts starts in ticks.
     tick = 1 / os.sysconf("SC_CLK_TCK")
     assert before - 2 * tick <= told["began"] <= time.perf_counter()
-
-
-def test_this_process_began_before_it_could_ask() -> None:
-    assert began() < time.perf_counter()
-    assert abs(began() - began()) < 2 / os.sysconf("SC_CLK_TCK")
 
 
 def test_changed_code_is_never_run_stale(steps: Steps) -> None:
