@@ -1,4 +1,4 @@
-"""Fabricates a small study on disk: windows, forecasts, run records, attrition, summary, settings."""
+"""Fabricates a small study on disk: windows, forecasts, run records, cohorts, every table of the summary, settings."""
 
 import json
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from fabricated_tables import write_tables
 from study_records import failed_record, run_record, write_record
 
 from workflow_scripts.evaluation.aggregation import collect_rows
@@ -16,19 +17,28 @@ from workflow_scripts.evaluation.metrics import score
 from workflow_scripts.evaluation.parameters import EvaluationParameters
 from workflow_scripts.evaluation.study_statistics import study_statistics
 from workflow_scripts.evaluation.summary import ComparisonRow, IntervalRow, RankRow, metrics_table, rows_text
-from workflow_scripts.models.references import forecast_reference
+from workflow_scripts.reporting.consort import Counts, Exclusion, draw_consort
 from workflow_scripts.windows.reading import METADATA_KEY, WINDOW_SCHEMA, WindowMetadata
 
 LEVELS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
 NORMAL_QUANTILES = np.array([-1.2816, -0.8416, -0.5244, -0.2533, 0.0, 0.2533, 0.5244, 0.8416, 1.2816])
-VITALS = {"heart_rate": ("/min", 300.0, 85.0), "mean_blood_pressure": ("mmHg", 190.0, 78.0)}
+VITALS = {"heart_rate": ("bpm", 300.0, 85.0), "mean_blood_pressure": ("mmHg", 190.0, 78.0)}
 MODELS = ("chronos-t5-nano", "moirai-nano", "lag-llama-nano")
 ARMS = ("zero-shot", "full", "lora-r1", "lora-r2", "lora-r4", "lora-r8")
+SCRATCH = (("n-beats", "fit"), ("n-beats", "fit-dilate"), ("tft", "fit"))
 SUBJECT_ID, STAY_ID, START = 987654321, 876543219, "2177-03-04T05:06:07"
 """Marks of the first patient that must not be found in any output; the others' numbers follow."""
 
 WINDOWS_PER_PATIENT = 3
-RESAMPLES = 1000
+RESAMPLES = 1500
+TABLE_ONE = """variable,level,included,excluded,missing
+Stays,,188,430,
+"Age, years, median [Q1,Q3]",,"66.0 [54.0,77.0]","64.0 [51.0,76.0]",0
+"Sex, n (%)",F,82 (43.6),190 (44.2),
+"Sex, n (%)",M,106 (56.4),240 (55.8),
+"First ICU, n (%)",MICU,150 (79.8),200 (46.5),
+"First ICU, n (%)",TSICU,<11,230 (53.5),
+"""
 
 
 @dataclass(frozen=True)
@@ -53,17 +63,20 @@ class Study:
     def settings(self):
         return self.folder / "settings.json"
 
+    def table(self, name):
+        return self.folder / f"{name}.csv"
+
     @property
     def intervals(self):
-        return self.folder / "intervals.csv"
+        return self.table("intervals")
 
     @property
     def comparisons(self):
-        return self.folder / "comparisons.csv"
+        return self.table("comparisons")
 
     @property
     def rank_threshold(self):
-        return self.folder / "rank_threshold.csv"
+        return self.table("rank_threshold")
 
     @property
     def attrition(self):
@@ -82,16 +95,20 @@ def fabricate_study(
     cohorts=("explicit",),
     test_windows=60,
     zero_target=False,
+    scratch=(),
+    statistics=True,
 ):
     """Write a study; `failed` names (model, arm) pairs whose forecasts are not finite.
 
-    `zero_target`: one observed target is zero, so that MAPE is undefined.
+    `zero_target`: one observed target is zero, so that MAPE is undefined. `scratch`: (model, arm) pairs that are
+    trained from scratch. `statistics`: whether there are tables beside metrics.csv.
     """
     study = Study(folder)
     paths = []
     for cohort, vital in product(cohorts, vitals):
         context, target = _write_windows(study, cohort, vital, test_windows, zero_target)
         jobs = [(name, "fit", 0) for name in ("persistence", "mean-of-context") if naive]
+        jobs += [(model, arm, seed) for model, arm in scratch for seed in seeds]
         jobs += [(model, arm, seed) for model in models for arm in arms for seed in seeds]
         for model, arm, seed in jobs:
             quantiles = _forecast(model, arm, seed, context, target)
@@ -100,6 +117,11 @@ def fabricate_study(
                 record = failed_record(vital=vital, model=model, arm=arm, seed=seed)
             else:
                 record["metrics"] = score(target, quantiles, LEVELS, 0.0, VITALS[vital][1]).metrics
+            if (model, arm) in SCRATCH:
+                record["family"], record["parameters"] = model, {"total": 680_680, "trainable": 680_680}
+                record["seconds"]["training"] = 31.0
+            record["memory"]["peak_host_mib"] += 40 * len(arm) + 11 * len(model)
+            record["seconds"]["training"] *= 1 + len(model) / 10
             record["key"] |= {"dataset": dataset, "cohort": cohort}
             path = write_record(study.runs, record)
             write_forecasts(
@@ -108,7 +130,9 @@ def fabricate_study(
             paths.append(path)
     rows = collect_rows(paths)
     study.metrics.write_text(metrics_table(rows))
-    _write_statistics(study, rows)
+    if statistics:
+        _write_statistics(study, rows)
+        write_tables(study.folder, rows, LEVELS)
     study.settings.write_text(
         json.dumps(
             {
@@ -116,6 +140,7 @@ def fabricate_study(
                 "parameters": {
                     "dataset": dataset,
                     "windows": {"context": 24, "split": "by_patient"},
+                    "changed": {"ranks": [1, 2, 4, 8], "training": {"steps": 60}},
                     "evaluation": {"resamples": RESAMPLES},
                 },
             }
@@ -160,11 +185,14 @@ def _write_windows(study, cohort, vital, test_windows, zero_target):
 
 
 def _forecast(model, arm, seed, context, target):
-    """Naive forecasts for references; for models the truth with noise that differs by model and arm."""
-    if arm == "fit":
-        return forecast_reference(model, context, 12, LEVELS, 60)
+    """Points for references; for models the truth with noise that differs by model and arm."""
+    if model in ("persistence", "mean-of-context"):
+        last = context[:, -1] if model == "persistence" else context.mean(axis=1)
+        return np.broadcast_to(last[:, None, None], (len(last), len(LEVELS), target.shape[1])).astype(
+            np.float32
+        )
     generator = np.random.default_rng([len(model), ARMS.index(arm) if arm in ARMS else 9, seed])
-    skill = {"zero-shot": 6.0, "full": 4.4}.get(
+    skill = {"zero-shot": 6.0, "full": 4.4, "fit": 5.0, "fit-dilate": 5.2}.get(
         arm, 5.6 / (1 + 0.05 * len(arm) + 0.03 * int(arm[-1:] if arm[-1:].isdigit() else 0))
     )
     noise = generator.normal(scale=skill + 0.4 * len(model) / 10, size=target.shape).cumsum(axis=1) * 0.4
@@ -195,3 +223,18 @@ def _write_attrition(study, cohort):
     ]
     rows = "".join(f"{','.join(map(str, step))}\n" for step in steps)
     path.write_text(f"step,stays,admissions,patients\n{rows}")
+    path.with_name(f"{cohort}.table_one.csv").write_text(TABLE_ONE)
+    everybody, *left = (
+        Counts(stays, admissions, frozenset(range(patients))) for _, stays, admissions, patients in steps
+    )
+    before = [everybody, *left]
+    exclusions = [
+        (
+            Exclusion(
+                step[0].replace("_", " "), Counts(was.stays - now.stays, 0, was.patients - now.patients)
+            ),
+            now,
+        )
+        for step, was, now in zip(steps[1:], before, left, strict=False)
+    ]
+    path.with_name(f"{cohort}.consort.svg").write_text(draw_consort(cohort, everybody, exclusions))

@@ -13,9 +13,6 @@ from workflow_scripts.windows.reading import Windows
 PLACES = (("Best tenth", 0.05), ("Median", 0.5), ("Worst tenth", 0.95))
 """Name and place in the order of errors: the middle of the first tenth, of all, and of the last tenth."""
 
-OPEN_DATASETS = ("simulated", "mimic-iii-demo")
-"""Data sets whose rows may be shown; credentialed data stays out of the report."""
-
 Values = NDArray[np.float64]
 
 
@@ -23,7 +20,7 @@ Values = NDArray[np.float64]
 class Example:
     """One window and its forecast. Hours count from the forecast's start; nothing here names a patient.
 
-    context, truth, low, median, high: natural units, NaN = not observed.
+    context, truth, and each quantile level's values: natural units, NaN = not observed.
     """
 
     name: str
@@ -34,33 +31,35 @@ class Example:
     context: Values
     forecast_hours: Values
     truth: Values
-    low: Values
-    median: Values
-    high: Values
+    quantiles: dict[float, Values]
 
     @property
-    def start_hours(self) -> float:
-        """Where the forecast starts."""
-        return float(self.forecast_hours[0])
+    def median(self) -> Values:
+        """The quantile that is nearest to the middle."""
+        return self.quantiles[min(self.quantiles, key=lambda level: abs(level - 0.5))]
+
+    @property
+    def outer(self) -> tuple[float, float]:
+        """The lowest and the highest level."""
+        return min(self.quantiles), max(self.quantiles)
 
 
-def choose_examples(windows: Windows, forecasts: Path) -> list[Example]:
+def choose_examples(test: Windows, forecasts: Path) -> list[Example]:
     """Return example windows of a run, ordered from the best to the worst; fewer where windows are few.
 
-    Windows with a forecast that is not finite come last in the order of errors. Raises UserError where the
-    forecasts cannot be read or are not those of the windows' test split.
+    test: the windows of the test split. Windows with a forecast that is not finite come last in the order of errors.
+    Raises UserError where the forecasts cannot be read or are not those of these windows.
     """
-    test = windows.select("test")
+    if not len(test):
+        return []
     quantiles, levels = read_test_forecasts(forecasts, test)
-    metadata = windows.metadata
+    metadata = test.metadata
     errors = score(test.target, quantiles, levels, metadata.scale_low, metadata.scale_high).per_window["mse"]
     order = np.argsort(errors, kind="stable")
     chosen = dict.fromkeys(int(order[int(place * len(order))]) for _, place in PLACES)
-    names = (
-        [name for name, _ in PLACES]
-        if len(chosen) == len(PLACES)
-        else [f"Window {k + 1}" for k in range(len(chosen))]
-    )
+    names = [name for name, _ in PLACES]
+    if len(chosen) < len(PLACES):
+        names = [f"Window {number + 1}" for number in range(len(chosen))]
     return [_example(name, test, quantiles, levels, place) for name, place in zip(names, chosen, strict=True)]
 
 
@@ -68,10 +67,10 @@ def _example(
     name: str, test: Windows, quantiles: NDArray[np.float32], levels: list[float], place: int
 ) -> Example:
     hours = test.metadata.interval_minutes / 60
-    low, median, high = (
-        quantiles[place, levels.index(level)].astype(np.float64) for level in (0.1, 0.5, 0.9)
-    )
     truth = test.target[place].astype(np.float64)
+    values = {level: quantiles[place, number].astype(np.float64) for number, level in enumerate(levels)}
+    low, high = values[min(levels)], values[max(levels)]
+    median = values[min(levels, key=lambda level: abs(level - 0.5))]
     return Example(
         name=name,
         error=float(np.nanmean(np.abs(truth - median))),
@@ -81,7 +80,5 @@ def _example(
         context=test.context[place].astype(np.float64),
         forecast_hours=np.arange(len(truth), dtype=np.float64) * hours,
         truth=truth,
-        low=low,
-        median=median,
-        high=high,
+        quantiles=values,
     )

@@ -5,19 +5,26 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
 from math import ceil
-from pathlib import Path
 
 from workflow_scripts.evaluation.aggregation import ArmSummary
 from workflow_scripts.evaluation.parameters import EvaluationParameters
-from workflow_scripts.evaluation.summary import ComparisonRow, IntervalRow, RankRow, read_rows
+from workflow_scripts.evaluation.summary import ComparisonRow, IntervalRow, RankRow
+from workflow_scripts.reporting.words import (
+    arm_name,
+    capital,
+    method_name,
+    model_name,
+    percent,
+    signed,
+    signed_span,
+    subject,
+)
 
 FEW_PATIENTS = 40
 """Below so many, percentile intervals are clearly too narrow: docs/statistics.md has the measured coverage."""
 
 FEW_SEEDS = 5
 """The same for what another seed would change."""
-
-MINUS = "\N{MINUS SIGN}"
 
 
 @dataclass(frozen=True)
@@ -42,18 +49,6 @@ class Statistics:
     @cached_property
     def _intervals(self) -> dict[tuple[str, str, str, str, str], IntervalRow]:
         return {(row.cohort, row.vital, row.model, row.arm, row.metric): row for row in self.intervals}
-
-
-def read_statistics(
-    intervals: Path | None, comparisons: Path | None, ranks: Path | None, parameters: EvaluationParameters
-) -> Statistics:
-    """Read the tables. Raises UserError where one is missing or lacks columns."""
-    return Statistics(
-        read_rows(intervals, IntervalRow) if intervals else (),
-        read_rows(comparisons, ComparisonRow) if comparisons else (),
-        read_rows(ranks, RankRow) if ranks else (),
-        parameters,
-    )
 
 
 @dataclass(frozen=True)
@@ -91,7 +86,9 @@ def comparison_part(statistics: Statistics, cohort: str, vital: str) -> Comparis
 def _family_sentence(rows: Sequence[ComparisonRow], statistics: Statistics) -> str:
     level = 1 - statistics.parameters.confidence
     tested = [row for row in rows if row.p_holm is not None]
-    sentence = f"{len(rows)} comparisons of MSE were planned"
+    sentence = (
+        f"{len(rows)} comparison{'s' * (len(rows) > 1)} of MSE {'were' if len(rows) > 1 else 'was'} planned"
+    )
     if len(tested) < len(rows):
         sentence += f", {len(rows) - len(tested)} could not be made"
     if tested:
@@ -114,8 +111,9 @@ def _told_apart(row: ComparisonRow, level: float) -> bool:
 
 
 def _line(row: ComparisonRow, level: float) -> ComparisonLine:
-    arm = f"{row.model}, {row.arm}"
-    against = row.against_model if row.against_arm == "fit" else row.against_arm
+    arm = capital(subject(row.model, row.arm))
+    own = row.against_model == row.model
+    against = arm_name(row.against_arm) if own else subject(row.against_model, row.against_arm)
     if row.low is None or row.high is None or row.p_holm is None:
         difference = "–" if row.difference is None else signed(row.difference * 1e4)
         return ComparisonLine(arm, against, difference, "–", "–", "–", row.reason)
@@ -126,9 +124,9 @@ def _line(row: ComparisonRow, level: float) -> ComparisonLine:
         arm=arm,
         against=against,
         difference=signed((row.difference or 0) * 1e4),
-        interval=f"{signed(row.low * 1e4)} to {signed(row.high * 1e4)}",
+        interval=signed_span(row.low * 1e4, row.high * 1e4),
         p_value="< 0.001" if row.p_holm < 0.001 else f"{row.p_holm:.3f}",
-        wins=f"{100 * (row.win_rate or 0):.0f} %",
+        wins=percent(row.win_rate or 0),
         verdict=verdict,
     )
 
@@ -159,7 +157,10 @@ def rank_part(statistics: Statistics, cohort: str, vital: str) -> RankPart | Non
         return None
     ranks = sorted({row.rank for row in rows})
     groups = groupby(rows, key=lambda row: (row.model, row.method))
-    lines = [_rank_line(f"{model}, {method}", ranks, list(group)) for (model, method), group in groups]
+    lines = [
+        _rank_line(f"{capital(model_name(model))}, {method_name(method)}", ranks, list(group))
+        for (model, method), group in groups
+    ]
     return RankPart(f"{100 * rows[0].margin:g} %", ranks, lines)
 
 
@@ -172,15 +173,4 @@ def _rank_line(subject: str, ranks: Sequence[int], rows: Sequence[RankRow]) -> R
 
 
 def _share(row: RankRow) -> str:
-    if row.share is None:
-        return "–"
-    percent = 100 * row.share
-    return "< 1 %" if 0 < percent < 1 else f"{percent:.0f} %"
-
-
-def signed(value: float, digits: int = 2) -> str:
-    """A difference with its sign; a difference of nothing has none."""
-    text = f"{abs(value):.{digits}f}"
-    if not float(text):
-        return text
-    return f"{MINUS if value < 0 else '+'}{text}"
+    return "–" if row.share is None else percent(row.share)

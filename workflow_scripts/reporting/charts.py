@@ -1,0 +1,219 @@
+"""What every figure shares: one Altair chart that becomes a live chart on the page, an SVG, and a CSV.
+
+Colours are variables of the page's style sheet, so one chart reads in light, in dark and on paper.
+"""
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
+
+from workflow_scripts.reporting.themes import LIGHT, look
+
+if TYPE_CHECKING:
+    import altair as alt
+
+WIDTH = 400
+"""Pixels of a whole figure: nearly what a phone shows, so that its text stays readable there."""
+
+LOGARITHMIC_FROM = 30
+"""Errors whose largest is so many times the smallest are drawn on a logarithmic axis."""
+
+REFERENCE = "reference"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure. kind: what it shows, one of captions/figures.rst; words: the same in a sentence; rows: its data."""
+
+    name: str
+    kind: str
+    title: str
+    words: str
+    spec: dict[str, Any]
+    rows: Sequence[Mapping[str, Any]]
+
+    @cached_property
+    def svg(self) -> str:
+        """The figure as SVG with the page's colour variables."""
+        return _rendered(json.dumps(self.spec))
+
+    @property
+    def file_svg(self) -> str:
+        """The figure as an SVG file of its own, in light colours, with its title and words."""
+        svg = re.sub(r"var\(--([a-z0-9-]+)\)", lambda match: LIGHT[match[1]], self.svg)
+        words = f"<title>{_escaped(self.title)}</title><desc>{_escaped(self.words)}</desc>"
+        return svg.replace(">", f">{words}", 1) + "\n"
+
+    @property
+    def csv(self) -> str:
+        """The figure's data."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(self.rows[0]) if self.rows else ["nothing"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({name: _plain(value) for name, value in row.items()} for row in self.rows)
+        return text.getvalue()
+
+
+def make_figure(
+    name: str,
+    kind: str,
+    title: str,
+    words: str,
+    chart: "alt.TopLevelMixin",
+    rows: Sequence[Mapping[str, Any]],
+    subtitle: str,
+    height: int = 270,
+    more: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    columns: int = 2,
+) -> Figure:
+    """Give a chart its data, size, title and looks.
+
+    name: the part's key and the figure's own, of [a-z0-9-], joined by _. rows: the data, and what the CSV holds.
+    more: what the chart draws instead of them or besides, by name. columns: of the legend.
+    """
+    import altair as alt
+
+    heading = alt.TitleParams(title, subtitle=subtitle)
+    sized: Any = chart.properties(width=WIDTH, height=height, title=heading)
+    sized = sized.properties(autosize=alt.AutoSizeParams(type="fit", contains="padding"))
+    spec = _styled(sized, columns).to_dict()
+    spec.pop("$schema")
+    spec["padding"] = 2
+    spec["datasets"] = {
+        key: [{column: _finite(value) for column, value in row.items()} for row in table]
+        for key, table in ({"rows": rows} | dict(more or {})).items()
+    }
+    return Figure(name, kind, f"{title}, {subtitle}", words, spec, rows)
+
+
+def _styled(chart: Any, columns: int) -> Any:
+    return (
+        chart.configure(background="transparent", font="system-ui, sans-serif", aria=False, lineBreak="\n")
+        .configure_view(stroke=None)
+        .configure_axis(
+            labelColor="var(--ink)",
+            titleColor="var(--muted)",
+            gridColor="var(--grid)",
+            domainColor="var(--line)",
+            tickColor="var(--line)",
+            labelFontSize=12,
+            titleFontSize=12,
+            titleFontWeight="normal",
+            labelLimit=190,
+            titleLimit=380,
+        )
+        .configure_legend(
+            labelColor="var(--ink)",
+            titleColor="var(--muted)",
+            labelFontSize=12,
+            orient="top",
+            direction="horizontal",
+            columns=columns,
+            title=None,
+            labelLimit=175,
+            symbolSize=80,
+            symbolOpacity=1,
+            rowPadding=3,
+        )
+        .configure_title(
+            color="var(--ink)",
+            subtitleColor="var(--muted)",
+            fontSize=13.5,
+            subtitleFontSize=12,
+            anchor="start",
+            limit=WIDTH - 4,
+            offset=8,
+        )
+    )
+
+
+def legend_columns(names: Iterable[str], labels: Iterable[str]) -> int:
+    """Two columns where names of a legend fit beside labels of the other axis, else one."""
+    longest = max((len(name) for name in names), default=0)
+    beside = min(190, 6.6 * max((len(label) for label in labels), default=0))
+    return 2 if 2 * (26 + 6.6 * longest) + beside + 30 <= WIDTH else 1
+
+
+def data(name: str = "rows") -> "alt.NamedData":
+    """The rows of this name, which make_figure adds: so that layers share them."""
+    import altair as alt
+
+    return alt.NamedData(name)
+
+
+def any_known(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
+    """Whether a column has a value: an axis over nothing has no ends."""
+    return any(_finite(row[name]) is not None for row in rows)
+
+
+def pick(field: str) -> tuple["alt.Parameter", Any]:
+    """A parameter and an opacity by which a click on the legend leaves one name and pales the others."""
+    import altair as alt
+
+    chosen = alt.selection_point(name="pick", fields=[field], bind="legend")
+    return chosen, alt.when(chosen).then(alt.value(1)).otherwise(alt.value(0.12))
+
+
+def model_scales(places: Mapping[str, int | None]) -> tuple["alt.Scale", "alt.Scale"]:
+    """Scales of colour and shape: name -> the model's place; None: a reference."""
+    import altair as alt
+
+    looks = [look(place) for place in places.values()]
+    names = list(places)
+    return (
+        alt.Scale(domain=names, range=[colour for colour, _, _ in looks]),
+        alt.Scale(domain=names, range=[shape for _, shape, _ in looks]),
+    )
+
+
+def error_scale(values: Sequence[float | None]) -> "alt.Scale":
+    """A scale for errors: from what there is, logarithmic where they lie far apart."""
+    import altair as alt
+
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    positive = [value for value in known if value > 0]
+    if positive and len(positive) == len(known) and max(positive) / min(positive) > LOGARITHMIC_FROM:
+        return alt.Scale(type="log", nice=True)
+    return alt.Scale(zero=False, nice=True)
+
+
+def error_axis(scale: "alt.Scale", title: str) -> "alt.Axis":
+    """The axis of errors: few marks, and powers of ten where it is logarithmic."""
+    import altair as alt
+
+    if scale.to_dict().get("type") == "log":
+        return alt.Axis(title=title, tickCount=5, format=".0e")
+    return alt.Axis(title=title, tickCount=5)
+
+
+@lru_cache(maxsize=512)
+def _rendered(spec: str) -> str:
+    import vl_convert
+
+    return _slim(vl_convert.vegalite_to_svg(spec))
+
+
+def _slim(svg: str) -> str:
+    """What an image in a page needs: no roles of its own, and a tenth of a pixel is fine enough."""
+    svg = re.sub(r' (?:aria-[a-z]+|role|pointer-events)="[^"]*"', "", svg)
+    svg = re.sub(r"\d+\.\d\d+", lambda match: f"{float(match[0]):.1f}", svg)
+    return svg.replace(' xmlns:xlink="http://www.w3.org/1999/xlink" version="1.1" class="marks"', "", 1)
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _plain(value: Any) -> Any:
+    value = _finite(value)
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else value
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,97 @@
+"""What a page is made of: sections of blocks, each with text, figures and tables. The template draws them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from workflow_scripts.reporting.charts import Figure
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell: its text, a small text below it, and a mark: best, near, good, bad or muted."""
+
+    text: str
+    below: str = ""
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of a table. remark: a sentence below it; failed: whether it tells of a failure."""
+
+    name: str
+    cells: Sequence[Cell]
+    remark: str = ""
+    failed: bool = False
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows below one heading; without a name they have none. place: the model's colour and marker."""
+
+    lines: Sequence[Line]
+    name: str = ""
+    place: int | None = None
+
+
+@dataclass(frozen=True)
+class Head:
+    """A cell of the table's head; span: how many columns it heads."""
+
+    text: str
+    span: int = 1
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with a label for those who cannot see it.
+
+    heads: one or two rows; the last has a cell for each column. folded: the words to unfold it by; empty: shown.
+    words: whether the cells are text, to be wrapped and set to the left.
+    """
+
+    label: str
+    heads: Sequence[Sequence[Head]]
+    groups: Sequence[Group]
+    folded: str = ""
+    words: bool = False
+
+    @property
+    def columns(self) -> int:
+        """How many columns there are."""
+        return sum(head.span for head in self.heads[-1])
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of a section: heading, sentences, figures, tables, a note. drawing: an SVG document's text."""
+
+    heading: str = ""
+    text: str = ""
+    points: Sequence[str] = ()
+    figures: Sequence[Figure] = ()
+    tables: Sequence[Table] = ()
+    note: str = ""
+    drawing: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the page. missing: why it is empty, or what it lacks."""
+
+    key: str
+    title: str
+    blocks: Sequence[Block] = field(default_factory=list)
+    lead: str = ""
+    missing: str = ""
+
+
+def heads(*names: str) -> list[list[Head]]:
+    """One row of heads."""
+    return [[Head(name) for name in names]]
+
+
+def facts_table(label: str, facts: Sequence[tuple[str, str]], folded: str = "") -> Table:
+    """Names and values, one pair a row."""
+    lines = [Line(name, [Cell(value)]) for name, value in facts]
+    return Table(label, heads("what", "value"), [Group(lines)], folded, words=True)

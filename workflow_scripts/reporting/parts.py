@@ -1,0 +1,163 @@
+"""The study as the report sees it: one part for each cohort and vital sign, with its arms and its tables."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.evaluation.aggregation import ArmSummary, summarise_arms
+from workflow_scripts.evaluation.summary import (
+    BreakdownRow,
+    CalibrationRow,
+    FindingRow,
+    IntervalRow,
+    RunRow,
+    TransferRow,
+)
+from workflow_scripts.reporting.parameters import ReportParameters
+from workflow_scripts.reporting.statistics import Statistics
+from workflow_scripts.reporting.words import capital, cohort_name, vital_name
+
+REFERENCES = ("persistence", "mean-of-context", "seasonal-naive", "auto-ets", "theta")
+"""Models that learn nothing from other patients."""
+
+METRICS = ("mse", "mape", "mape_paper", "dtw", "mae", "rmse", "wql", "coverage_80")
+
+MOST_COMPARED = 7
+"""Lines in one figure: more could not be told apart."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the report's parts lie, and the tables that are there; each table may be empty.
+
+    cohorts: folder with <cohort>.attrition.csv, .consort.svg and .table_one.csv. settings: of this step; its
+    `changed` holds the parameters of the study that differ from their defaults.
+    """
+
+    runs: Path
+    windows: Path
+    cohorts: Path | None
+    settings: Mapping[str, Any]
+    statistics: Statistics = field(default_factory=Statistics)
+    breakdown: Sequence[BreakdownRow] = ()
+    calibration: Sequence[CalibrationRow] = ()
+    transfer: Sequence[TransferRow] = ()
+    findings: Sequence[FindingRow] = ()
+    parameters: ReportParameters = field(default_factory=ReportParameters)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One vital sign in one cohort: unit, minutes between two steps, and the arms in the study's order."""
+
+    dataset: str
+    cohort: str
+    vital: str
+    unit: str
+    interval_minutes: int
+    arms: Sequence[ArmSummary]
+    several_cohorts: bool
+
+    @property
+    def key(self) -> str:
+        """What its figures' names begin with."""
+        return "_".join(name.replace("_", "-") for name in (self.cohort, self.vital))
+
+    @property
+    def title(self) -> str:
+        """The vital sign's name, with the cohort's where there are several."""
+        cohort = f" · {cohort_name(self.cohort)}" if self.several_cohorts else ""
+        return capital(vital_name(self.vital)) + cohort
+
+    def of(self, rows: Sequence[Any]) -> list[Any]:
+        """The rows of a table that belong to this part."""
+        return [row for row in rows if (row.cohort, row.vital) == (self.cohort, self.vital)]
+
+
+@dataclass(frozen=True)
+class Study:
+    """All parts, the runs, their sources, and the place of each model: its colour and marker."""
+
+    rows: Sequence[RunRow]
+    parts: Sequence[Part]
+    places: Mapping[str, int]
+    sources: Sources
+
+    @property
+    def dataset(self) -> str:
+        """The data set of all runs."""
+        return self.rows[0].dataset
+
+    @property
+    def cohorts(self) -> list[str]:
+        """The cohorts in the study's order."""
+        return list(dict.fromkeys(part.cohort for part in self.parts))
+
+    def interval(self, arm: ArmSummary, metric: str) -> IntervalRow | None:
+        """An arm's interval; None where there are no statistics."""
+        return self.sources.statistics.interval(arm, metric)
+
+
+def collect_study(rows: Sequence[RunRow], sources: Sources) -> Study:
+    """Gather the runs. Raises UserError where a windows file is missing or broken."""
+    from workflow_scripts.windows.reading import read_windows
+
+    arms = summarise_arms(rows)
+    cohorts = {row.cohort for row in rows}
+    parts = []
+    for cohort, vital in dict.fromkeys((row.cohort, row.vital) for row in rows):
+        metadata = read_windows(sources.windows / cohort / f"{vital}.parquet", splits=("test",)).metadata
+        own = [arm for arm in arms if (arm.first.cohort, arm.first.vital) == (cohort, vital)]
+        parts.append(
+            Part(
+                rows[0].dataset,
+                cohort,
+                vital,
+                metadata.unit,
+                metadata.interval_minutes,
+                own,
+                len(cohorts) > 1,
+            )
+        )
+    models = dict.fromkeys(row.model for row in rows if row.model not in REFERENCES)
+    return Study(rows, parts, {model: place for place, model in enumerate(models)}, sources)
+
+
+def kind(arm: ArmSummary) -> str:
+    """reference, scratch (trained here from scratch) or foundation."""
+    if arm.first.model in REFERENCES:
+        return "reference"
+    return "scratch" if arm.first.arm.startswith("fit") else "foundation"
+
+
+def mean(arm: ArmSummary, name: str) -> float | None:
+    """The mean of a column over seeds; None where a run failed or has no finite value."""
+    value = None if arm.failed and name in METRICS else arm.mean(name)
+    return value if value is not None and isfinite(value) else None
+
+
+def is_whole(arm: ArmSummary) -> bool:
+    """Whether every run of the arm gave an error."""
+    return mean(arm, "mse") is not None
+
+
+def error(arm: ArmSummary) -> float:
+    """The mean MSE of a whole arm."""
+    return arm.mean("mse") or 0.0
+
+
+def best_of(arms: Sequence[ArmSummary]) -> ArmSummary | None:
+    """The whole arm with the smallest MSE."""
+    return min((arm for arm in arms if is_whole(arm)), key=error, default=None)
+
+
+def compared_arms(part: Part) -> list[ArmSummary]:
+    """The best whole arm of each model and the best reference: at most MOST_COMPARED, in the study's order."""
+    models = dict.fromkeys(arm.first.model for arm in part.arms if kind(arm) != "reference")
+    best = [best_of([arm for arm in part.arms if arm.first.model == model]) for model in models]
+    kept = sorted((arm for arm in best if arm), key=error)[: MOST_COMPARED - 1]
+    reference = best_of([arm for arm in part.arms if kind(arm) == "reference"])
+    chosen = [*kept, *([reference] if reference else [])]
+    return [arm for arm in part.arms if arm in chosen]

@@ -1,0 +1,187 @@
+"""The answer in plain words: sentences that claim what an interval shows, and nothing else.
+
+A difference is claimed where its interval lies on one side of zero and its p-value stands Holm's correction.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from workflow_scripts.evaluation.summary import ComparisonRow, RankRow
+from workflow_scripts.reporting.page import Block, Section
+from workflow_scripts.reporting.parts import Part, Study, best_of, is_whole, kind, mean
+from workflow_scripts.reporting.statistics import Statistics
+from workflow_scripts.reporting.words import capital, listed, model_name, number, percent, span, subject
+
+Verdict = Literal["lower", "higher", "open", "missing"]
+
+METHOD = "lora"
+"""The method that the study asks about."""
+
+
+def answer_section(study: Study) -> Section:
+    """A few sentences for each cohort and vital sign."""
+    blocks = [Block(part.title, points=answers(study, part)) for part in study.parts]
+    return Section("answer", "The answer", blocks)
+
+
+def answers(study: Study, part: Part) -> list[str]:
+    """What was found for one vital sign in one cohort."""
+    statistics = study.sources.statistics
+    rows = [row for row in part.of(statistics.comparisons) if row.metric == "mse"]
+    level = 1 - statistics.parameters.confidence
+    lora = [row for row in rows if row.arm.rpartition("-r")[0] == METHOD and row.against_model == row.model]
+    sentences = [
+        _best(study, part),
+        against("LoRA", "the same model without training", _to(lora, "zero-shot"), level),
+        against("LoRA", "full fine-tuning", _to(lora, "full"), level),
+        against(
+            "The arm that was best on validation",
+            "carrying the last value forward",
+            [row for row in rows if row.against_model == "persistence"],
+            level,
+        ),
+        _against_scratch(part, rows, level),
+        rank_answer([row for row in part.of(statistics.ranks) if row.metric == "mse"], statistics),
+    ]
+    return [sentence for sentence in sentences if sentence]
+
+
+def _against_scratch(part: Part, rows: Sequence[ComparisonRow], level: float) -> str:
+    """The planned comparisons with the best arm that was trained from scratch."""
+    best = best_of([arm for arm in part.arms if kind(arm) == "scratch"])
+    if best is None:
+        return ""
+    name = (best.first.model, best.first.arm)
+    other = f"{subject(*name)}, the best model trained from scratch"
+    with_it = [row for row in rows if (row.against_model, row.against_arm) == name]
+    return against("The arm that was best on validation", other, with_it, level)
+
+
+def _to(rows: Iterable[ComparisonRow], arm: str) -> list[ComparisonRow]:
+    return [row for row in rows if row.against_arm == arm]
+
+
+def claim(row: ComparisonRow, level: float) -> Verdict:
+    """Which way the arm's error differs, by its interval and its corrected p-value together."""
+    if row.low is None or row.high is None or row.p_holm is None:
+        return "missing"
+    if row.p_holm <= level and row.high < 0:
+        return "lower"
+    if row.p_holm <= level and row.low > 0:
+        return "higher"
+    return "open"
+
+
+def against(who: str, other: str, rows: Sequence[ComparisonRow], level: float) -> str:
+    """A sentence about comparisons with one kind of arm; empty where there is none."""
+    if not rows:
+        return ""
+    named = {verdict: _subjects(rows, verdict, level) for verdict in ("lower", "higher", "open", "missing")}
+    said = []
+    if named["lower"]:
+        said.append(f"the error is lower for {listed(named['lower'])}")
+    if named["higher"]:
+        said.append(f"it is higher for {listed(named['higher'])}")
+    if named["open"]:
+        said.append(f"no difference is shown, nor excluded, for {listed(named['open'])}")
+    if named["missing"]:
+        said.append(f"the comparison could not be made for {listed(named['missing'])}")
+    once = " (one seed)" if max(row.seeds for row in rows) == 1 else ""
+    return f"{who} against {other}{once}: {'; '.join(said)}."
+
+
+def _subjects(rows: Sequence[ComparisonRow], verdict: str, level: float) -> list[str]:
+    """Models, with the ranks for which the verdict holds where it does not hold for all."""
+    found = []
+    for model in dict.fromkeys(row.model for row in rows):
+        own = [row for row in rows if row.model == model]
+        holds = [row for row in own if claim(row, level) == verdict]
+        ranks = [row.arm.rpartition("-r")[2] for row in holds]
+        if holds and len(holds) == len(own):
+            found.append(model_name(model) + (f" (all {len(own)} ranks)" if len(own) > 1 else ""))
+        elif holds:
+            found.append(f"{model_name(model)} ({'rank' if len(ranks) == 1 else 'ranks'} {listed(ranks)})")
+    return _shortened(found)
+
+
+def _shortened(names: list[str]) -> list[str]:
+    """Say once what is said of every model: `A, B (all 3 ranks each)`."""
+    ends = {name.partition(" (")[2] for name in names}
+    if len(names) > 1 and len(ends) == 1 and (end := ends.pop()).startswith("all "):
+        plain = [name.partition(" (")[0] for name in names]
+        return [*plain[:-1], f"{plain[-1]} ({end[:-1]} each)"]
+    return names
+
+
+def _best(study: Study, part: Part) -> str:
+    statistics = study.sources.statistics
+    best = best_of(part.arms)
+    if best is None:
+        return "No arm gave a finite error."
+    others = [arm for arm in part.arms if is_whole(arm) and arm is not best]
+    interval, shown = study.interval(best, "mse"), study.interval(best, "mae")
+    ends = span(shown.low, shown.high, 1, "to") if shown else ""
+    sentence = f"The smallest measured error is that of {subject(best.first.model, best.first.arm)}"
+    miss = mean(best, "mae")
+    if miss is not None:
+        sentence += f": its forecasts miss by {number(miss, 1)}\N{NO-BREAK SPACE}{part.unit} on average"
+        sentence += f" ({statistics.confidence} interval {ends})" if ends else ""
+    if interval is None or interval.low is None:
+        reason = interval.reason if interval else "no intervals were computed"
+        return f"{sentence}. No difference is claimed: {reason}."
+    return f"{sentence}. {_others(study, others)}" if others else f"{sentence}."
+
+
+def _others(study: Study, others: Sequence[object]) -> str:
+    lows = [row.above_best_low if (row := study.interval(arm, "mse")) else None for arm in others]  # type: ignore[arg-type]
+    near = sum(low is not None and low <= 0 for low in lows)
+    unknown = sum(low is None for low in lows)
+    if near:
+        said = f"It cannot be told apart from {_counted(near, len(others))}"
+    elif unknown < len(others):
+        which = "each" if not unknown else "each comparable one"
+        said = f"The error of {which} of the {len(others)} other arms is larger"
+    else:
+        said = "No other arm could be compared with it"
+    if near and unknown:
+        said += f", and {unknown} could not be compared"
+    return f"{said}; it was picked on these same patients, which flatters it."
+
+
+def _counted(number: int, of: int) -> str:
+    return f"{number} of the {of} other arms" if of > 1 else "the one other arm"
+
+
+def rank_answer(rows: Sequence[RankRow], statistics: Statistics) -> str:
+    """Which rank is enough, where the resamples agree on one; otherwise that they do not."""
+    rows = [row for row in rows if row.method == METHOD]
+    settled, unsettled = [], []
+    for model in dict.fromkeys(row.model for row in rows):
+        own = [row for row in rows if row.model == model]
+        chosen = next((row for row in own if row.threshold), None)
+        if chosen is None or chosen.share is None:
+            continue
+        if chosen.share >= statistics.parameters.confidence:
+            settled.append(f"rank {chosen.rank} for {model_name(model)}")
+        else:
+            unsettled.append(
+                f"{model_name(model)} (rank {chosen.rank} in {percent(chosen.share)} of the resamples)"
+            )
+    said = []
+    margin = f"{100 * rows[0].margin:g} %" if rows else ""
+    if settled:
+        said.append(f"The smallest LoRA rank within {margin} of the best is {listed(settled)}")
+    if unsettled:
+        said.append(
+            f"{'which' if settled else 'Which'} LoRA rank is enough is not settled for {listed(unsettled)}"
+        )
+    return f"{'; '.join(said)}." if said else ""
+
+
+def lead(study: Study) -> str:
+    """How many runs, of what."""
+    models = len({row.model for row in study.rows})
+    arms = len({(row.model, row.arm) for row in study.rows})
+    return capital(
+        f"{len(study.rows)} runs: {models} model{'s' if models != 1 else ''} in {arms} arm{'s' if arms != 1 else ''}"
+    )

@@ -1,0 +1,157 @@
+"""Figures of the error by a part of the test windows: a line over the horizon, or points with intervals."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from workflow_scripts.evaluation.summary import BreakdownRow
+from workflow_scripts.reporting.charts import (
+    Figure,
+    any_known,
+    data,
+    error_axis,
+    error_scale,
+    legend_columns,
+    make_figure,
+    model_scales,
+    pick,
+)
+from workflow_scripts.reporting.parts import Part, Study, compared_arms
+from workflow_scripts.reporting.words import capital, model_name, number, subject
+
+TITLES = {
+    "horizon_step": "error by hours ahead",
+    "hours_from_onset": "error by hours from onset",
+    "sex": "error by sex",
+    "age_band": "error by age",
+    "icu_type": "error by first ICU",
+}
+LABELS = {"female": "women", "male": "men"}
+
+
+def preferred(rows: Sequence[BreakdownRow]) -> list[BreakdownRow]:
+    """The rows of the mean absolute error, whose unit a reader knows; else those of the MSE, else of what is there."""
+    for metric in ("mae", "mse", *(row.metric for row in rows)):
+        if own := [row for row in rows if row.model and row.metric == metric]:
+            return own
+    return []
+
+
+def level_name(level: str) -> str:
+    """A level in words."""
+    return LABELS.get(level, level)
+
+
+def part_figure(study: Study, part: Part, table: Sequence[BreakdownRow]) -> Figure | None:
+    """The error of the compared arms over the levels of one dimension, in the table's order; None without a value."""
+    chosen = {(arm.first.model, arm.first.arm) for arm in compared_arms(part)}
+    kept = [row for row in table if (row.model, row.arm) in chosen and row.value is not None]
+    if not kept:
+        return None
+    dimension, metric = kept[0].dimension, kept[0].metric
+    factor = 1e4 if metric == "mse" else 1.0
+    axis = {"mae": f"mean absolute error, {part.unit}", "mse": "MSE × 10⁻⁴"}.get(metric, metric)
+    rows = [_row(row, factor) for row in kept]
+    places = {row["model_name"]: study.places.get(row["model"]) for row in rows}
+    levels = list(dict.fromkeys(row["level"] for row in rows))
+    if dimension == "horizon_step":
+        for row in rows:
+            row["hours_ahead"] = float(row["level"]) * part.interval_minutes / 60
+        columns = legend_columns(places, ["00.0"])
+        chart, height = _over_horizon(rows, places, axis), 280
+    else:
+        columns = legend_columns(places, levels)
+        chart = _by_level(rows, places, levels, axis)
+        height = 70 + len(levels) * max(26, 9 * len(places))
+    return make_figure(
+        f"{part.key}_{TITLES[dimension].lower().replace(' ', '-')}",
+        TITLES[dimension].lower().replace(" ", "-"),
+        capital(TITLES[dimension]),
+        _words(rows, axis),
+        chart,
+        rows,
+        part.title,
+        height + (11 if columns == 2 else 19) * len(places),
+        columns=columns,
+    )
+
+
+def _row(row: BreakdownRow, factor: float) -> dict[str, Any]:
+    return {
+        "cohort": row.cohort,
+        "vital": row.vital,
+        "model": row.model,
+        "arm": row.arm,
+        "name": capital(subject(row.model, row.arm)),
+        "model_name": capital(model_name(row.model)),
+        "level": level_name(row.level),
+        "patients": row.patients,
+        "windows": row.windows,
+        "metric": row.metric,
+        "error": None if row.value is None else row.value * factor,
+        "low": None if row.low is None else row.low * factor,
+        "high": None if row.high is None else row.high * factor,
+    }
+
+
+def _base(places: Mapping[str, int | None], axis: str, level: Any) -> tuple[Any, Any]:
+    """What all layers share, and the scale of shapes."""
+    import altair as alt
+
+    colours, shapes = model_scales(places)
+    picked, opacity = pick("model_name")
+    base = alt.Chart(data()).encode(
+        opacity=opacity,
+        color=alt.Color("model_name:N").scale(colours),
+        tooltip=[
+            alt.Tooltip("name:N", title="arm"),
+            level,
+            alt.Tooltip("error:Q", title=axis, format=".2f"),
+            alt.Tooltip("low:Q", title="from", format=".2f"),
+            alt.Tooltip("high:Q", title="to", format=".2f"),
+            alt.Tooltip("patients:Q"),
+        ],
+    )
+    points = base.mark_point(filled=True, size=46).encode(shape=alt.Shape("model_name:N").scale(shapes))
+    return base, points.add_params(picked)
+
+
+def _over_horizon(rows: Sequence[Mapping[str, Any]], places: Mapping[str, int | None], axis: str) -> Any:
+    import altair as alt
+
+    scale = error_scale([row[name] for row in rows for name in ("error", "low", "high")])
+    base, points = _base(places, axis, alt.Tooltip("hours_ahead:Q", title="hours ahead"))
+    x = alt.X("hours_ahead:Q").axis(title="hours ahead", tickMinStep=1, grid=False).scale(zero=False)
+    y = alt.Y("error:Q").scale(scale).axis(error_axis(scale, axis))
+    layers = [base.mark_line(strokeWidth=1.8).encode(x=x, y=y), points.encode(x=x, y=y)]
+    if any_known(rows, "low"):
+        bars = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=1.4, strokeOpacity=0.35)
+        layers.insert(0, bars.encode(x=x, y=alt.Y("low:Q"), y2="high:Q"))
+    return alt.layer(*layers)
+
+
+def _by_level(
+    rows: Sequence[Mapping[str, Any]], places: Mapping[str, int | None], levels: Sequence[str], axis: str
+) -> Any:
+    import altair as alt
+
+    scale = error_scale([row[name] for row in rows for name in ("error", "low", "high")])
+    base, points = _base(places, axis, alt.Tooltip("level:N"))
+    y = alt.Y("level:N", sort=list(levels)).axis(title=None, ticks=False, domain=False, grid=True)
+    shift = alt.YOffset("model_name:N", sort=list(places))
+    x = alt.X("error:Q").scale(scale).axis(error_axis(scale, axis))
+    layers = [points.encode(y=y, yOffset=shift, x=x)]
+    if any_known(rows, "low"):
+        bars = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=1.6, strokeOpacity=0.55)
+        layers.insert(0, bars.encode(y=y, yOffset=shift, x=alt.X("low:Q"), x2="high:Q"))
+    return alt.layer(*layers)
+
+
+def _words(rows: Sequence[Mapping[str, Any]], axis: str) -> str:
+    said = []
+    for name in dict.fromkeys(row["name"] for row in rows):
+        own = [row for row in rows if row["name"] == name]
+        low, high = (choose(own, key=lambda row: row["error"]) for choose in (min, max))
+        said.append(
+            f"{name}: {number(low['error'])} at {low['level']} to {number(high['error'])} at {high['level']}"
+        )
+    return f"{capital(axis)}. {'; '.join(said)}."

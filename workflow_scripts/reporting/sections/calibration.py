@@ -1,0 +1,182 @@
+"""Calibration: how often the truth lies below each forecast quantile, and the histogram of its place (PIT)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from workflow_scripts.evaluation.summary import CalibrationRow
+from workflow_scripts.reporting.charts import Figure, data, make_figure
+from workflow_scripts.reporting.page import Block, Section
+from workflow_scripts.reporting.parts import Part, Study, best_of
+from workflow_scripts.reporting.themes import SHAPES, look
+from workflow_scripts.reporting.words import arm_name, capital, model_name, percent, subject
+
+COLOURS = ("var(--series-6)", "var(--series-1)", "var(--series-0)", "var(--series-2)", "var(--series-3)")
+
+
+def calibration_section(study: Study) -> Section:
+    """Two figures for each model of each cohort and vital sign."""
+    blocks = []
+    for part in study.parts:
+        rows = part.of(study.sources.calibration)
+        broken = {(row.model, row.arm): row.reason for row in rows if row.observed is None}
+        rows = [row for row in rows if (row.model, row.arm) not in broken]
+        figures, histograms = [], []
+        for model in dict.fromkeys(row.model for row in rows):
+            own = _chosen(part, [row for row in rows if row.model == model])
+            figures.append(_figure(part, model, own))
+            histograms.append(_histogram(study, part, model, own))
+        notes = [f"{subject(*arm)}: {reason}" for arm, reason in broken.items()]
+        if figures or notes:
+            blocks.append(
+                Block(
+                    part.title,
+                    figures=figures + histograms,
+                    note=f"Not shown: {'; '.join(notes)}." if notes else "",
+                )
+            )
+    missing = "" if blocks else "There is no table of calibration (calibration.csv), or it is empty."
+    return Section(
+        "calibration",
+        "Calibration",
+        blocks,
+        "Shown are zero-shot, full fine-tuning and the best rank of each method. References forecast a point, which "
+        "has no calibration.",
+        missing,
+    )
+
+
+def _chosen(part: Part, rows: Sequence[CalibrationRow]) -> dict[str, list[CalibrationRow]]:
+    """Arm -> its rows by level: arms without a rank, and the best rank of each method."""
+    arms = [arm for arm in part.arms if arm.first.model == rows[0].model]
+    kept = [arm.first.arm for arm in arms if arm.first.rank is None]
+    for method in dict.fromkeys(arm.method for arm in arms if arm.first.rank is not None):
+        best = best_of([arm for arm in arms if arm.method == method and arm.first.rank is not None])
+        kept += [best.first.arm] if best else []
+    found = {
+        name: sorted((row for row in rows if row.arm == name), key=lambda row: row.level) for name in kept
+    }
+    found = {name: own for name, own in found.items() if own}
+    return dict(list(found.items())[: len(COLOURS)]) or {
+        rows[0].arm: [r for r in rows if r.arm == rows[0].arm]
+    }
+
+
+def _figure(part: Part, model: str, arms: dict[str, list[CalibrationRow]]) -> Figure:
+    import altair as alt
+
+    rows = [
+        {
+            "cohort": row.cohort,
+            "vital": row.vital,
+            "model": model,
+            "arm": name,
+            "name": arm_name(name),
+            "nominal": row.level,
+            "observed": row.observed,
+        }
+        for name, own in arms.items()
+        for row in own
+    ]
+    names = [arm_name(name) for name in arms]
+    share = alt.Axis(format="%", tickCount=5)
+    base = alt.Chart(data()).encode(
+        x=alt.X("nominal:Q").scale(domain=[0, 1]).axis(share).title("nominal level"),
+        y=alt.Y("observed:Q").scale(domain=[0, 1]).axis(share).title("observed below it"),
+        color=alt.Color("name:N").scale(domain=names, range=list(COLOURS[: len(names)])),
+        tooltip=[
+            alt.Tooltip("name:N", title="arm"),
+            alt.Tooltip("nominal:Q", format=".0%"),
+            alt.Tooltip("observed:Q", format=".1%"),
+        ],
+    )
+    diagonal = alt.Chart(data("diagonal")).mark_line(color="var(--muted)", strokeDash=[4, 4], strokeWidth=1.2)
+    chart = alt.layer(
+        diagonal.encode(x="at:Q", y="at:Q"),
+        base.mark_line(strokeWidth=1.8),
+        base.mark_point(filled=True, size=45, opacity=1).encode(
+            shape=alt.Shape("name:N").scale(domain=names, range=list(SHAPES[: len(names)]))
+        ),
+    )
+    words = "; ".join(
+        f"{arm_name(name)}: at most {percent(_distance(far), 1)} off, at {percent(far.level)}"
+        for name, own in arms.items()
+        for far in [max(own, key=_distance)]
+    )
+    return make_figure(
+        f"{part.key}_calibration-{_slug(model)}",
+        "calibration",
+        f"{capital(model_name(model))}: calibration",
+        f"Share observed below each quantile, farthest from the nominal level: {words}.",
+        chart,
+        rows,
+        part.title,
+        300,
+        {"diagonal": [{"at": 0.0}, {"at": 1.0}]},
+    )
+
+
+def _distance(row: CalibrationRow) -> float:
+    return abs((row.observed or 0.0) - row.level)
+
+
+def densities(levels: Sequence[float], observed: Sequence[float]) -> list[tuple[float, float, float]]:
+    """(from, to, density) of the truth's place between neighbouring quantiles; 1 is as often as it should."""
+    edges, shares = [0.0, *levels, 1.0], [0.0, *observed, 1.0]
+    return [
+        (low, high, (above - below) / (high - low))
+        for low, high, below, above in zip(edges, edges[1:], shares, shares[1:], strict=False)
+        if high > low
+    ]
+
+
+def _histogram(study: Study, part: Part, model: str, arms: dict[str, list[CalibrationRow]]) -> Figure:
+    import altair as alt
+
+    adapted = [arm for arm in part.arms if arm.first.model == model and arm.first.arm in arms]
+    best = best_of([arm for arm in adapted if arm.first.arm != "zero-shot"]) or best_of(adapted)
+    shown = best.first.arm if best else next(iter(arms))
+    rows: list[dict[str, Any]] = [
+        {"model": model, "arm": name, "name": arm_name(name), "from": low, "to": high, "density": density}
+        for name in dict.fromkeys([shown, *(["zero-shot"] if "zero-shot" in arms else [])])
+        for low, high, density in densities(
+            [row.level for row in arms[name]], [row.observed or 0.0 for row in arms[name]]
+        )
+    ]
+    names = list(dict.fromkeys(row["name"] for row in rows))
+    colour = alt.Color("name:N").scale(domain=names, range=[look(study.places.get(model))[0], "var(--ink)"])
+    base = alt.Chart(data()).encode(
+        x=alt.X("from:Q").scale(domain=[0, 1]).axis(format="%", tickCount=5).title("place in the forecast"),
+        x2="to:Q",
+        color=colour,
+        tooltip=[
+            alt.Tooltip("name:N", title="arm"),
+            alt.Tooltip("from:Q", format=".0%"),
+            alt.Tooltip("to:Q", format=".0%"),
+            alt.Tooltip("density:Q", format=".2f"),
+        ],
+    )
+    y = alt.Y("density:Q").scale(domainMin=0).axis(title="observed / expected", tickCount=5)
+    bars = base.transform_filter(alt.datum.name == names[0]).mark_rect(opacity=0.6)
+    layers = [bars.encode(y=y, y2=alt.datum(0))]
+    if len(names) > 1:
+        strokes = base.transform_filter(alt.datum.name != names[0]).mark_rule(strokeWidth=2)
+        layers.append(strokes.encode(y=y))
+    level = alt.Chart(data("one")).mark_rule(color="var(--muted)", strokeDash=[4, 4])
+    layers.append(level.encode(y="one:Q"))
+    own = [row for row in rows if row["arm"] == shown]
+    words = "; ".join(f"{percent(row['from'])} to {percent(row['to'])}: {row['density']:.2f}" for row in own)
+    return make_figure(
+        f"{part.key}_pit-{_slug(model)}",
+        "pit",
+        f"{capital(model_name(model))}: place of the truth (PIT)",
+        f"{arm_name(shown)}, observed over expected, between quantiles: {words}.",
+        alt.layer(*layers),
+        rows,
+        part.title,
+        300,
+        {"one": [{"one": 1.0}]},
+    )
+
+
+def _slug(model: str) -> str:
+    return model.lower().replace(".", "-")

@@ -1,0 +1,40 @@
+"""What this run is not, in the reader's words."""
+
+from workflow_scripts.reporting.parts import Study
+from workflow_scripts.reporting.statistics import FEW_PATIENTS, FEW_SEEDS
+from workflow_scripts.reporting.words import SIMULATED_DATASETS, listed, model_name
+
+
+def caveats(study: Study) -> list[str]:
+    """Sentences that stand before every number."""
+    rows, settings = study.rows, study.sources.settings
+    found = []
+    if study.dataset in SIMULATED_DATASETS:
+        found.append(
+            "Simulated patients: the numbers show that the pipeline works, nothing about real patients."
+        )
+    if study.dataset == "mimic-iii-demo":
+        found.append("The open demo holds 100 patients: far too few to rank models or arms.")
+    nano = [model_name(model) for model in dict.fromkeys(row.model for row in rows) if "-nano" in model]
+    if nano:
+        found.append(
+            f"Stand-in weights: {listed(nano)} {'are tiny networks' if len(nano) > 1 else 'is a tiny network'}, "
+            "pre-trained on synthetic series within minutes, not the published foundation models."
+        )
+    if settings.get("windows", {}).get("split") == "by_window_leaky":
+        found.append(
+            "Leaky split: windows of one ICU stay can lie in training and in test, as in the paper. "
+            "The errors are too small for new patients."
+        )
+    seeds = len({row.seed for row in rows})
+    if seeds == 1:
+        found.append(
+            "One seed: what another seed would change is in no interval; small differences can be chance."
+        )
+    elif seeds < FEW_SEEDS:
+        found.append(f"{seeds} seeds: with fewer than {FEW_SEEDS}, intervals are too narrow.")
+    intervals = study.sources.statistics.intervals
+    patients = min((row.patients for row in intervals if row.low is not None), default=FEW_PATIENTS)
+    if patients < FEW_PATIENTS:
+        found.append(f"{patients} test patients: with fewer than {FEW_PATIENTS}, intervals are too narrow.")
+    return found

@@ -1,0 +1,91 @@
+"""Who is in the study: each cohort's flow chart and Table 1, as describe_cohort made them."""
+
+import csv
+import re
+from pathlib import Path
+
+from workflow_scripts.reporting.attrition import read_attrition
+from workflow_scripts.reporting.page import Block, Cell, Group, Line, Section, Table, heads
+from workflow_scripts.reporting.parts import Study
+from workflow_scripts.reporting.words import OPEN_DATASETS, capital, cohort_name, count
+
+
+def cohort_section(study: Study) -> Section:
+    """The flow chart and Table 1 of each cohort; small numbers are hidden in both where they were made."""
+    blocks = [_block(study, cohort) for cohort in study.cohorts]
+    return Section(
+        "cohorts",
+        "Who was studied",
+        blocks,
+        "Groups of fewer than 11 patients are shown as <11, and what would give their size away is not shown.",
+    )
+
+
+def cohort_size(study: Study, cohort: str) -> str:
+    """The included stays and patients, in words; of data that are not open, only where the flow chart has them too."""
+    path = _file(study, cohort, "attrition.csv")
+    if not path:
+        return ""
+    steps = read_attrition(path)[1]
+    last = steps[-1]
+    if study.dataset not in OPEN_DATASETS and any(step.patients < 11 for step in steps[-2:]):
+        return ""
+    return f"{count(last.stays)} ICU stays of {count(last.patients)} patients"
+
+
+def _block(study: Study, cohort: str) -> Block:
+    chart, table = _file(study, cohort, "consort.svg"), _file(study, cohort, "table_one.csv")
+    drawing = _drawing(chart) if chart else ""
+    tables = [_table_one(cohort, table)] if table else []
+    text = (
+        ""
+        if chart or table
+        else "No description of this cohort was given: its data are not MIMIC-III's tables."
+    )
+    attrition = _file(study, cohort, "attrition.csv")
+    if not chart and attrition and study.dataset in OPEN_DATASETS:
+        tables.insert(0, _attrition(attrition))
+        text = ""
+    return Block(capital(cohort_name(cohort)), text, tables=tables, drawing=drawing)
+
+
+def _file(study: Study, cohort: str, ending: str) -> Path | None:
+    folder = study.sources.cohorts
+    path = folder / f"{cohort}.{ending}" if folder else None
+    return path if path and path.is_file() else None
+
+
+def _drawing(path: Path) -> str:
+    """The flow chart without what names it a file of its own."""
+    return re.sub(r"<\?xml.*?\?>|<!DOCTYPE.*?>", "", path.read_text(encoding="utf-8")).strip()
+
+
+def _table_one(cohort: str, path: Path) -> Table:
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    groups: dict[str, list[Line]] = {}
+    for row in rows:
+        cells = [Cell(row[name]) for name in ("included", "excluded", "missing")]
+        groups.setdefault(row["variable"], []).append(Line(row["level"], cells))
+    made = []
+    for variable, lines in groups.items():
+        single = len(lines) == 1 and not lines[0].name
+        made.append(Group([Line(variable, lines[0].cells)]) if single else Group(lines, variable))
+    return Table(
+        f"Table 1, {cohort_name(cohort)}",
+        heads("Table 1: ICU stays", "included", "excluded", "missing"),
+        made,
+    )
+
+
+def _attrition(path: Path) -> Table:
+    cohort, steps = read_attrition(path)
+    lines = [
+        Line(step.label, [Cell(count(step.stays)), Cell(count(step.admissions)), Cell(count(step.patients))])
+        for step in steps
+    ]
+    return Table(
+        f"Attrition, {cohort_name(cohort)}",
+        heads("left after", "ICU stays", "admissions", "patients"),
+        [Group(lines)],
+    )

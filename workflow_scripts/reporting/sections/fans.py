@@ -1,0 +1,146 @@
+"""Forecast fans: a good, a usual and a bad forecast of the best arm, in relative hours and without ids."""
+
+from math import ceil, floor
+from typing import Any
+
+from workflow_scripts.evaluation.aggregation import ArmSummary
+from workflow_scripts.reporting.charts import Figure, data, make_figure
+from workflow_scripts.reporting.examples import Example, choose_examples
+from workflow_scripts.reporting.page import Block, Section
+from workflow_scripts.reporting.parts import Part, Study, best_of, kind
+from workflow_scripts.reporting.themes import look
+from workflow_scripts.reporting.words import OPEN_DATASETS, number, percent, subject
+from workflow_scripts.windows.reading import read_windows
+
+CLOSED = (
+    "Forecasts of single windows are patients' data. They are not shown of {dataset}; report.examples: always shows "
+    "them, and makes this page as confidential as the data."
+)
+
+
+def fan_section(study: Study) -> Section:
+    """Three windows for each cohort and vital sign, where the data may be shown.
+
+    Raises UserError where the shown forecasts are missing or are not those of the windows.
+    """
+    chosen = study.sources.parameters.examples
+    title, blocks, missing = "Example forecasts", [], ""
+    if chosen == "never":
+        missing = "Switched off by report.examples."
+    elif chosen == "open" and study.dataset not in OPEN_DATASETS:
+        missing = CLOSED.format(dataset=study.dataset)
+    else:
+        for part in study.parts:
+            if arm := _shown(part):
+                blocks.append(_block(study, part, arm))
+        missing = (
+            "" if any(block.figures for block in blocks) else "No arm gave forecasts that are all finite."
+        )
+    return Section(
+        "examples",
+        title,
+        [block for block in blocks if block.figures],
+        "",
+        missing,
+    )
+
+
+def _shown(part: Part) -> ArmSummary | None:
+    """The best adapted arm if any, else the best zero-shot or scratch arm, else the best reference."""
+    adapted = [arm for arm in part.arms if kind(arm) == "foundation" and arm.first.arm != "zero-shot"]
+    learnt = [arm for arm in part.arms if kind(arm) != "reference"]
+    return best_of(adapted) or best_of(learnt) or best_of(part.arms)
+
+
+def _block(study: Study, part: Part, arm: ArmSummary) -> Block:
+    run, sources = arm.first, study.sources
+    windows = read_windows(sources.windows / part.cohort / f"{part.vital}.parquet", splits=("test",))
+    folder = sources.runs.joinpath(run.cohort, run.vital, run.model, run.arm, f"seed{run.seed}")
+    examples = choose_examples(windows, folder / "forecasts.parquet")
+    figures = [_figure(study, part, arm, example) for example in examples]
+    text = f"Test windows of {subject(run.model, run.arm)}, seed {run.seed}, by their place in the order of errors."
+    return Block(part.title, text, figures=figures)
+
+
+def _rows(example: Example) -> list[dict[str, Any]]:
+    names = {level: f"q{100 * level:g}" for level in example.quantiles}
+    before = [
+        {"hours": hour, "charted": value, "observed": None} | dict.fromkeys(names.values())
+        for hour, value in zip(example.context_hours.tolist(), example.context.tolist(), strict=True)
+    ]
+    after = [
+        {"hours": hour, "charted": None, "observed": truth}
+        | {name: float(example.quantiles[level][step]) for level, name in names.items()}
+        for step, (hour, truth) in enumerate(
+            zip(example.forecast_hours.tolist(), example.truth.tolist(), strict=True)
+        )
+    ]
+    return before + after
+
+
+def _figure(study: Study, part: Part, arm: ArmSummary, example: Example) -> Figure:
+    import altair as alt
+
+    rows = _rows(example)
+    colour = look(study.places.get(arm.first.model))[0]
+    levels = sorted(example.quantiles)
+    middle = min(levels, key=lambda level: abs(level - 0.5))
+    names = [f"q{100 * level:g}" for level in levels]
+    hours = [row["hours"] for row in rows]
+    base = alt.Chart(data()).encode(
+        x=alt.X("hours:Q")
+        .scale(nice=False)
+        .axis(title="hours from the forecast's start", values=hour_marks(hours[0], hours[-1]), grid=False)
+    )
+
+    def y(name: str) -> Any:
+        return alt.Y(f"{name}:Q").scale(zero=False).axis(title=part.unit, tickCount=5)
+
+    layers = [
+        base.transform_filter(f"isValid(datum.{low})")
+        .mark_area(color=colour, opacity=0.17)
+        .encode(y=y(low), y2=f"{high}:Q")
+        for low, high in zip(names, reversed(names), strict=True)
+        if names.index(low) < names.index(high)
+    ]
+    tips = [
+        alt.Tooltip("hours:Q", format=".2~f"),
+        alt.Tooltip("observed:Q", format=".1f"),
+        alt.Tooltip(f"q{100 * middle:g}:Q", title="median", format=".1f"),
+        alt.Tooltip(f"{names[0]}:Q", title=f"{percent(levels[0])} quantile", format=".1f"),
+        alt.Tooltip(f"{names[-1]}:Q", title=f"{percent(levels[-1])} quantile", format=".1f"),
+    ]
+    layers += [
+        base.transform_filter(f"isValid(datum.q{100 * middle:g})")
+        .mark_line(color=colour, strokeWidth=2.2)
+        .encode(y=y(f"q{100 * middle:g}")),
+        base.transform_filter("isValid(datum.charted)")
+        .mark_line(color="var(--muted)", strokeWidth=1.4)
+        .encode(y=y("charted")),
+        base.transform_filter("isValid(datum.observed)")
+        .mark_point(filled=True, size=34, color="var(--ink)", opacity=1, shape="circle")
+        .encode(y=y("observed"), tooltip=tips),
+        alt.Chart(data("start")).mark_rule(color="var(--muted)", strokeDash=[2, 3]).encode(x="hours:Q"),
+    ]
+    low, high = example.outer
+    words = (
+        f"Forecast over {len(example.median)} steps with a mean absolute error of {number(example.error, 1)} "
+        f"{part.unit}; {example.covered} of {example.observed} observed values lie within the "
+        f"{percent(high - low)} interval."
+    )
+    return make_figure(
+        f"{part.key}_forecast-{example.name.lower().replace(' ', '-')}",
+        "forecast",
+        f"{example.name}: mean absolute error {number(example.error, 1)} {part.unit}",
+        words,
+        alt.layer(*layers),
+        rows,
+        part.title,
+        more={"start": [{"hours": float(example.forecast_hours[0])}]},
+    )
+
+
+def hour_marks(first: float, last: float) -> list[float]:
+    """Round hours between two, at most nine."""
+    step = next((step for step in (0.5, 1, 2, 3, 6, 12, 24, 48) if (last - first) / step <= 8), 96)
+    return [step * place for place in range(ceil(first / step), floor(last / step) + 1)]

@@ -1,0 +1,58 @@
+"""What failed, what is undefined, and what was not run."""
+
+from collections.abc import Sequence
+
+from workflow_scripts.reporting.page import Block, Cell, Group, Line, Section, Table, heads
+from workflow_scripts.reporting.parts import Study
+from workflow_scripts.reporting.words import capital, cohort_name, subject, vital_name
+
+MOST_SHOWN = 100
+"""Rows of a table of failures; the rest stands in metrics.csv."""
+
+
+def gap_section(study: Study, others: Sequence[Section]) -> Section:
+    """Failed runs with their reasons, undefined metrics, arms that some vital sign lacks, and empty sections."""
+    failed = [row for row in study.rows if row.status != "ok"]
+    undefined = [row for row in study.rows if row.status == "ok" and row.reason]
+    absent = _absent(study)
+    blocks = []
+    for heading, lines in (
+        (f"{len(failed)} of {len(study.rows)} runs failed", [_line(row) for row in failed]),
+        (f"{len(undefined)} runs with an undefined metric", [_line(row) for row in undefined]),
+        (f"{len(absent)} arms were not run", absent),
+    ):
+        if lines:
+            note = f"The first {MOST_SHOWN} of {len(lines)}." if len(lines) > MOST_SHOWN else ""
+            table = Table(heading, heads("run", "what happened"), [Group(lines[:MOST_SHOWN])], words=True)
+            blocks.append(Block(heading, tables=[table], note=note))
+    empty = [f"{section.title}: {section.missing}" for section in others if section.missing]
+    if empty:
+        blocks.append(Block("Parts of this report that are empty", points=empty))
+    lead = (
+        ""
+        if blocks
+        else "Every run gave a finite error for every metric, and every part of the report is there."
+    )
+    return Section("gaps", "What failed or was skipped", blocks, lead)
+
+
+def _line(row: object) -> Line:
+    run = vars(row)
+    where = f"{capital(vital_name(run['vital']))}, {cohort_name(run['cohort'])}"
+    name = f"{where}: {subject(run['model'], run['arm'])}, seed {run['seed']}"
+    return Line(name, [Cell(run["reason"])], failed=run["status"] != "ok")
+
+
+def _absent(study: Study) -> list[Line]:
+    """Arms that another cohort or vital sign has; models made for one vital sign alone are no gap."""
+    wanted = dict.fromkeys((row.model, row.arm) for row in study.rows)
+    lines = []
+    for part in study.parts:
+        there = {(arm.first.model, arm.first.arm) for arm in part.arms}
+        for model, arm in wanted:
+            if (model, arm) not in there and not model.startswith("n-hits"):
+                where = f"{capital(vital_name(part.vital))}, {cohort_name(part.cohort)}"
+                lines.append(
+                    Line(f"{where}: {subject(model, arm)}", [Cell("not among the runs of this study")])
+                )
+    return lines

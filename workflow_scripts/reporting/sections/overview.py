@@ -1,0 +1,171 @@
+"""Two figures of all arms of a vital sign: their errors with intervals, and their mean ranks over patients."""
+
+from typing import Any
+
+from workflow_scripts.evaluation.summary import arm_position
+from workflow_scripts.reporting.charts import (
+    Figure,
+    any_known,
+    data,
+    error_axis,
+    error_scale,
+    legend_columns,
+    make_figure,
+    model_scales,
+    pick,
+)
+from workflow_scripts.reporting.parts import Part, Study, compared_arms, error, is_whole, kind
+from workflow_scripts.reporting.words import arm_name, capital, model_name, number, subject
+
+MOST_ROWS = 26
+"""Arms in the figure of mean ranks, and rows in that of errors: more could not be read."""
+
+AXIS = "MSE × 10⁻⁴"
+
+
+def arm_figure(study: Study, part: Part) -> Figure | None:
+    """One row for each arm, one marker for each model; references have rows of their own."""
+    import altair as alt
+
+    arms = [arm for arm in part.arms if is_whole(arm)]
+    names = {kind_row(arm) for arm in arms}
+    if len(names) > MOST_ROWS:
+        arms = compared_arms(part)
+    if not arms:
+        return None
+    rows = [_row(study, arm) for arm in arms]
+    ordered = sorted(arms, key=lambda arm: (kind(arm) == "reference", arm_position(arm.first.arm)))
+    order = list(dict.fromkeys(kind_row(arm) for arm in ordered))
+    models = {row["model_name"]: study.places.get(row["model"]) for row in rows}
+    own = [name for name, place in models.items() if place is not None]
+    colours, shapes = model_scales(models)
+    scale = error_scale([row[name] for row in rows for name in ("mse_e4", "low", "high")])
+    chosen, opacity = pick("model_name")
+    base = alt.Chart(data()).encode(
+        opacity=opacity,
+        y=alt.Y("row:N", sort=order).title(None).axis(grid=True, ticks=False, domain=False),
+        yOffset=alt.YOffset("model_name:N", sort=list(models)) if own else alt.YOffset(),
+        color=alt.Color("model_name:N").scale(colours).legend(values=own),
+        tooltip=[
+            alt.Tooltip("model_name:N", title="model"),
+            alt.Tooltip("row:N", title="arm"),
+            alt.Tooltip("mse_e4:Q", title=AXIS, format=".2f"),
+            alt.Tooltip("low:Q", title="from", format=".2f"),
+            alt.Tooltip("high:Q", title="to", format=".2f"),
+        ],
+    )
+    x = alt.X("mse_e4:Q").scale(scale).axis(error_axis(scale, AXIS))
+    points = base.mark_point(filled=True, size=60).encode(
+        x=x, shape=alt.Shape("model_name:N").scale(shapes).legend(values=own)
+    )
+    layers = [points.add_params(chosen)]
+    if any_known(rows, "low"):
+        bars = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=1.6, strokeOpacity=0.55)
+        layers.insert(0, bars.encode(x=alt.X("low:Q"), x2="high:Q"))
+    columns = legend_columns(own, order)
+    best, worst = min(arms, key=error), max(arms, key=error)
+    words = (
+        f"{len(arms)} arms, {AXIS}. Smallest: {_said(best)}; largest: {_said(worst)}. Bars are intervals where there "
+        "are any, otherwise the extremes over seeds."
+    )
+    height = 90 + len(order) * max(20, 7 * len(own)) + 10 * len(own)
+    return make_figure(
+        f"{part.key}_error-by-arm",
+        "error-by-arm",
+        "Error by arm",
+        words,
+        alt.layer(*layers),
+        rows,
+        part.title,
+        height + (0 if columns == 2 else 9 * len(own)),
+        columns=columns,
+    )
+
+
+def kind_row(arm: Any) -> str:
+    """The row of an arm in the figure: a reference's own name, else the arm's."""
+    return capital(model_name(arm.first.model)) if kind(arm) == "reference" else arm_name(arm.first.arm)
+
+
+def _said(arm: Any) -> str:
+    return f"{subject(arm.first.model, arm.first.arm)}, {number(error(arm) * 1e4)}"
+
+
+def _row(study: Study, arm: Any) -> dict[str, Any]:
+    interval = study.interval(arm, "mse")
+    several = arm.extremes("mse") if len(arm.runs) > 1 else None
+    low, high = (interval.low, interval.high) if interval else several or (None, None)
+    return {
+        "cohort": arm.first.cohort,
+        "vital": arm.first.vital,
+        "model": arm.first.model,
+        "arm": arm.first.arm,
+        "row": kind_row(arm),
+        "model_name": capital(model_name(arm.first.model)),
+        "mse_e4": error(arm) * 1e4,
+        "low": None if low is None else low * 1e4,
+        "high": None if high is None else high * 1e4,
+    }
+
+
+def mean_rank_figure(study: Study, part: Part) -> Figure | None:
+    """The arms by their mean rank over patients; shaded is what is not told apart from the best."""
+    import altair as alt
+
+    found = [
+        row
+        for row in part.of(study.sources.statistics.intervals)
+        if row.metric == "mse" and row.mean_rank is not None
+    ]
+    ranked = sorted(found, key=lambda row: row.mean_rank)
+    if len(ranked) < 2:
+        return None
+    shown = ranked[:MOST_ROWS]
+    reach = shown[0].mean_rank + (shown[0].critical_difference or 0.0)
+    rows = [
+        {
+            "cohort": row.cohort,
+            "vital": row.vital,
+            "model": row.model,
+            "arm": row.arm,
+            "name": capital(subject(row.model, row.arm)),
+            "model_name": capital(model_name(row.model)),
+            "mean_rank": row.mean_rank,
+            "critical_difference": row.critical_difference,
+            "not_told_apart_from_best": row.mean_rank <= reach,
+        }
+        for row in shown
+    ]
+    colours, shapes = model_scales({row["model_name"]: study.places.get(row["model"]) for row in rows})
+    base = alt.Chart(data()).encode(
+        y=alt.Y("name:N", sort=None).title(None).axis(grid=True, ticks=False, domain=False, labelLimit=240),
+        x=alt.X("mean_rank:Q").scale(zero=False).title("mean rank (1 is best)"),
+    )
+    band = alt.Chart(data("band")).mark_rect(color="var(--best)").encode(x=alt.X("from:Q"), x2="to:Q")
+    chart = band + base.mark_point(filled=True, size=60, opacity=1).encode(
+        color=alt.Color("model_name:N").scale(colours).legend(None),
+        shape=alt.Shape("model_name:N").scale(shapes).legend(None),
+        tooltip=[
+            alt.Tooltip("name:N", title="arm"),
+            alt.Tooltip("mean_rank:Q", title="mean rank", format=".2f"),
+        ],
+    )
+    near = sum(row.mean_rank <= reach for row in ranked) - 1
+    said = "; ".join(f"{row['name']} {number(row['mean_rank'])}" for row in rows)
+    words = (
+        f"Mean ranks over patients, best first: {said}"
+        f". {near} arms lie within the critical difference of the best, {number(reach - shown[0].mean_rank)}."
+    )
+    if len(ranked) > len(shown):
+        words += f" The best {len(shown)} of {len(ranked)} arms."
+    return make_figure(
+        f"{part.key}_mean-ranks",
+        "mean-ranks",
+        "Mean rank over patients",
+        words,
+        chart,
+        rows,
+        part.title,
+        100 + 19 * len(rows),
+        {"band": [{"from": shown[0].mean_rank, "to": reach}]},
+    )

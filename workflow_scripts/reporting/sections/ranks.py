@@ -1,0 +1,170 @@
+"""Error against rank, with zero-shot, full fine-tuning and models from scratch as lines; and which rank is enough."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from workflow_scripts.evaluation.aggregation import ArmSummary
+from workflow_scripts.reporting.charts import Figure, any_known, data, error_axis, error_scale, make_figure
+from workflow_scripts.reporting.page import Block, Cell, Group, Line, Section, Table, heads
+from workflow_scripts.reporting.parts import Part, Study, best_of, is_whole, kind, mean
+from workflow_scripts.reporting.statistics import rank_part
+from workflow_scripts.reporting.themes import COLOURS, look
+from workflow_scripts.reporting.words import arm_name, capital, method_name, model_name, number, span
+
+AXIS = "MSE × 10⁻⁴"
+NOTE = (
+    "Good enough: the smallest rank whose error is within {margin} of the best rank's. Beside it: in which share of "
+    "the resamples each rank is that one; where no share is large, the data do not tell the ranks apart."
+)
+
+
+def rank_section(study: Study) -> Section:
+    """One figure for each model that has ranks, and the thresholds."""
+    blocks: list[Block] = []
+    for part in study.parts:
+        figures = [
+            figure
+            for model in dict.fromkeys(arm.first.model for arm in part.arms if arm.first.rank is not None)
+            if (figure := _figure(study, part, model))
+        ]
+        ranks = rank_part(study.sources.statistics, part.cohort, part.vital)
+        if figures or ranks:
+            tables = [_table(part, ranks)] if ranks else []
+            note = NOTE.format(margin=ranks.margin) if ranks and not blocks else ""
+            blocks.append(Block(part.title, figures=figures, tables=tables, note=note))
+    return Section(
+        "rank",
+        "Error against rank",
+        blocks,
+        "Bars are intervals of each error; all arms share their patients, so two can differ though their bars overlap. "
+        "Where alpha and learning rate are the same at every rank, LoRA's step size, alpha / rank, changes too.",
+        "" if blocks else "No arm with a rank has a finite error.",
+    )
+
+
+def _row(study: Study, arm: ArmSummary) -> dict[str, Any]:
+    interval = study.interval(arm, "mse")
+    low, high = (interval.low, interval.high) if interval else arm.extremes("mse") or (None, None)
+    value = mean(arm, "mse")
+    return {
+        "cohort": arm.first.cohort,
+        "vital": arm.first.vital,
+        "model": arm.first.model,
+        "arm": arm.first.arm,
+        "name": arm_name(arm.first.arm),
+        "method": method_name(arm.method),
+        "rank": arm.first.rank,
+        "mse_e4": None if value is None else value * 1e4,
+        "low": None if low is None or value is None else low * 1e4,
+        "high": None if high is None or value is None else high * 1e4,
+    }
+
+
+def _lines(study: Study, part: Part, model: str) -> list[dict[str, Any]]:
+    """The model's arms without a rank to compare with, and the best model from scratch."""
+    own = [arm for arm in part.arms if arm.first.model == model and arm.first.arm in ("zero-shot", "full")]
+    rows = [_row(study, arm) for arm in own if is_whole(arm)]
+    scratch = best_of([arm for arm in part.arms if kind(arm) == "scratch"])
+    if scratch:
+        name = f"from scratch: {model_name(scratch.first.model)}"
+        rows.append(_row(study, scratch) | {"name": name})
+    return rows
+
+
+def _figure(study: Study, part: Part, model: str) -> Figure | None:
+    import altair as alt
+
+    rows = [_row(study, arm) for arm in part.arms if arm.first.model == model and arm.first.rank is not None]
+    if all(row["mse_e4"] is None for row in rows):
+        return None
+    lines = _lines(study, part, model)
+    ranks = sorted({row["rank"] for row in rows})
+    values = [row[name] for row in (*rows, *lines) for name in ("mse_e4", "low", "high")]
+    scale = error_scale(values)
+    x = alt.X("rank:Q").title("rank").axis(values=ranks, format="d", grid=False)
+    x = x.scale(type="log", base=2, domain=[min(ranks) / 1.3, max(ranks) * 1.3], nice=False)
+    tooltip = [
+        alt.Tooltip("name:N", title="arm"),
+        alt.Tooltip("mse_e4:Q", title=AXIS, format=".2f"),
+        alt.Tooltip("low:Q", title="from", format=".2f"),
+        alt.Tooltip("high:Q", title="to", format=".2f"),
+    ]
+    colour = _method_colour(study, model, [row["method"] for row in rows])
+    base = alt.Chart(data()).encode(x=x, color=colour, tooltip=tooltip)
+    y = alt.Y("mse_e4:Q").scale(scale).axis(error_axis(scale, AXIS))
+    layers: list[Any] = []
+    if lines:
+        dash = alt.StrokeDash("name:N").scale(
+            domain=[row["name"] for row in lines], range=[[7, 4], [2, 3], [8, 3, 2, 3]]
+        )
+        dash = dash.legend(symbolSize=900, symbolStrokeWidth=1.6, symbolStrokeColor="var(--ink)")
+        layers.append(
+            alt.Chart(data("lines"))
+            .mark_rule(strokeWidth=1.6, color="var(--ink)")
+            .encode(y=y, strokeDash=dash, tooltip=tooltip)
+        )
+    if any_known(rows, "low"):
+        bars = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=4, opacity=0.35)
+        layers.append(bars.encode(y=alt.Y("low:Q"), y2="high:Q"))
+    layers += [
+        base.mark_line(strokeWidth=2).encode(y=y),
+        base.mark_point(filled=True, size=70, opacity=1, shape=look(study.places.get(model))[1]).encode(y=y),
+    ]
+    if any(row["mse_e4"] is None for row in rows):
+        failed = base.transform_filter("!isValid(datum.mse_e4)")
+        layers.append(
+            failed.mark_text(text="failed", fontSize=11, color="var(--bad)").encode(
+                y=alt.value(150), color=alt.value("var(--bad)")
+            )
+        )
+    return make_figure(
+        f"{part.key}_error-by-rank-{model.lower().replace('.', '-')}",
+        "error-by-rank",
+        f"{capital(model_name(model))}: error against rank",
+        _words(rows, lines),
+        alt.layer(*layers),
+        [*rows, *lines],
+        part.title,
+        300,
+        {"rows": rows, "lines": lines},
+    )
+
+
+def _method_colour(study: Study, model: str, methods: Sequence[str]) -> Any:
+    import altair as alt
+
+    names = list(dict.fromkeys(methods))
+    if len(names) == 1:
+        return alt.value(look(study.places.get(model))[0])
+    return alt.Color("method:N").scale(
+        domain=names, range=[COLOURS[k % len(COLOURS)] for k in range(len(names))]
+    )
+
+
+def _words(rows: Sequence[Mapping[str, Any]], lines: Sequence[Mapping[str, Any]]) -> str:
+    def said(row: Mapping[str, Any]) -> str:
+        if row["mse_e4"] is None:
+            return f"{row['name']}: failed"
+        ends = span(row["low"], row["high"], word="to")
+        return f"{row['name']}: {number(row['mse_e4'])}" + (f" ({ends})" if ends else "")
+
+    return f"{AXIS}. {capital('; '.join(said(row) for row in (*rows, *lines)))}."
+
+
+def _table(part: Part, ranks: Any) -> Table:
+    lines = [
+        Line(
+            line.subject,
+            [
+                Cell(f"rank {line.chosen}" if line.chosen else "–"),
+                *(
+                    Cell(share, mark="best" if rank == line.chosen else "")
+                    for rank, share in zip(ranks.ranks, line.shares, strict=True)
+                ),
+            ],
+            line.reason,
+        )
+        for line in ranks.lines
+    ]
+    names = ("model and method", "good enough", *(f"rank {rank}" for rank in ranks.ranks))
+    return Table(f"Rank thresholds, {part.title}", heads(*names), [Group(lines)])

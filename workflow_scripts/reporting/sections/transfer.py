@@ -1,0 +1,148 @@
+"""Transfer: adapters of one cohort on the test windows of another, as a matrix and as a table of differences."""
+
+from collections.abc import Sequence
+from textwrap import wrap
+
+from workflow_scripts.evaluation.summary import TransferRow
+from workflow_scripts.reporting.charts import Figure, data, make_figure
+from workflow_scripts.reporting.page import Cell, Group, Line, Table, heads
+from workflow_scripts.reporting.words import (
+    capital,
+    cohort_name,
+    number,
+    signed,
+    signed_span,
+    span,
+    subject,
+    vital_name,
+)
+
+AXIS = "MSE × 10⁻⁴"
+LOWER, HIGHER, OPEN, OWN = "lower than its own", "higher than its own", "not told apart", "own cohort"
+FILLS = {OWN: "var(--grid)", LOWER: "var(--best)", OPEN: "var(--page)", HIGHER: "var(--bad-back)"}
+
+
+def main_rows(rows: Sequence[TransferRow]) -> list[TransferRow]:
+    """The rows of MSE, or of what is there."""
+    metric = "mse" if any(row.metric == "mse" for row in rows) else rows[0].metric if rows else ""
+    return [row for row in rows if row.metric == metric]
+
+
+def verdict(row: TransferRow) -> str:
+    """What the interval of the difference from the cohort's own adapter shows, and no more."""
+    if row.trained_on == row.evaluated_on:
+        return OWN
+    if row.above_own_low is None or row.above_own_high is None:
+        return OPEN
+    return HIGHER if row.above_own_low > 0 else LOWER if row.above_own_high < 0 else OPEN
+
+
+def transfer_matrix(table: Sequence[TransferRow]) -> Figure:
+    import altair as alt
+
+    first = table[0]
+    factor, axis = (1e4, AXIS) if first.metric == "mse" else (1.0, first.metric)
+    rows = [
+        {
+            "vital": row.vital,
+            "model": row.model,
+            "arm": row.arm,
+            "trained_on": capital(cohort_name(row.trained_on)),
+            "evaluated_on": capital(cohort_name(row.evaluated_on)),
+            "patients": row.patients,
+            "error": _times(row.value, factor),
+            "above_own": _times(row.above_own, factor),
+            "low": _times(row.above_own_low, factor),
+            "high": _times(row.above_own_high, factor),
+            "shown": number(_times(row.value, factor)),
+            "verdict": verdict(row),
+        }
+        for row in table
+    ]
+    drawn = [
+        row
+        | {
+            "from": "\n".join(wrap(str(row["trained_on"]), 18)),
+            "to": "\n".join(wrap(str(row["evaluated_on"]), 14)),
+        }
+        for row in rows
+    ]
+    base = alt.Chart(data("drawn")).encode(
+        x=alt.X("to:N", sort=None).axis(
+            title="evaluated on", orient="top", labelAngle=0, labelLimit=100, domain=False, ticks=False
+        ),
+        y=alt.Y("from:N", sort=None).axis(title="adapted to", domain=False, ticks=False, labelLimit=130),
+        tooltip=[
+            alt.Tooltip("trained_on:N", title="adapted to"),
+            alt.Tooltip("evaluated_on:N", title="evaluated on"),
+            alt.Tooltip("error:Q", title=axis, format=".2f"),
+            alt.Tooltip("above_own:Q", title="above its own", format="+.2f"),
+            alt.Tooltip("low:Q", title="from", format="+.2f"),
+            alt.Tooltip("high:Q", title="to", format="+.2f"),
+            alt.Tooltip("patients:Q"),
+        ],
+    )
+    chart = alt.layer(
+        base.mark_rect(stroke="var(--line)", strokeWidth=1).encode(
+            color=alt.Color("verdict:N")
+            .scale(domain=list(FILLS), range=list(FILLS.values()))
+            .legend(symbolType="square", symbolStrokeColor="var(--line)", symbolStrokeWidth=1)
+        ),
+        base.mark_text(fontSize=12.5, color="var(--ink)").encode(text="shown:N"),
+    )
+    words = "; ".join(
+        f"adapted to {cohort_name(row.trained_on)}, evaluated on {cohort_name(row.evaluated_on)}: "
+        f"{number(_times(row.value, factor))}, {verdict(row)}"
+        for row in table
+    )
+    return make_figure(
+        f"all_{first.vital.replace('_', '-')}_transfer-{first.model}-{first.arm}".lower().replace(".", "-"),
+        "transfer",
+        f"Transfer: {subject(first.model, first.arm)}",
+        f"{axis}. {capital(words)}.",
+        chart,
+        rows,
+        f"{capital(vital_name(first.vital))}, {axis}",
+        height=120 + 46 * len({row["trained_on"] for row in rows}),
+        more={"drawn": drawn},
+    )
+
+
+def _times(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
+
+
+def transfer_table(vital: str, table: Sequence[TransferRow], confidence: str) -> Table:
+    factor = 1e4 if table[0].metric == "mse" else 1.0
+
+    def difference(value: float | None, low: float | None, high: float | None) -> Cell:
+        if value is None:
+            return Cell("–")
+        ends = signed_span(low * factor, high * factor) if low is not None and high is not None else ""
+        return Cell(signed(value * factor), ends)
+
+    lines = [
+        Line(
+            f"{capital(subject(row.model, row.arm))}: {cohort_name(row.trained_on)} → "
+            f"{cohort_name(row.evaluated_on)}",
+            [
+                Cell(f"{row.patients:,}"),
+                Cell(
+                    number(_times(row.value, factor)),
+                    span(_times(row.low, factor), _times(row.high, factor)),
+                ),
+                difference(row.above_own, row.above_own_low, row.above_own_high),
+                difference(row.above_zero_shot, row.above_zero_shot_low, row.above_zero_shot_high),
+            ],
+            row.reason,
+        )
+        for row in table
+    ]
+    metric = AXIS if factor > 1 else table[0].metric
+    names = ("adapter: adapted to → evaluated on", "patients", metric, "above its own", "above zero-shot")
+    return Table(
+        f"Transfer, {vital_name(vital)}",
+        heads(*names),
+        [Group(lines)],
+        f"All differences with {confidence} intervals",
+    )

@@ -1,0 +1,170 @@
+"""Names and numbers as a clinician reads them."""
+
+import math
+
+MINUS = "\N{MINUS SIGN}"
+TIMES = "\N{MULTIPLICATION SIGN}"
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+DATASETS = {
+    "simulated": "simulated patients in MIMIC-III's schema",
+    "simulated-monitor": "simulated patients of a bedside monitor",
+    "mimic-iii-demo": "the open MIMIC-III demo",
+    "mimic-iii": "MIMIC-III",
+}
+SIMULATED_DATASETS = ("simulated", "simulated-monitor")
+OPEN_DATASETS = (*SIMULATED_DATASETS, "mimic-iii-demo")
+"""Data sets whose rows may be shown; credentialed data stays out of the report unless asked for."""
+
+_VITALS = {
+    "mean_blood_pressure_derived": "mean blood pressure (from systolic and diastolic)",
+    "spo2": "oxygen saturation",
+}
+_COHORTS = {
+    "all": "all stays",
+    "explicit": "sepsis (explicit codes)",
+    "sepsis3": "Sepsis-3",
+    "angus": "sepsis (Angus' codes)",
+    "martin": "sepsis (Martin's codes)",
+}
+_MODELS = {
+    "persistence": "last value carried forward",
+    "mean-of-context": "mean of the context",
+    "seasonal-naive": "value of the day before",
+    "auto-ets": "AutoETS",
+    "theta": "Theta",
+    "n-beats": "N-BEATS",
+    "n-hits-bp": "N-HiTS (blood pressure)",
+    "n-hits-hr": "N-HiTS (heart rate)",
+    "tft": "TFT",
+}
+_FAMILIES = (
+    ("chronos-t5", "Chronos-T5"),
+    ("chronos-bolt", "Chronos-Bolt"),
+    ("chronos", "Chronos"),
+    ("moirai", "MOIRAI"),
+    ("lag-llama", "Lag-Llama"),
+)
+_METHODS = {
+    "zero-shot": "zero-shot",
+    "full": "full fine-tuning",
+    "fit": "fitted",
+    "fit-dilate": "fitted, DILATE loss",
+    "lora": "LoRA",
+    "rslora": "rsLoRA",
+    "dora": "DoRA",
+    "pissa": "PiSSA",
+    "adalora": "AdaLoRA",
+    "vera": "VeRA",
+    "fourierft": "FourierFT",
+    "bitfit": "BitFit",
+    "layernorm": "layer norms only",
+    "ia3": "(IA)³",
+    "head-only": "head only",
+}
+
+
+def vital_name(vital: str) -> str:
+    """`mean blood pressure` for mean_blood_pressure."""
+    return _VITALS.get(vital, vital.replace("_", " "))
+
+
+def cohort_name(cohort: str) -> str:
+    """`sepsis (explicit codes)` for explicit."""
+    return _COHORTS.get(cohort, cohort.replace("_", " "))
+
+
+def model_name(model: str) -> str:
+    """`Chronos-T5 nano` for chronos-t5-nano."""
+    base = model.removesuffix("-multivariate")
+    several = ", with other vital signs" if base != model else ""
+    if base in _MODELS:
+        return _MODELS[base] + several
+    for prefix, name in _FAMILIES:
+        if base.startswith(prefix):
+            rest = base[len(prefix) :].strip("-")
+            return f"{name} {rest.replace('-', ' ').replace('R ', '')}".strip() + several
+    return base + several
+
+
+def method_name(method: str) -> str:
+    """`LoRA` for lora."""
+    return _METHODS.get(method, method)
+
+
+def arm_name(arm: str) -> str:
+    """`LoRA, rank 4` for lora-r4."""
+    method, _, rank = arm.rpartition("-r")
+    if method and rank.isdigit():
+        return f"{method_name(method)}, rank {rank}"
+    return method_name(arm)
+
+
+def subject(model: str, arm: str) -> str:
+    """A model under an arm; what was only fitted has no arm to name."""
+    return model_name(model) if arm == "fit" else f"{model_name(model)}, {arm_name(arm)}"
+
+
+def capital(text: str) -> str:
+    """The text with its first letter as a capital."""
+    return text[:1].upper() + text[1:]
+
+
+def listed(names: list[str], word: str = "and") -> str:
+    """`a, b and c`."""
+    return f" {word} ".join(part for part in (", ".join(names[:-1]), names[-1] if names else "") if part)
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """Fixed decimals where they say something, three significant digits with a power of ten elsewhere."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    smallest = 10.0**-digits
+    if value == 0 or smallest <= abs(value) < 1e5:
+        return f"{value:,.{digits}f}".replace("-", MINUS)
+    mantissa, _, exponent = f"{value:.2e}".partition("e")
+    return f"{mantissa.replace('-', MINUS)} {TIMES} 10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
+
+
+def span(low: float | None, high: float | None, digits: int = 2, word: str = "–") -> str:
+    """Both ends of an interval; empty where one is missing."""
+    if low is None or high is None:
+        return ""
+    return f"{number(low, digits)} {word} {number(high, digits)}"
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """A difference with its sign; a difference of nothing has none."""
+    text = number(abs(value), digits)
+    if not value or text.strip("0.") == "":
+        return text
+    return f"{MINUS if value < 0 else '+'}{text}"
+
+
+def signed_span(low: float, high: float, digits: int = 2) -> str:
+    """Both ends of a difference's interval, with their signs."""
+    return f"{signed(low, digits)} to {signed(high, digits)}"
+
+
+def count(value: float) -> str:
+    """A count with its thousands apart."""
+    return f"{value:,.0f}"
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """A share in percent; one that is not nothing is never shown as nothing."""
+    if 0 < share < 0.01 and digits == 0:
+        return "< 1 %"
+    return f"{100 * share:.{digits}f} %"
+
+
+def seconds(value: float | None) -> str:
+    """A time in the unit that suits it."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    for size, unit in ((3600, "h"), (60, "min")):
+        if value >= 1.5 * size:
+            return f"{value / size:,.1f} {unit}"
+    if value and value < 0.1:
+        return f"{1000 * value:.3g} ms"
+    return f"{value:.1f} s"
