@@ -36,8 +36,8 @@ def model_description(sweep: Sweep, record: Record, experiment_id: str) -> str:
             [
                 f"The best adapter of **{sweep_name(sweep.key)}** on {key['dataset']}: {key['arm']}, seed "
                 f"{key['seed']}, from [this run]({run_link(experiment_id, sweep.run_id(record))}). It was "
-                "chosen on validation loss alone. `adapter_model.safetensors` and its configuration go onto the "
-                "base model with peft (docs/using-adapters.md); there is no pickle and no code in it.",
+                "chosen on validation loss alone. docs/using-adapters.md says how it is used; its files are "
+                "safetensors and JSON, no pickle and no code.",
                 cautions(str(key["dataset"]), sweep.stand_in, str(key["model"])),
             ],
         )
