@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from fabricated_study import ARMS, MODELS, START, STAY_ID, SUBJECT_ID, fabricate_study
-from report_page import Page, page_of, report_of
+from report_page import Page, page_of, report_of, sources
 
 from workflow_scripts.evaluation.parameters import EvaluationParameters
 from workflow_scripts.evaluation.summary import (
@@ -19,7 +19,11 @@ from workflow_scripts.evaluation.summary import (
     read_metrics,
     read_rows,
 )
+from workflow_scripts.reporting.charts import _rendered
 from workflow_scripts.reporting.parameters import ReportParameters
+from workflow_scripts.reporting.parts import collect_study
+from workflow_scripts.reporting.sections.cohorts import cohort_section
+from workflow_scripts.reporting.sections.fans import fan_section
 from workflow_scripts.reporting.statistics import Statistics, comparison_part
 from workflow_scripts.reporting.words import capital, model_name, subject
 from workflow_scripts.runtime.errors import UserError
@@ -66,10 +70,13 @@ def test_the_step_writes_one_page_that_needs_nothing_from_outside_and_its_figure
     }
 
 
-def test_the_same_study_gives_the_same_bytes(study, report):
+def test_the_same_study_gives_the_same_bytes(tmp_path):
+    study = fabricate_study(tmp_path, **SMALL)
+    first = report_of(study)
+    _rendered.cache_clear()
     again = report_of(study)
-    assert again.html == report.html
-    assert [figure.file_svg for figure in again.figures] == [figure.file_svg for figure in report.figures]
+    assert again.html == first.html
+    assert [figure.file_svg for figure in again.figures] == [figure.file_svg for figure in first.figures]
 
 
 def test_every_reference_points_to_one_element(page):
@@ -208,9 +215,10 @@ def test_real_patients_of_credentialed_data_are_not_shown_unless_asked_for(tmp_p
 
 
 def test_examples_can_be_switched_off_for_open_data_too(study):
-    report = report_of(study, parameters=ReportParameters(examples="never"))
-    assert not [figure for figure in report.figures if figure.kind == "forecast"]
-    assert "Switched off by report.examples" in report.html
+    given = sources(study, parameters=ReportParameters(examples="never"))
+    section = fan_section(collect_study(read_metrics(study.metrics), given))
+    assert not section.blocks
+    assert section.missing == "Switched off by report.examples."
 
 
 def test_no_mark_of_a_patient_is_in_the_page_or_in_a_figure(report):
@@ -319,10 +327,11 @@ def test_several_cohorts_have_a_matrix_of_transfer(tmp_path):
 
 
 def test_missing_sources_are_named(study, tmp_path):
+    rows = read_metrics(study.metrics)
     with pytest.raises(UserError, match=r"heart_rate\.parquet"):
-        report_of(study, windows=tmp_path)
-    page = page_of(study, cohorts=None)
-    assert "No description of this cohort was given" in page.text
+        collect_study(rows, sources(study, windows=tmp_path))
+    section = cohort_section(collect_study(rows, sources(study, cohorts=None)))
+    assert "No description of this cohort was given" in section.blocks[0].text
 
 
 def test_forecasts_of_other_windows_are_refused(tmp_path):

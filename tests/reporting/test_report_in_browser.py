@@ -103,15 +103,20 @@ def test_the_page_is_whole_readable_and_accessible(visit, size, theme, tmp_path)
             });
             const sizes = texts.map(text => parseFloat(getComputedStyle(text).fontSize)
                 * drawing.width / chart.querySelector('svg').viewBox.baseVal.width);
-            return [chart.id, drawing.width, marks.length, Math.min(...sizes), inside];
+            const boxes = texts.map(text => text.getBoundingClientRect());
+            const crossed = boxes.some((one, place) => boxes.slice(place + 1).some(two =>
+                Math.min(one.right, two.right) - Math.max(one.left, two.left) > 2
+                && Math.min(one.bottom, two.bottom) - Math.max(one.top, two.top) > 0.4 * one.height));
+            return [chart.id, drawing.width, marks.length, Math.min(...sizes), inside, crossed];
         })"""
     )
     assert len(measures) > 20
-    for name, width, marks, text, inside in measures:
+    for name, width, marks, text, inside, crossed in measures:
         assert width > 250, name
         assert marks > 0, name
         assert text >= SMALLEST_TEXT, name
         assert inside, f"a text of {name} is cut off"
+        assert not crossed, f"two texts of {name} overlap"
     page.evaluate("scrollTo(0, 0)")
     folder = Path(os.environ.get("REPORT_SCREENSHOTS", tmp_path))
     folder.mkdir(parents=True, exist_ok=True)

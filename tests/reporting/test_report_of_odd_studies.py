@@ -8,7 +8,6 @@ from report_page import Page, page_of, report_of
 
 from workflow_scripts.evaluation.summary import read_metrics
 from workflow_scripts.reporting.parameters import ReportParameters
-from workflow_scripts.reporting.report import MOST_ROWS
 
 ONE = {"vitals": ("heart_rate",), "statistics": False}
 
@@ -69,9 +68,9 @@ def test_five_hundred_runs_stay_below_five_megabytes_and_fold_away(tmp_path):
     assert len(overview.rows) <= 7
 
 
-def test_figures_that_the_page_has_no_room_for_are_named(study, monkeypatch):
-    monkeypatch.setattr("workflow_scripts.reporting.report.LARGEST_FIGURES", 100_000)
-    report = report_of(study)
+def test_figures_that_the_page_has_no_room_for_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("workflow_scripts.reporting.report.LARGEST_FIGURES", 60_000)
+    report = report_of(fabricate_study(tmp_path, **ONE, models=MODELS[:1], arms=ARMS[:3]))
     page = Page(report.html)
     drawn = [attributes for attributes in page.found("div") if attributes.get("class") == "chart"]
     assert 0 < len(drawn) < len(report.figures)
@@ -115,9 +114,10 @@ def test_values_that_are_not_numbers_are_shown_as_missing(change_last):
     assert "LoRA, rank 2: failed" in report.html
 
 
-def test_long_data_of_a_figure_is_cut_on_the_page_and_whole_in_its_file(study):
-    report = report_of(study)
-    long = [figure for figure in report.figures if len(figure.rows) > MOST_ROWS]
-    for figure in long:
-        assert f"{len(figure.rows) - MOST_ROWS} more rows" in report.html
-        assert len(figure.csv.splitlines()) == len(figure.rows) + 1
+def test_long_data_of_a_figure_is_cut_on_the_page_and_whole_in_its_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("workflow_scripts.reporting.report.MOST_ROWS", 20)
+    report = report_of(fabricate_study(tmp_path, **ONE, models=MODELS[:1], arms=ARMS[:1]))
+    forecast = next(figure for figure in report.figures if figure.kind == "forecast")
+    # 24 hours of context and 12 of forecast.
+    assert len(forecast.csv.splitlines()) == 1 + 36
+    assert "16 more rows" in report.html

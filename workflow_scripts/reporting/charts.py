@@ -82,7 +82,7 @@ def make_figure(
     heading = alt.TitleParams(title, subtitle=subtitle)
     sized: Any = chart.properties(width=WIDTH, height=height, title=heading)
     sized = sized.properties(autosize=alt.AutoSizeParams(type="fit", contains="padding"))
-    spec = _styled(sized, columns).to_dict()
+    spec = _styled(sized, columns).to_dict(validate=False)
     spec.pop("$schema")
     spec["padding"] = 2
     spec["datasets"] = {

@@ -155,7 +155,8 @@ def _histogram(study: Study, part: Part, model: str, arms: dict[str, list[Calibr
             alt.Tooltip("density:Q", format=".2f"),
         ],
     )
-    y = alt.Y("density:Q").scale(domainMin=0).axis(title="observed / expected", tickCount=5)
+    peak = 1.1 * max(1.0, *(row["density"] for row in rows))
+    y = alt.Y("density:Q").scale(domainMin=0, domainMax=peak).axis(title="observed / expected", tickCount=5)
     bars = base.transform_filter(alt.datum.name == names[0]).mark_rect(opacity=0.6)
     layers = [bars.encode(y=y, y2=alt.datum(0))]
     if len(names) > 1:

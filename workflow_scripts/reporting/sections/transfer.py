@@ -69,7 +69,7 @@ def transfer_matrix(table: Sequence[TransferRow]) -> Figure:
     ]
     base = alt.Chart(data("drawn")).encode(
         x=alt.X("to:N", sort=None).axis(
-            title="evaluated on", orient="top", labelAngle=0, labelLimit=100, domain=False, ticks=False
+            title="evaluated on", labelAngle=0, labelLimit=100, domain=False, ticks=False
         ),
         y=alt.Y("from:N", sort=None).axis(title="adapted to", domain=False, ticks=False, labelLimit=130),
         tooltip=[
