@@ -27,23 +27,32 @@ that is installed without its own outdated pins: {count} packages. The tables be
 `envs/hashes.txt` holds the SHA-256 of every file that the package index has of these pins, torch left out: its build
 differs from machine to machine (CPU, CUDA), and so does what it brings. pip accepts nothing else:
 
-    pip install --require-hashes --no-deps --requirement envs/hashes.txt
-    pip install --requirement envs/requirements.txt --constraint envs/constraints.txt     # torch, and what CUDA needs
+<!-- not run: needs a package index -->
+```bash
+pip install --require-hashes --no-deps --requirement envs/hashes.txt
+pip install --requirement envs/requirements.txt --constraint envs/constraints.txt     # torch, and what CUDA needs
+```
 
 A test holds the file's packages to the pins. After a change of pins it is written anew, with the tools below:
 
-    grep -hv '^torch==' envs/requirements.txt envs/constraints.txt envs/uni2ts.txt > pins.in
-    uv pip compile --no-deps --generate-hashes --universal --python-version 3.11 --no-header --no-annotate \\
-        pins.in --output-file envs/hashes.txt
+<!-- not run: needs a package index -->
+```bash
+grep -hv '^torch==' envs/requirements.txt envs/constraints.txt envs/uni2ts.txt > pins.in
+uv pip compile --no-deps --generate-hashes --universal --python-version 3.11 --no-header --no-annotate \\
+    pins.in --output-file envs/hashes.txt
+```
 
 ## Known vulnerabilities and the bill of materials
 
 The tools stay out of the study's environment; `envs/supply-chain.txt` pins them:
 
-    python3.11 -m venv .venv/tools && .venv/tools/bin/pip install --requirement envs/supply-chain.txt
-    .venv/tools/bin/pip-audit --no-deps --disable-pip --requirement envs/hashes.txt
-    .venv/tools/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \\
-        --output-file logs/sbom.json .venv/bin/python
+<!-- not run: needs a package index -->
+```bash
+python3.11 -m venv .venv/tools && .venv/tools/bin/pip install --requirement envs/supply-chain.txt
+.venv/tools/bin/pip-audit --no-deps --disable-pip --requirement envs/hashes.txt
+.venv/tools/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \\
+    --output-file logs/sbom.json .venv/bin/python
+```
 
 pip-audit asks the vulnerability service of the package index. A mirror of the index does not have it: pip-audit then
 says of each package that it "could not be audited", which is no clean result. That is all it could say where this page

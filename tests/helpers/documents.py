@@ -1,38 +1,71 @@
-"""The fenced code blocks of a Markdown file, so that tests run what a reader would copy."""
+"""The fenced code blocks of a Markdown file, so that tests run what a reader would copy.
+
+A comment in the line before a block, which readers do not see, says what tests do with it:
+
+    <!-- run -->                 its commands are run, in a project whose tiny study is finished
+    <!-- run on the demo -->     the same on the open MIMIC-III demo; on simulated data where the demo is not
+    <!-- not run: REASON -->     its commands are only checked: programs, options, settings, targets
+    <!-- run by tests/… -->      that test runs it
+    <!-- file: PATH -->          no command: the file that later commands of the page read
+"""
 
 import re
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 
 from projects import ROOT
 
 DOCS = ROOT / "docs"
+SHELLS = ("bash", "sh", "console", "shell")
 _PART = re.compile(
-    r"^#+ (?P<heading>[^\n]+)$|^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+    r"^#+ (?P<heading>[^\n]+)$"
+    r"|(?:^<!-- (?P<mark>[^\n]+) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
 )
 
 
 @dataclass(frozen=True)
 class Block:
-    """One code block: its language, its text, and the last heading before it."""
+    """One code block: its language, its text, the last heading before it, and the mark above it."""
 
     heading: str
     language: str
     text: str
+    mark: str = ""
+
+    @property
+    def is_shell(self) -> bool:
+        """Whether a reader would type it."""
+        return self.language in SHELLS
 
     @property
     def commands(self) -> list[list[str]]:
-        """A shell block's commands, each as its words; a backslash continues a line."""
+        """A shell block's commands, each as its words; a backslash continues a line, # begins a comment."""
         lines = self.text.replace("\\\n", " ").splitlines()
-        return [shlex.split(line) for line in lines if line]
+        return [words for line in lines if (words := shlex.split(line, comments=True))]
 
 
 def blocks(name: str) -> list[Block]:
     """All code blocks of a file in docs/, in order."""
-    text, heading, found = (DOCS / name).read_text(encoding="utf-8"), "", []
-    for part in _PART.finditer(text):
+    return blocks_of(DOCS / name)
+
+
+def blocks_of(path: Path) -> list[Block]:
+    """All code blocks of a Markdown file, in order."""
+    heading, found = "", []
+    for part in _PART.finditer(path.read_text(encoding="utf-8")):
         if part["heading"]:
             heading = part["heading"]
         else:
-            found.append(Block(heading, part["language"], part["text"]))
+            found.append(Block(heading, part["language"], part["text"], part["mark"] or ""))
     return found
+
+
+def pages() -> list[Path]:
+    """Every page with commands for readers."""
+    # The reference of commands is made from the steps' own help, whose examples tests/programs/test_help.py checks.
+    written = [path for path in sorted(DOCS.glob("*.md")) if path.name != "commands.md"]
+    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", DOCS / "tutorial.md"] + [
+        path for path in written if path.name != "tutorial.md"
+    ]
