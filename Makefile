@@ -5,9 +5,10 @@ ENVIRONMENT := .venv
 ACTIVATE := source $(ENVIRONMENT)/bin/activate
 PINS := envs/requirements.txt envs/constraints.txt envs/uni2ts.txt pyproject.toml
 STAMP := $(ENVIRONMENT)/.installed
+TOOLS := $(ENVIRONMENT)/tools/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help env run test unit-test lint format ui clean
+.PHONY: help env run test unit-test lint format docs ui verify explain privacy hooks sbom audit clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,8 +40,35 @@ lint: $(STAMP) ## Check style, types and workflow
 format: $(STAMP) ## Format code and workflow
 	@$(ACTIVATE) && ruff check --fix . && ruff format . && snakefmt Snakefile rules
 
+docs: $(STAMP) ## Build the documentation as a site in docs/_build; warnings are errors
+	@$(ACTIVATE) && python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs docs/_build
+
 ui: $(STAMP) ## Browse the runs in MLflow on 127.0.0.1:5000
 	@$(ACTIVATE) && python -m workflow_scripts.browse_runs --port 5000
+
+verify: $(STAMP) ## Reproduce every stored hash and metric from the stored files, without training
+	@$(ACTIVATE) && python -m workflow_scripts.verify_results
+
+explain: $(STAMP) ## Print a run's record: make explain RUN=results/…/seed0
+	@$(ACTIVATE) && python -m workflow_scripts.explain_run "$(RUN)"
+
+privacy: $(STAMP) ## Look for rows of patients outside the data folders
+	@$(ACTIVATE) && python -m workflow_scripts.check_privacy
+
+hooks: ## Let git refuse commits that hold rows of patients
+	git config core.hooksPath .githooks
+
+$(TOOLS): envs/supply-chain.txt $(STAMP)
+	$(PYTHON) -m venv $(ENVIRONMENT)/tools
+	$(ENVIRONMENT)/tools/bin/pip install --quiet --disable-pip-version-check --requirement envs/supply-chain.txt
+	@touch $@
+
+sbom: $(TOOLS) ## Write the software bill of materials to logs/sbom.json
+	@mkdir -p logs && $(ENVIRONMENT)/tools/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+		--output-file logs/sbom.json $(ENVIRONMENT)/bin/python
+
+audit: $(TOOLS) ## Ask the package index for known vulnerabilities of the pins
+	$(ENVIRONMENT)/tools/bin/pip-audit --no-deps --disable-pip --requirement envs/hashes.txt
 
 clean: ## Remove what the workflow made (not the environment, not raw data)
 	rm -rf results logs .snakemake $(filter-out weights/embedded,$(wildcard weights/*)) $(filter-out data/raw,$(wildcard data/*))
