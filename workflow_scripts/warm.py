@@ -4,7 +4,7 @@
 arguments, files, output and exit status. A job of a sweep costs seconds less, because importing torch and a
 model's library costs more than a small model's arithmetic.
 
-VITALORA_WARM names the process for which servers are kept, as Snakefile sets it: they end with it. Where it is
+VITALORA_WARM names the process for which servers are kept, as the workflow sets it: they end with it. Where it is
 not set, or 0, or where no server can be had, the step runs here and now, as it would without this module.
 
 This module imports little, and nothing of the package: it must start at once.
@@ -49,6 +49,12 @@ def main() -> None:
         os.kill(os.getpid(), number)
     else:
         sys.exit(os.WEXITSTATUS(status))
+
+
+def own_servers() -> None:
+    """Keep servers for the steps that this process starts, until it ends; unless the user has said 0."""
+    if os.environ.get(OWNER) != "0":
+        os.environ[OWNER] = str(os.getpid())
 
 
 def _run_warm(step: str, arguments: list[str]) -> int | None:

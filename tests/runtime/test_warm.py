@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from workflow_scripts.warm import own_servers
+
 if sys.platform != "linux":
     pytest.skip("elsewhere every step runs plainly", allow_module_level=True)
 
@@ -97,8 +99,8 @@ class Steps:
         self, *arguments: str, warm: bool = True, step: str = "step", **options: Any
     ) -> "subprocess.Popen[str]":
         modules = ["workflow_scripts.warm", step] if warm else [f"workflow_scripts.{step}"]
-        environment = {**os.environ, "PYTHONPATH": str(self.folder), **options.pop("env", {})}
-        environment.setdefault("VITALORA_WARM", str(self.owner.pid))
+        environment = {**os.environ, "PYTHONPATH": str(self.folder), "VITALORA_WARM": str(self.owner.pid)}
+        environment |= options.pop("env", {})
         pipe = subprocess.PIPE
         return subprocess.Popen(
             [sys.executable, "-m", *modules, *arguments],
@@ -285,6 +287,20 @@ def test_a_client_that_was_asked_to_end_runs_nothing_itself(steps: Steps) -> Non
 @pytest.mark.parametrize("owner", ["0", "", "no number", "4194305"])
 def test_a_step_runs_plainly_where_no_server_is_wanted(steps: Steps, owner: str) -> None:
     assert not is_warm(steps.tell(env={"VITALORA_WARM": owner}))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("0", "0"), ("123", str(os.getpid())), (None, str(os.getpid()))]
+)
+def test_a_process_owns_the_servers_of_its_steps_unless_none_are_wanted(
+    monkeypatch: pytest.MonkeyPatch, before: str | None, after: str
+) -> None:
+    # Set in any case, so that it is as before afterwards.
+    monkeypatch.setenv("VITALORA_WARM", before or "")
+    if before is None:
+        monkeypatch.delenv("VITALORA_WARM")
+    own_servers()
+    assert os.environ["VITALORA_WARM"] == after
 
 
 def test_a_step_that_is_not_served_runs_plainly(steps: Steps) -> None:
