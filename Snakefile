@@ -34,6 +34,7 @@ rule all:
         metrics=f"results/{study.dataset}/summary/metrics.csv",
         report=f"results/{study.dataset}/report.html",
         descriptions=DESCRIPTIONS,
+        tracking=f"results/{study.dataset}/summary/tracking.json",
 
 
 # One process readies the tracking store before many write to it: several cannot create its schema at once.

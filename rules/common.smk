@@ -62,7 +62,7 @@ DESCRIPTIONS = [f"{DATA}/cohorts/{cohort}.table_one.csv" for cohort in study.coh
 ATTRITION = [f"{DATA}/cohorts/{cohort}.attrition.csv" for cohort in study.cohorts if IS_MIMIC]
 RUN = f"{RESULTS}/runs/{{cohort}}/{{vital}}/{{model}}/{{arm}}/seed{{seed}}"
 RUN_RECORD = f"{RUN}/run.json"
-TRACKING_COMMAND = f"python -m workflow_scripts.init_tracking --dataset {study.dataset} --uri {shlex.quote(study.tracking.uri)}"
+TRANSFER = f"{RESULTS}/transfer/{{trained_on}}/{{evaluated_on}}/{{vital}}/{{model}}/{{arm}}/seed{{seed}}"
 EMBEDDED_MODELS = [name for name, variant in VARIANTS.items() if not variant.hub_id]
 PREPARED = "weights/prepared"
 
@@ -109,11 +109,23 @@ def run_records():
     return [RUN_RECORD.format(**vars(run)) for run in study.runs()]
 
 
+def transfer_records():
+    """The record of every adapter on another cohort; none unless the study asks for them."""
+    return [f"{TRANSFER}/record.json".format(**vars(job)) for job in study.transfers()]
+
+
 @cache
 def run_settings(model):
     """The settings file of a run: one for each family, so that editing a family re-runs that family alone."""
     groups = ["adaptation", "training", "tuning", "forecast"]
-    return step_settings(f"{RESULTS}/runs", "run_arm", groups, run_code(model)[1:], family_of(model))
+    # No weights file shows what a model from scratch is made of.
+    scratch = {
+        name: {"sizes": entry.sizes, "training": entry.training}
+        for name, entry in SCRATCH_VARIANTS.items()
+        if entry.family == family_of(model)
+    }
+    extra = {"variants": scratch} if scratch else {}
+    return step_settings(f"{RESULTS}/runs", "run_arm", groups, run_code(model)[1:], family_of(model), **extra)
 
 
 def parent(paths, levels=1):
@@ -157,6 +169,24 @@ def licence_note(model):
     return f" (licence {variant.licence}: {variant.restriction})" if variant.restriction else ""
 
 
+# Written whether or not there are transfers, so that DVC always finds their folder.
+TRANSFER_SETTINGS = {
+    family_of(model): step_settings(
+        f"{RESULTS}/transfer", "evaluate_transfer", ["forecast"], run_code(model)[1:], family_of(model)
+    )
+    for model in study.models
+}
+TRACKING_SETTINGS = step_settings(
+    f"{RESULTS}/summary", "sync_tracking", ["dataset", "tracking"], runs=run_records()
+)
+# snakemake formats the command: braces of the address are no wildcards.
+TRACKING_URI = shlex.quote(study.tracking.uri).replace("{", "{{").replace("}", "}}")
+TRACKING_COMMAND = (
+    f"python -m workflow_scripts.init_tracking --dataset {study.dataset} --uri {TRACKING_URI}"
+    f" --settings {TRACKING_SETTINGS}"
+)
+
+
 def job_threads(wildcards):
     """On GPUs, as many jobs at once as devices; without one, one thread a job keeps the cores busy best."""
     return threads_for(workflow.cores, len(visible_devices()))
@@ -165,6 +195,8 @@ def job_threads(wildcards):
 wildcard_constraints:
     dataset="[a-z0-9-]+",
     cohort="[a-z0-9_]+",
+    trained_on="[a-z0-9_]+",
+    evaluated_on="[a-z0-9_]+",
     vital="[a-z0-9_]+",
     model="[A-Za-z0-9.-]+",
     arm="[a-z0-9-]+",

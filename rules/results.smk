@@ -3,15 +3,27 @@
 
 rule aggregate_metrics:
     input:
-        settings=step_settings(f"{RESULTS}/summary", "aggregate_metrics", ["evaluation"], runs=run_records()),
+        settings=step_settings(
+            f"{RESULTS}/summary",
+            "aggregate_metrics",
+            ["evaluation"],
+            runs=run_records(),
+            transfers=transfer_records(),
+        ),
         records=run_records(),
+        transfers=transfer_records(),
         windows=rules.data.input.windows,
+        cohorts=expand(COHORT, cohort=study.cohorts),
     output:
         intervals=f"{RESULTS}/summary/intervals.csv",
         comparisons=f"{RESULTS}/summary/comparisons.csv",
         ranks=f"{RESULTS}/summary/rank_threshold.csv",
+        breakdown=f"{RESULTS}/summary/breakdown.csv",
+        calibration=f"{RESULTS}/summary/calibration.csv",
+        findings=f"{RESULTS}/summary/findings.csv",
+        transfer=f"{RESULTS}/summary/transfer.csv",
         metrics=f"{RESULTS}/summary/metrics.csv",
-        metrics_json=f"{RESULTS}/summary/metrics.json",
+        arms=directory(f"{RESULTS}/summary/arms"),
         plots=directory(f"{RESULTS}/summary/plots"),
     log:
         f"logs/{study.dataset}/aggregate_metrics.log",
@@ -21,13 +33,15 @@ rule aggregate_metrics:
         "../envs/study.yaml"
     params:
         windows=lambda wildcards, input: parent(input.windows, levels=2),
+        cohorts=lambda wildcards, input: parent(input.cohorts),
     message:
         "Collect the runs into tables"
     shell:
         "python -m workflow_scripts.aggregate_metrics --settings {input.settings} --metrics {output.metrics}"
-        " --metrics-json {output.metrics_json} --plots {output.plots} --windows {params.windows}"
-        " --intervals {output.intervals} --comparisons {output.comparisons}"
-        " --rank-threshold {output.ranks} &> {log}"
+        " --arms {output.arms} --plots {output.plots} --windows {params.windows}"
+        " --cohorts {params.cohorts:q} --intervals {output.intervals} --comparisons {output.comparisons}"
+        " --rank-threshold {output.ranks} --breakdown {output.breakdown} --calibration {output.calibration}"
+        " --findings {output.findings} --transfer {output.transfer} &> {log}"
 
 
 rule make_report:
@@ -64,6 +78,30 @@ rule make_report:
         " --output {output.report} &> {log}"
 
 
+# Repairs what MLflow missed while it was away; registers each sweep's best adapter.
+rule sync_tracking:
+    input:
+        settings=TRACKING_SETTINGS,
+        records=run_records(),
+        windows=rules.data.input.windows,
+        metrics=rules.aggregate_metrics.output.metrics,
+    output:
+        tracking=f"{RESULTS}/summary/tracking.json",
+    log:
+        f"logs/{study.dataset}/sync_tracking.log",
+    benchmark:
+        f"logs/{study.dataset}/sync_tracking.benchmark.tsv"
+    conda:
+        "../envs/study.yaml"
+    params:
+        windows=lambda wildcards, input: parent(input.windows, levels=2),
+    message:
+        "Bring MLflow up to date"
+    shell:
+        "python -m workflow_scripts.sync_tracking --settings {input.settings} --windows {params.windows}"
+        " --output {output.tracking} &> {log}"
+
+
 rule choose_adapter:
     input:
         settings=step_settings(f"{RESULTS}/best", "choose_adapter"),
@@ -95,3 +133,14 @@ rule best_adapter:
             for vital in study.vitals
             for model in study.models
         ],
+
+
+rule check_privacy:
+    log:
+        "logs/check_privacy.txt",
+    conda:
+        "../envs/study.yaml"
+    message:
+        "Look for rows of patients outside the data folders; {log} keeps the report"
+    shell:
+        "set -o pipefail; python -m workflow_scripts.check_privacy 2>&1 | tee {log}"

@@ -69,6 +69,43 @@ use rule train_from_scratch as forecast_reference with:
         gpu=0,
 
 
+# What was learned on one cohort, on the test windows of another.
+rule evaluate_transfer:
+    input:
+        settings=lambda wildcards: TRANSFER_SETTINGS[family_of(wildcards.model)],
+        adapter=f"{RESULTS}/runs/{{trained_on}}/{{vital}}/{{model}}/{{arm}}/seed{{seed}}/adapter",
+        record=f"{RESULTS}/runs/{{trained_on}}/{{vital}}/{{model}}/{{arm}}/seed{{seed}}/run.json",
+        windows=f"{DATA}/windows/{{evaluated_on}}/{{vital}}.parquet",
+        own_windows=f"{DATA}/windows/{{trained_on}}/{{vital}}.parquet",
+        weights=lambda wildcards: f"{PREPARED}/{weights_folder_of(wildcards.model)}/model.safetensors",
+    output:
+        forecasts=f"{TRANSFER}/forecasts.parquet",
+        record=f"{TRANSFER}/record.json",
+    log:
+        f"logs/{study.dataset}/evaluate_transfer/{{trained_on}}-{{evaluated_on}}-{{vital}}-{{model}}-{{arm}}-seed{{seed}}.log",
+    benchmark:
+        f"logs/{study.dataset}/evaluate_transfer/{{trained_on}}-{{evaluated_on}}-{{vital}}-{{model}}-{{arm}}-seed{{seed}}.benchmark.tsv"
+    conda:
+        "../envs/study.yaml"
+    threads: job_threads
+    resources:
+        gpu=1,
+    params:
+        dataset=study.dataset,
+        folder=subpath(output.record, parent=True),
+        base=lambda wildcards, input: parent(input.weights),
+    message:
+        "{wildcards.model}, {wildcards.arm}: {wildcards.vital}, from {wildcards.trained_on} to"
+        " {wildcards.evaluated_on}, seed {wildcards.seed}"
+    shell:
+        "python -m workflow_scripts.evaluate_transfer --dataset {params.dataset}"
+        " --trained-on {wildcards.trained_on} --evaluated-on {wildcards.evaluated_on}"
+        " --vital {wildcards.vital} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
+        " --adapter {input.adapter} --weights {params.base} --windows {input.windows}"
+        " --own-windows {input.own_windows} --settings {input.settings} --output {params.folder} &> {log}"
+
+
 rule runs:
     input:
         records=run_records(),
+        transfers=transfer_records(),

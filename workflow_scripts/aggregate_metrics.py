@@ -3,7 +3,7 @@
 Example:
     python -m workflow_scripts.aggregate_metrics \\
         --settings results/simulated/summary/settings/aggregate_metrics.json \\
-        --metrics metrics.csv --metrics-json metrics.json --plots plots \\
+        --metrics metrics.csv --arms arms --plots plots \\
         --windows data/simulated/windows --cohorts data/simulated/cohorts \\
         --intervals intervals.csv --comparisons comparisons.csv --rank-threshold rank_threshold.csv \\
         --breakdown breakdown.csv --calibration calibration.csv --findings findings.csv --transfer transfer.csv
@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.evaluation.aggregation import collect_rows, metrics_tree, plot_tables, summarise_arms
+from workflow_scripts.evaluation.aggregation import arm_metrics, collect_rows, plot_tables, summarise_arms
 from workflow_scripts.evaluation.parameters import EvaluationParameters
 from workflow_scripts.evaluation.study_statistics import study_statistics
 from workflow_scripts.evaluation.summary import (
@@ -57,7 +57,9 @@ def main() -> None:
     if options.windows:
         _write_statistics(options, settings, rows, paths)
     arms = summarise_arms(rows)
-    write_json(options.metrics_json, metrics_tree(arms))
+    with atomic_folder(options.arms) as folder:
+        for name, values in arm_metrics(arms).items():
+            write_json(folder / name, values)
     with atomic_folder(options.plots) as folder:
         for name, text in plot_tables(arms).items():
             (folder / name).write_text(text, encoding="utf-8")
@@ -93,7 +95,9 @@ def _parse_arguments() -> argparse.Namespace:
         "record.json, `evaluation` holds the settings of the statistics",
     )
     parser.add_argument("--metrics", required=True, type=Path, help="CSV to write, one row for each run")
-    parser.add_argument("--metrics-json", required=True, type=Path, help="JSON to write for `dvc metrics`")
+    parser.add_argument(
+        "--arms", required=True, type=Path, help="folder of JSON files, one for each arm, for `dvc metrics`"
+    )
     parser.add_argument("--plots", required=True, type=Path, help="folder of CSV files for `dvc plots`")
     parser.add_argument(
         "--windows",

@@ -7,12 +7,14 @@ Example:
 """
 
 import argparse
+import shutil
 from pathlib import Path
 
 from workflow_scripts.adaptation.adapters import load_adapter, merge, read_arm
 from workflow_scripts.models.registry import variant, variant_names
 from workflow_scripts.models.sources import weights_folder
 from workflow_scripts.models.weights import load_variant, write_provenance
+from workflow_scripts.privacy.credentials import MARK
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import atomic_folder
 from workflow_scripts.runtime.step import run_step
@@ -53,6 +55,8 @@ def merge_adapter(model: str, weights: Path | None, adapter: Path, output: Path)
     merge(loaded)
     with atomic_folder(output) as folder:
         loaded.save(folder)
+        if (adapter / MARK).is_file():
+            shutil.copyfile(adapter / MARK, folder / MARK)
         write_provenance(chosen, folder, {"source": "merged", "base": model, "arm": saved.arm.name})
     print(f"{model} with {saved.arm.name} folded in: {output}")
 

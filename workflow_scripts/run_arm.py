@@ -24,9 +24,12 @@ from workflow_scripts.adaptation.parameters import AdaptationParameters
 from workflow_scripts.evaluation.forecasts import write_forecasts
 from workflow_scripts.evaluation.recording import Outcome, Subject, run_record
 from workflow_scripts.models.references import forecast_reference
-from workflow_scripts.models.registry import MODELS, REFERENCE_FAMILY, REFERENCES, family_class
+from workflow_scripts.models.registry import MODELS, REFERENCE_FAMILY, REFERENCES, VARIANTS, family_class
+from workflow_scripts.models.sources import EMBEDDED, default_source
 from workflow_scripts.models.weights import load_variant
+from workflow_scripts.privacy.credentials import mark_trained_on
 from workflow_scripts.reporting.run_figures import draw_run_figures
+from workflow_scripts.reporting.run_pages import run_contents
 from workflow_scripts.runtime.device import lease_device
 from workflow_scripts.runtime.files import atomic_folder, folder_mib, read_json, write_json
 from workflow_scripts.runtime.hashing import file_hash, folder_hash
@@ -54,7 +57,7 @@ def main() -> None:
     options = _parse_arguments()
     settings = read_settings(options.settings)
     provenance = _provenance(options)
-    tags = {"rank": _rank(options), "git_commit": provenance["git_commit"], **provenance["hashes"]}
+    tags = {"rank": _rank(options), "git_commit": provenance["git_commit"]}
     with track_run(options.tracking, _key(options), tags, settings) as tracked:
         record, test, outcome = _run(options, settings)
         record |= provenance
@@ -78,9 +81,13 @@ def _parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--seed", required=True, type=int, help="seed of adapter, data order and forecasts")
     parser.add_argument("--windows", required=True, type=Path, help="Parquet file of windows")
-    parser.add_argument("--weights", default="", help="folder of the base weights; empty for a reference")
+    parser.add_argument(
+        "--weights",
+        default="",
+        help="folder of the base weights (default: none)",
+    )
     parser.add_argument("--settings", required=True, type=Path, help="settings file of this step (JSON)")
-    parser.add_argument("--tracking", default="", help="MLflow tracking URI; empty: do not track")
+    parser.add_argument("--tracking", default="", help="MLflow tracking URI (default: no tracking)")
     parser.add_argument("--output", required=True, type=Path, help="folder of the run's results")
     return parser.parse_args()
 
@@ -164,6 +171,7 @@ def _adapt(
     def keep(model: "ForecastModel") -> None:
         with atomic_folder(options.output / "adapter") as folder:
             save_adapter(model, arm, folder, options.model)
+            mark_trained_on(folder, options.dataset)
 
     adapted.tuned = train_best(
         prepare,
@@ -283,38 +291,12 @@ def _track(
     tracked: TrackedRun, record: dict[str, Any], test: Windows, outcome: Outcome, output: Path
 ) -> None:
     """Mirror the finished record in MLflow."""
-    training = record["training"] or {}
+    model = record["key"]["model"]
+    stand_in = model in VARIANTS and default_source(VARIANTS[model]) == EMBEDDED
     median = outcome.quantiles[:, record["settings"]["forecast"]["quantiles"].index(0.5)]
     with TemporaryDirectory() as figures:
         draw_run_figures(Path(figures), record["training"], test.target, median, test.metadata.unit)
-        tracked.finish(
-            metrics=_flat_metrics(record),
-            curves={name: training.get(name, []) for name in ("train_loss", "validation_loss")},
-            artifacts={
-                "record": output / "run.json",
-                "adapter": output / "adapter",
-                "figures": Path(figures),
-            },
-        )
-
-
-def _flat_metrics(record: dict[str, Any]) -> dict[str, float | None]:
-    """The record's numbers under stable names: mse, trainable_parameters, training_seconds, …"""
-    flat = dict(record["metrics"])
-    for group, pattern in (
-        ("counts", "{}"),
-        ("parameters", "{}_parameters"),
-        ("seconds", "{}_seconds"),
-        ("memory", "{}"),
-        ("cost", "{}"),
-    ):
-        flat |= {pattern.format(name): value for name, value in record[group].items()}
-    if record["training"]:
-        flat |= {
-            name: record["training"][name]
-            for name in ("steps", "best_step", "best_validation_loss", "learning_rate")
-        }
-    return flat
+        tracked.finish(**vars(run_contents(record, output, stand_in, Path(figures))))
 
 
 def _rank(options: argparse.Namespace) -> int | None:

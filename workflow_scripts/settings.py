@@ -17,6 +17,7 @@ from workflow_scripts.adaptation.parameters import AdaptationParameters
 from workflow_scripts.cohorts.definitions import definition_names
 from workflow_scripts.cohorts.parameters import CohortParameters, Sepsis3Parameters
 from workflow_scripts.evaluation.parameters import EvaluationParameters
+from workflow_scripts.evaluation.transfer_plan import Transfer, transfers
 from workflow_scripts.mimic.concepts import vital_names
 from workflow_scripts.mimic.folders import MIMIC_DATASETS
 from workflow_scripts.mimic.parameters import ExtractionParameters, SimulatorParameters
@@ -33,6 +34,7 @@ from workflow_scripts.models.registry import (
     family_module,
 )
 from workflow_scripts.models.sources import EMBEDDED, HUB, default_source
+from workflow_scripts.reporting.parameters import ReportParameters
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import write_json_if_changed
 from workflow_scripts.runtime.hashing import code_hash
@@ -112,6 +114,11 @@ class Study(Parameters):
     )
     ranks: list[int] = Field([1, 2, 4, 8], description="ranks of the methods that have one")
     seeds: list[int] = Field([0], min_length=1, description="seeds; each repeats every run")
+    transfer: bool = Field(
+        False,
+        description="evaluate what was learned on each cohort on the test windows of every other one too "
+        "(docs/statistics.md)",
+    )
     weights: dict[str, str] = Field(
         {},
         description="where a model's weights come from: embedded, hub, or a path; by default embedded for the "
@@ -132,6 +139,7 @@ class Study(Parameters):
     evaluation: EvaluationParameters = Field(
         EvaluationParameters(), description="intervals, comparisons and rank thresholds"
     )
+    report: ReportParameters = Field(ReportParameters(), description="what the report shows")
     tracking: TrackingParameters = Field(TrackingParameters(), description="where MLflow keeps the runs")
 
     @field_validator("cohorts")
@@ -218,6 +226,18 @@ class Study(Parameters):
             raise ValueError(f"{error.where}: {error.found}; {error.expected}; {error.remedy}") from None
         return self
 
+    def changed(self) -> dict[str, Any]:
+        """What differs from the defaults, group by group."""
+        defaults, changed = Study().model_dump(mode="json"), {}
+        for name, value in self.model_dump(mode="json").items():
+            default = defaults[name]
+            if isinstance(value, dict) and default and name not in ("weights", "own_cohorts"):
+                value = {key: part for key, part in value.items() if part != default[key]}
+                default = {}
+            if value != default:
+                changed[name] = value
+        return changed
+
     def arm_list(self) -> list[Arm]:
         """Every arm of a foundation model."""
         return expand_arms(self.arms, self.ranks)
@@ -233,6 +253,28 @@ class Study(Parameters):
                 self.cohorts, self.vitals, subjects, self.seeds
             )
         ]
+
+    def transfers(self) -> list[Transfer]:
+        """Every job that evaluates an adapter on another cohort; none unless the study asks for it."""
+        if not self.transfer:
+            return []
+        return transfers(self.cohorts, self.vitals, self.models, self.arm_list(), self.seeds)
+
+
+SHOWN_ONLY = (
+    "workflow_scripts.reporting",
+    "workflow_scripts.runtime.device",
+    "workflow_scripts.runtime.progress",
+    "workflow_scripts.runtime.tracking",
+)
+"""What jobs that forecast show, record elsewhere or wait for: no forecast depends on it."""
+
+FORECASTING_STEPS = ("workflow_scripts.run_arm", "workflow_scripts.evaluate_transfer")
+
+
+def step_code_hash(code: list[str]) -> str:
+    """The hash of the code that a step's result depends on. code: the step's module first, then what else counts."""
+    return code_hash(code, ignored=SHOWN_ONLY if code[0] in FORECASTING_STEPS else ())
 
 
 def run_code(model: str) -> list[str]:
@@ -291,4 +333,4 @@ def write_step_settings(
     what depends on it, also on a clone that has no memory of earlier runs.
     """
     parameters = {group: study.model_dump(mode="json")[group] for group in groups}
-    write_json_if_changed(path, {"code": code_hash(code), "parameters": parameters | dict(extra or {})})
+    write_json_if_changed(path, {"code": step_code_hash(code), "parameters": parameters | dict(extra or {})})

@@ -20,10 +20,10 @@ import yaml
 from workflow_scripts.evaluation.verification import verify_run
 from workflow_scripts.models.weights import PREPARED_FOLDER, WEIGHTS
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.runtime.hashing import code_hash, file_hash
+from workflow_scripts.runtime.hashing import file_hash
 from workflow_scripts.runtime.progress import progress
 from workflow_scripts.runtime.step import run_step
-from workflow_scripts.settings import Run, Study, load_study, run_code, weights_folder_of
+from workflow_scripts.settings import Run, Study, load_study, run_code, step_code_hash, weights_folder_of
 from workflow_scripts.windows.reading import Windows, read_windows
 
 
@@ -104,7 +104,7 @@ def _test_split(windows: Path) -> Windows:
 
 @cache
 def _code(model: str) -> str:
-    return code_hash(run_code(model))
+    return step_code_hash(run_code(model))
 
 
 @cache

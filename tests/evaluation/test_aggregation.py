@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from study_records import failed_record, run_record, write_record
 
-from workflow_scripts.evaluation.aggregation import collect_rows, metrics_tree, plot_tables, summarise_arms
+from workflow_scripts.evaluation.aggregation import arm_metrics, collect_rows, plot_tables, summarise_arms
 from workflow_scripts.evaluation.summary import arm_position, metrics_table, read_metrics
 from workflow_scripts.runtime.errors import UserError
 
@@ -38,8 +38,8 @@ def step(tmp_path, paths):
     command += [
         "--metrics",
         out / "metrics.csv",
-        "--metrics-json",
-        out / "metrics.json",
+        "--arms",
+        out / "arms",
         "--plots",
         out / "plots",
     ]
@@ -92,10 +92,13 @@ def test_floats_have_six_significant_digits(tmp_path):
 def test_means_over_seeds_equal_those_of_pandas(tmp_path, paths):
     _, out = step(tmp_path, paths)
     expected = pd.read_csv(out / "metrics.csv").groupby(["model", "arm"])["mse"].mean()
-    tree = json.loads((out / "metrics.json").read_text())["explicit"]["heart_rate"]
+
+    def written(model, arm):
+        return json.loads((out / "arms" / f"explicit.heart_rate.{model}.{arm}.json").read_text())
+
     for (model, arm), mean in expected.items():
-        assert tree[model][arm]["mse"] == pytest.approx(mean, rel=1e-5)
-    assert tree["chronos-t5-nano"]["lora-r16"]["trainable"] == 16 * 1536
+        assert written(model, arm)["mse"] == pytest.approx(mean, rel=1e-5)
+    assert written("chronos-t5-nano", "lora-r16")["trainable"] == 16 * 1536
     ranks = pd.read_csv(out / "plots" / "error_by_rank.csv")
     assert ranks["rank"].tolist() == [1, 2, 16]
     assert ranks["mse"].tolist() == [
@@ -111,7 +114,7 @@ def test_a_failed_seed_is_never_averaged_away(tmp_path, paths):
     assert full.mean("mse") is None
     assert full.extremes("mse") is None
     assert full.reason == "seed 7: forecast not finite in 3 of 120 test windows"
-    assert metrics_tree(arms)["explicit"]["heart_rate"]["chronos-t5-nano"]["full"]["mse"] is None
+    assert arm_metrics(arms)["explicit.heart_rate.chronos-t5-nano.full.json"]["mse"] is None
     drawn = pd.read_csv(pd.io.common.StringIO(plot_tables(arms)["error_by_arm.csv"])).set_index("arm")
     assert pd.isna(drawn.loc["full", "mse"])
 

@@ -283,7 +283,7 @@ def test_the_step_writes_tables_that_read_back_and_name_no_patient(study, found,
     files = {name: tmp_path / f"{name}.csv" for name in ("metrics", *expected)}
     command = [sys.executable, "-X", "importtime", "-m", "workflow_scripts.aggregate_metrics"]
     command += ["--settings", settings, "--windows", study.windows, "--plots", tmp_path / "plots"]
-    command += ["--metrics-json", tmp_path / "metrics.json"]
+    command += ["--arms", tmp_path / "arms"]
     for name, path in files.items():
         command += [f"--{name}", path]
     result = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from patient_data import assert_message_without_patient_data, assert_no_patient_data
 from projects import TINY_STUDY, copy_project, run_in
 
 pytestmark = pytest.mark.workflow
@@ -17,6 +18,8 @@ def refused(folder: Path, study: dict[str, object], *targets: str) -> str:
     done = run_in(folder, "snakemake", "--cores", "2", *targets, expect=1)
     text = done.stdout + done.stderr
     assert "Traceback" not in text
+    assert_message_without_patient_data(text)
+    assert_no_patient_data([folder / "logs"])
     return text
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from workflow_scripts.evaluation.summary import RunRow, in_study_order, table_text
 from workflow_scripts.runtime.errors import UserError
@@ -142,16 +142,16 @@ def _status(record: "RunRecord") -> tuple[str, str]:
     return "ok", f"undefined: {', '.join(undefined)} (a zero in the denominator)" if undefined else ""
 
 
-def metrics_tree(arms: Iterable[ArmSummary]) -> dict[str, Any]:
-    """cohort -> vital -> model -> arm -> means over seeds: what `dvc metrics show` and `diff` read."""
-    tree: dict[str, Any] = {}
+def arm_metrics(arms: Iterable[ArmSummary]) -> dict[str, dict[str, float | int | None]]:
+    """File name -> means over seeds of one arm: a folder of which `dvc metrics show` makes one row for each file."""
+    files: dict[str, dict[str, float | int | None]] = {}
     for arm in arms:
         run = arm.first
-        model = tree.setdefault(run.cohort, {}).setdefault(run.vital, {}).setdefault(run.model, {})
         means = {name: arm.mean(name) for name in ("mse", "mape", "dtw", "mae")}
         rounded = {name: None if value is None else float(f"{value:.6g}") for name, value in means.items()}
-        model[run.arm] = rounded | {"trainable": run.trainable_parameters}
-    return tree
+        name = ".".join((run.cohort, run.vital, run.model, run.arm, "json"))
+        files[name] = rounded | {"trainable": run.trainable_parameters}
+    return files
 
 
 PLOTTED = ("mse", "mape", "dtw", "mae", "wql", "coverage_80")

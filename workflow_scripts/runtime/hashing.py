@@ -39,7 +39,7 @@ def folder_hash(path: Path, patterns: Sequence[str] = ("**/*",)) -> str:
     return _combined(f"{name}\0{file_hash(found)}" for name, found in names)
 
 
-def code_hash(roots: Sequence[str], package: Path = PACKAGE) -> str:
+def code_hash(roots: Sequence[str], package: Path = PACKAGE, ignored: Sequence[str] = ()) -> str:
     """Return the SHA-256 of the code and data files that a step's result depends on.
 
     Each root is a module name (`workflow_scripts.train_arm`) or a data file's path (SQL, YAML; relative to
@@ -50,13 +50,16 @@ def code_hash(roots: Sequence[str], package: Path = PACKAGE) -> str:
     Args:
         roots: module names and data files, in any order.
         package: the package's folder; its name is the first part of every module name.
+        ignored: modules and packages on which no result depends; neither they nor what they import counts.
 
     Raises:
         UserError: a root, or a module that the code imports, does not exist.
     """
     modules = {root for root in roots if root.partition(".")[0] == package.name and "/" not in root}
     files = {_data_file(root, package) for root in set(roots) - modules}
-    parts = [f"module {name}\0{digest}" for name, digest in _closure(modules, package).items()]
+    parts = [
+        f"module {name}\0{digest}" for name, digest in _closure(modules, package, tuple(ignored)).items()
+    ]
     # Only the part of the path within the repository counts, so that every clone has the same hash.
     parts += [f"file {path.relative_to(package.parent).as_posix()}\0{file_hash(path)}" for path in files]
     return _combined(sorted(parts))
@@ -78,13 +81,13 @@ def _data_file(name: str, package: Path) -> Path:
     return path
 
 
-def _closure(roots: set[str], package: Path) -> dict[str, str]:
+def _closure(roots: set[str], package: Path, ignored: tuple[str, ...]) -> dict[str, str]:
     """Return the digest of every module that the roots import, directly or not, and of their packages."""
     digests: dict[str, str] = {}
     pending = list(roots)
     while pending:
         name = pending.pop()
-        if name in digests:
+        if name in digests or any(f"{name}.".startswith(f"{one}.") for one in ignored):
             continue
         source = _source(name, package)
         if source is None:

@@ -23,9 +23,9 @@ class TrainingParameters(Parameters):
     evaluate_every: int = Field(10, ge=1, description="steps between evaluations of the validation loss")
     patience: int = Field(5, ge=1, description="evaluations without improvement before training stops")
     from_scratch: Literal["shared", "released"] = Field(
-        "shared",
-        description="the budget of models that are trained from scratch: shared with all other arms, or that of the "
-        "authors' released models (docs/models.md)",
+        "released",
+        description="the budget of models that are trained from scratch: that of the authors' released models "
+        "(docs/models.md), as few steps would do them an injustice; or shared with all other arms",
     )
     checkpoint_seconds: float = Field(
         60,
