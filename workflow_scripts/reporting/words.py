@@ -13,8 +13,6 @@ DATASETS = {
     "mimic-iii": "MIMIC-III",
 }
 SIMULATED_DATASETS = ("simulated", "simulated-monitor")
-OPEN_DATASETS = (*SIMULATED_DATASETS, "mimic-iii-demo")
-"""Data sets whose rows may be shown; credentialed data stays out of the report unless asked for."""
 
 _VITALS = {
     "mean_blood_pressure_derived": "mean blood pressure (from systolic and diastolic)",

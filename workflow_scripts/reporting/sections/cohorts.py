@@ -4,10 +4,11 @@ import csv
 import re
 from pathlib import Path
 
+from workflow_scripts.privacy.credentials import OPEN_DATASETS
 from workflow_scripts.reporting.attrition import read_attrition
 from workflow_scripts.reporting.page import Block, Cell, Group, Line, Section, Table, heads
 from workflow_scripts.reporting.parts import Study
-from workflow_scripts.reporting.words import OPEN_DATASETS, capital, cohort_name, count
+from workflow_scripts.reporting.words import capital, cohort_name, count
 
 
 def cohort_section(study: Study) -> Section:

@@ -4,12 +4,13 @@ from math import ceil, floor
 from typing import Any
 
 from workflow_scripts.evaluation.aggregation import ArmSummary
+from workflow_scripts.privacy.credentials import OPEN_DATASETS
 from workflow_scripts.reporting.charts import Figure, data, make_figure
 from workflow_scripts.reporting.examples import Example, choose_examples
 from workflow_scripts.reporting.page import Block, Section
 from workflow_scripts.reporting.parts import Part, Study, best_of, kind
 from workflow_scripts.reporting.themes import look
-from workflow_scripts.reporting.words import OPEN_DATASETS, number, percent, subject
+from workflow_scripts.reporting.words import number, percent, subject
 from workflow_scripts.windows.reading import read_windows
 
 CLOSED = (
