@@ -18,5 +18,7 @@ myst_heading_anchors = 3
 html_theme = "furo"
 html_title = "vitalora"
 html_math_renderer = "mathml"
+html_static_path = ["_static"]
+html_css_files = ["formulas.css"]
 html_copy_source = False
 html_show_sphinx = False
