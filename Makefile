@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 ENVIRONMENT := .venv
 ACTIVATE := source $(ENVIRONMENT)/bin/activate
-PINS := envs/requirements.txt envs/constraints.txt envs/uni2ts.txt pyproject.toml
+PINS := envs/requirements.txt envs/constraints.txt envs/without_dependencies.txt pyproject.toml
 STAMP := $(ENVIRONMENT)/.installed
 TOOLS := $(ENVIRONMENT)/tools/.installed
 
@@ -21,7 +21,7 @@ $(STAMP): $(PINS)
 	$(PYTHON) -m venv $(ENVIRONMENT)
 	$(ACTIVATE) && pip install --quiet --disable-pip-version-check \
 		--requirement envs/requirements.txt --constraint envs/constraints.txt
-	$(ACTIVATE) && pip install --quiet --disable-pip-version-check --no-deps --requirement envs/uni2ts.txt --editable .
+	$(ACTIVATE) && pip install --quiet --disable-pip-version-check --no-deps --requirement envs/without_dependencies.txt --editable .
 	@touch $@
 
 run: $(STAMP) ## Run the study of params.yaml and show its table

@@ -90,6 +90,18 @@ def cohort_settings(step, cohort):
     return step_settings(DATA, step, ["cohort", "vitals"] + ["sepsis3"] * reads_choices, files, cohort)
 
 
+def report_templates():
+    """What the report is drawn with, apart from code."""
+    templates = sorted((PACKAGE / "reporting/templates").glob("report/*"))
+    captions = PACKAGE / "reporting/captions/figures.rst"
+    return [PACKAGE / "reporting/templates/report.html.j2", *templates, captions]
+
+
+def changed_parameters():
+    """The parameters that differ from their defaults, for the report; where runs are tracked changes no result."""
+    return study.model_dump(mode="json", exclude_defaults=True, exclude={"tracking"})
+
+
 def raw_tables():
     """What the extraction reads: the simulator's files, or the inventory of a folder kept outside."""
     if study.dataset == "simulated":

@@ -135,7 +135,12 @@ rule describe_cohort:
     output:
         table=f"{DATA}/cohorts/{{cohort}}.table_one.csv",
         page=f"{DATA}/cohorts/{{cohort}}.table_one.html",
-        figure=f"{DATA}/cohorts/{{cohort}}.consort.svg",
+        figure=report(
+            f"{DATA}/cohorts/{{cohort}}.consort.svg",
+            category="{cohort}",
+            subcategory="cohort",
+            labels={"figure": "flow chart"},
+        ),
     log:
         f"logs/{study.dataset}/describe_cohort/{{cohort}}.log",
     benchmark:

@@ -49,17 +49,32 @@ rule make_report:
         settings=step_settings(
             f"{RESULTS}/summary",
             "make_report",
-            ["dataset", "cohorts", "vitals", "windows", "training", "forecast", "evaluation"],
-            [PACKAGE / "reporting/templates/report.html.j2"],
+            ["dataset", "cohorts", "vitals", "windows", "training", "forecast", "evaluation", "report"],
+            report_templates(),
+            changed=changed_parameters(),
         ),
         metrics=rules.aggregate_metrics.output.metrics,
         intervals=rules.aggregate_metrics.output.intervals,
         comparisons=rules.aggregate_metrics.output.comparisons,
         ranks=rules.aggregate_metrics.output.ranks,
+        breakdown=rules.aggregate_metrics.output.breakdown,
+        calibration=rules.aggregate_metrics.output.calibration,
+        transfer=rules.aggregate_metrics.output.transfer,
+        findings=rules.aggregate_metrics.output.findings,
         attrition=ATTRITION,
+        descriptions=DESCRIPTIONS,
         windows=rules.data.input.windows,
     output:
         report=f"{RESULTS}/report.html",
+        # Names are <cohort>_<vital>_<figure>, and no part of a name holds an underscore.
+        figures=report(
+            directory(f"{RESULTS}/figures"),
+            patterns=["{part}_{sign}_{figure}.svg"],
+            caption="../workflow_scripts/reporting/captions/figures.rst",
+            category="{part}",
+            subcategory="{sign}",
+            labels={"figure": "{figure}"},
+        ),
     log:
         f"logs/{study.dataset}/make_report.log",
     benchmark:
@@ -74,8 +89,9 @@ rule make_report:
     shell:
         "python -m workflow_scripts.make_report --settings {input.settings} --metrics {input.metrics}"
         " --intervals {input.intervals} --comparisons {input.comparisons} --rank-threshold {input.ranks}"
-        " --attrition {input.attrition} --runs {params.runs} --windows {params.windows}"
-        " --output {output.report} &> {log}"
+        " --breakdown {input.breakdown} --calibration {input.calibration} --transfer {input.transfer}"
+        " --findings {input.findings} --attrition {input.attrition} --runs {params.runs} --windows {params.windows}"
+        " --output {output.report} --figures {output.figures} &> {log}"
 
 
 # Repairs what MLflow missed while it was away; registers each sweep's best adapter.

@@ -14,12 +14,12 @@ from workflow_scripts.runtime.files import write_text
 from workflow_scripts.runtime.step import run_step
 
 ENVIRONMENTS = Path(__file__).parents[1] / "envs"
-PIN_FILES = ("requirements.txt", "constraints.txt", "uni2ts.txt")
+PIN_FILES = ("requirements.txt", "constraints.txt", "without_dependencies.txt")
 
 HEADING = """# Dependencies
 
-`envs/requirements.txt` pins what is imported, `envs/constraints.txt` what that needs, `envs/uni2ts.txt` the one package
-that is installed without its own outdated pins: {count} packages. The tables below are made by
+`envs/requirements.txt` pins what is imported, `envs/constraints.txt` what that needs, `envs/without_dependencies.txt` the
+two packages that are installed without what they declare: {count} packages. The tables below are made by
 `python -m workflow_scripts.document_dependencies`; a test fails when they drift from the installed packages.
 
 ## Hashes
@@ -37,7 +37,7 @@ A test holds the file's packages to the pins. After a change of pins it is writt
 
 <!-- not run: needs a package index -->
 ```bash
-grep -hv '^torch==' envs/requirements.txt envs/constraints.txt envs/uni2ts.txt > pins.in
+grep -hv '^torch==' envs/requirements.txt envs/constraints.txt envs/without_dependencies.txt > pins.in
 uv pip compile --no-deps --generate-hashes --universal --python-version 3.11 --no-header --no-annotate \\
     pins.in --output-file envs/hashes.txt
 ```
@@ -60,7 +60,7 @@ was written. cyclonedx-py writes CycloneDX JSON; nothing of it is kept in git, w
 
 ## Licences of packages
 
-As the packages' own metadata say, in their words; {direct} are named in `requirements.txt` or `uni2ts.txt`: **bold**.
+As the packages' own metadata say, in their words; {direct} are named in `requirements.txt` or `without_dependencies.txt`: **bold**.
 Those under the GPL (grandalf, pygit2 with a linking exception, docutils in parts) come with DVC and Snakemake; no
 module of this project imports them.
 
@@ -88,7 +88,7 @@ def main() -> None:
 
 def dependencies_page() -> str:
     """The page, in Markdown."""
-    direct = pins("requirements.txt") | pins("uni2ts.txt")
+    direct = pins("requirements.txt") | pins("without_dependencies.txt")
     pinned = {package for name in PIN_FILES for package in pins(name)}
     heading = HEADING.format(count=len(pinned), direct=len(direct))
     return heading + _packages(sorted(pinned, key=str.lower), set(direct)) + WEIGHTS + _weights()

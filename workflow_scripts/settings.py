@@ -226,18 +226,6 @@ class Study(Parameters):
             raise ValueError(f"{error.where}: {error.found}; {error.expected}; {error.remedy}") from None
         return self
 
-    def changed(self) -> dict[str, Any]:
-        """What differs from the defaults, group by group."""
-        defaults, changed = Study().model_dump(mode="json"), {}
-        for name, value in self.model_dump(mode="json").items():
-            default = defaults[name]
-            if isinstance(value, dict) and default and name not in ("weights", "own_cohorts"):
-                value = {key: part for key, part in value.items() if part != default[key]}
-                default = {}
-            if value != default:
-                changed[name] = value
-        return changed
-
     def arm_list(self) -> list[Arm]:
         """Every arm of a foundation model."""
         return expand_arms(self.arms, self.ranks)
