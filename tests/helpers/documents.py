@@ -63,9 +63,10 @@ def blocks_of(path: Path) -> list[Block]:
 
 
 def pages() -> list[Path]:
-    """Every page with commands for readers."""
-    # The reference of commands is made from the steps' own help, whose examples tests/programs/test_help.py checks.
-    written = [path for path in sorted(DOCS.glob("*.md")) if path.name != "commands.md"]
-    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", DOCS / "tutorial.md"] + [
-        path for path in written if path.name != "tutorial.md"
-    ]
+    """Every page with commands for readers, in the order in which a project goes through them."""
+    # The tutorial makes the demo's events, which others read; the page on cohorts cuts other windows than the study's.
+    # The reference of commands is the steps' own help, whose examples tests/programs/test_help.py checks.
+    first, last, left_out = ["tutorial.md"], ["cohorts.md"], ["commands.md"]
+    named = {*first, *last, *left_out}
+    others = sorted(path.name for path in DOCS.glob("*.md") if path.name not in named)
+    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(DOCS / name for name in (*first, *others, *last))]
