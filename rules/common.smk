@@ -35,6 +35,10 @@ from workflow_scripts.runtime.restore import align_restored_times
 from workflow_scripts.settings import NAIVE_ARM, load_study, run_code, weights_folder_of, write_step_settings
 
 show_progress(workflow)
+from workflow_scripts.warm import own_servers
+
+# Runs are forked from servers that end with this Snakemake (docs/start-up.md); with VITALORA_WARM=0 from none.
+own_servers()
 
 try:
     study = load_study(config)

@@ -34,6 +34,7 @@ from workflow_scripts.runtime.device import lease_device
 from workflow_scripts.runtime.files import atomic_folder, folder_mib, read_json, write_json
 from workflow_scripts.runtime.hashing import file_hash, folder_hash
 from workflow_scripts.runtime.machine import git_commit, machine, versions
+from workflow_scripts.runtime.process import began
 from workflow_scripts.runtime.step import read_settings, run_step
 from workflow_scripts.runtime.tracking import TrackedRun, track_run
 from workflow_scripts.training.data import window_arrays
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from workflow_scripts.models.interface import ForecastModel
     from workflow_scripts.training.tuning import Tuned
 
-STARTED = time.perf_counter()
+STARTED = began()
 
 CHECKPOINTS = "checkpoints"
 """Folder beside the results while a job trains; what was interrupted goes on from it."""

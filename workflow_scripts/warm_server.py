@@ -8,11 +8,15 @@ import gc
 import socket
 import sys
 
+from workflow_scripts.adaptation.adapters import WHOLE_METHODS
 from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.adaptation.plan import SELECTING_METHODS
-from workflow_scripts.models.registry import VARIANTS, family_class
+from workflow_scripts.models.registry import FITTED_REFERENCES, MODELS, family_class
 from workflow_scripts.runtime.step import keep_to_itself
 from workflow_scripts.runtime.warm import Server, run_and_end
+
+STEPS = ("run_arm", "evaluate_transfer")
+"""The steps that are forked."""
 
 
 def main() -> None:
@@ -20,12 +24,12 @@ def main() -> None:
     descriptor, owner = map(int, sys.argv[1:])
     # What imports make stays, so nothing need look for garbage among it.
     gc.disable()
-    arguments = Server(socket.socket(fileno=descriptor), owner, {"run_arm": _warm_up_run_arm}).serve()
+    arguments = Server(socket.socket(fileno=descriptor), owner, dict.fromkeys(STEPS, _warm_up)).serve()
     if arguments is not None:
         run_and_end(arguments)
 
 
-def _warm_up_run_arm(arguments: list[str]) -> None:
+def _warm_up(arguments: list[str]) -> None:
     """Import what a run with these arguments needs, in its order: windows, tracking, model, adapter."""
     parser = argparse.ArgumentParser(exit_on_error=False)
     for name in ("model", "arm", "tracking"):
@@ -40,12 +44,14 @@ def _warm_up_run_arm(arguments: list[str]) -> None:
         from workflow_scripts.runtime.tracking.client import preload
 
         preload(options.tracking)
-    if options.model in VARIANTS:
+    if options.model in FITTED_REFERENCES:
+        import statsforecast.models  # noqa: F401
+    if options.model in MODELS:
         import workflow_scripts.training.forecasting
         import workflow_scripts.training.tuning  # noqa: F401
 
-        family_class(VARIANTS[options.model].family)
-        if Arm.parse(options.arm).method not in ("zero-shot", "full", *SELECTING_METHODS):
+        family_class(MODELS[options.model].family)
+        if Arm.parse(options.arm).method not in ("zero-shot", *WHOLE_METHODS, *SELECTING_METHODS):
             import peft  # noqa: F401
 
 
