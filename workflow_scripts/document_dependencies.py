@@ -18,9 +18,10 @@ PIN_FILES = ("requirements.txt", "constraints.txt", "without_dependencies.txt")
 
 HEADING = """# Dependencies
 
-`envs/requirements.txt` pins what is imported, `envs/constraints.txt` what that needs, `envs/without_dependencies.txt` the
-two packages that are installed without what they declare: {count} packages. The tables below are made by
-`python -m workflow_scripts.document_dependencies`; a test fails when they drift from the installed packages.
+`envs/requirements.txt` pins what is imported, `envs/constraints.txt` what that needs, and
+`envs/without_dependencies.txt` the two packages that are installed without what they declare: {count} packages. The
+tables below are made by `python -m workflow_scripts.document_dependencies`; a test fails when they drift from the
+installed packages.
 
 ## Hashes
 
@@ -60,7 +61,8 @@ was written. cyclonedx-py writes CycloneDX JSON; nothing of it is kept in git, w
 
 ## Licences of packages
 
-As the packages' own metadata say, in their words; {direct} are named in `requirements.txt` or `without_dependencies.txt`: **bold**.
+As the packages' own metadata say, in their words; {direct} are named in `requirements.txt` or in
+`without_dependencies.txt`: **bold**.
 Those under the GPL (grandalf, pygit2 with a linking exception, docutils in parts) come with DVC and Snakemake; no
 module of this project imports them.
 

@@ -26,9 +26,7 @@ from workflow_scripts.runtime.files import read_json
 from workflow_scripts.runtime.step import run_step
 
 FIRST, SECOND = "1" * 40, "2" * 40
-MODEL = replace(
-    MODELS["moirai-nano"], name="test-model", hub_id="someone/test-model", licence="CC-BY-NC-4.0"
-)
+MODEL = replace(MODELS["moirai-nano"], name="test-model", hub_id="someone/test-model", licence="CC-BY-NC-4.0")
 """A published model as small as an embedded one, without a revision on record."""
 
 Command = Callable[..., tuple[int, str]]
