@@ -1,8 +1,8 @@
 """Time every phase of the default run, and its peak memory.
 
 Runs the study of params.yaml from nothing in a temporary folder (the environment exists already), then prints
-for each rule: jobs, summed wall and CPU seconds, largest memory of one job; and for the whole run: wall seconds
-and the largest memory of all its processes together. `--json FILE` keeps the figures.
+for each rule its jobs and their summed wall seconds; and for the whole run: wall seconds and the largest memory of all
+its processes together, the warm servers that runs are forked from included. `--json FILE` keeps the figures.
 
     python benchmarks/time_run.py --cores 2
 """
@@ -31,12 +31,13 @@ class Phase:
     rule: str
     jobs: int = 0
     wall_seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    largest_job_mib: float = 0.0
 
 
 class MemoryWatch(threading.Thread):
-    """The largest memory of a process and all its descendants, shared pages counted once (PSS), in MiB."""
+    """The largest memory of a workflow's processes, shared pages counted once (PSS), in MiB.
+
+    They are its descendants, and the warm servers that end with it, which are nobody's children, with theirs.
+    """
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         super().__init__(daemon=True)
@@ -50,12 +51,21 @@ class MemoryWatch(threading.Thread):
 
     def _now_mib(self) -> float:
         total = 0
-        for process in [self._process, *self._process.children(recursive=True)]:
+        for process in [self._process, *self._process.children(recursive=True), *self._warm()]:
             try:
                 total += process.memory_full_info().pss
             except psutil.Error:
                 continue
         return total / 2**20
+
+    def _warm(self) -> list[psutil.Process]:
+        owner = str(self._process.pid)
+        found = []
+        for process in psutil.process_iter(["cmdline"]):
+            command = process.info["cmdline"] or []
+            if "workflow_scripts.warm_server" in command and command[-1] == owner:
+                found.append(process)
+        return found
 
 
 def main() -> None:
@@ -104,22 +114,14 @@ def _phases(logs: Path) -> list[Phase]:
             (row,) = csv.DictReader(file, delimiter="\t")
         phase.jobs += 1
         phase.wall_seconds += float(row["s"])
-        phase.cpu_seconds += _number(row["cpu_time"])
-        phase.largest_job_mib = max(phase.largest_job_mib, _number(row["max_rss"]))
     return list(phases.values())
-
-
-def _number(text: str) -> float:
-    """Snakemake writes NA for jobs that are too short to be sampled."""
-    return 0.0 if text in ("NA", "-") else float(text)
 
 
 def _print(phases: list[Phase], wall: float, peak_mib: float) -> None:
     print(f"{os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB")
-    print(f"{'rule':<20}{'jobs':>6}{'wall s':>10}{'CPU s':>10}{'largest job MiB':>18}")
+    print(f"{'rule':<20}{'jobs':>6}{'wall s':>10}")
     for phase in phases:
-        numbers = f"{phase.jobs:>6}{phase.wall_seconds:>10.1f}{phase.cpu_seconds:>10.1f}"
-        print(f"{phase.rule:<20}{numbers}{phase.largest_job_mib:>18.0f}")
+        print(f"{phase.rule:<20}{phase.jobs:>6}{phase.wall_seconds:>10.1f}")
     print(f"whole run: {wall:.1f} s wall, {peak_mib:.0f} MiB at most for all processes together")
 
 
