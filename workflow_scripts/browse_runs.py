@@ -29,9 +29,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--results", type=Path, default=Path("results"), help="folder of all data sets' results [results]"
+        "--results", type=Path, default=Path("results"), help="folder of all data sets' results (default: results)"
     )
-    parser.add_argument("--port", type=int, default=5000, help="port on 127.0.0.1 [5000]")
+    parser.add_argument("--port", type=int, default=5000, help="port on 127.0.0.1 (default: 5000)")
     options = parser.parse_args()
     found = sorted(options.results.glob("*/summary/settings/sync_tracking.json"))
     studies = [settings for settings in map(read_settings, found) if settings["tracking"]["uri"]]

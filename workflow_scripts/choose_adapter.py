@@ -17,15 +17,17 @@ from workflow_scripts.runtime.step import run_step
 
 
 def main() -> None:
-    """Read the records, choose, and write the folder: the adapter's files and choice.json, which says why."""
+    """Read the records, choose, and write the folder: adapter/, its run.json, and choice.json, which says why."""
     options = _parse_arguments()
     arms = summarise_arms(collect_rows(options.records))
     choice = choose_adapter(arms)
     folders = {path.absolute().parts[-3:-1]: path.parent for path in options.records}
     chosen = folders[choice.arm, f"seed{choice.seed}"]
     subject = {name: getattr(arms[0].first, name) for name in ("dataset", "cohort", "vital")}
+    # As in a run's folder, the record lies beside the adapter: it says how to use it.
     with atomic_folder(options.output) as folder:
-        shutil.copytree(chosen / "adapter", folder, dirs_exist_ok=True)
+        shutil.copytree(chosen / "adapter", folder / "adapter")
+        shutil.copyfile(chosen / "run.json", folder / "run.json")
         write_json(folder / "choice.json", subject | asdict(choice))
     print(f"{choice.model}, {arms[0].first.vital}, {arms[0].first.cohort}: {choice.reason}")
 

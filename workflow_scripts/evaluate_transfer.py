@@ -140,7 +140,7 @@ def _record(
     quantiles: NDArray[np.float32],
     failure: str,
 ) -> dict[str, Any]:
-    """What was evaluated on what, and how good it is (docs/architecture.md)."""
+    """What was evaluated on what, and how good it is (docs/tables.md)."""
     test, metadata = unseen.windows, unseen.windows.metadata
     metrics: dict[str, float | None] = dict.fromkeys(METRIC_NAMES)
     non_finite = 0

@@ -1,4 +1,4 @@
-"""Makes a run's record, run.json: what was done, what it cost and how good it is (docs/architecture.md)."""
+"""Makes a run's record, run.json: what was done, what it cost and how good it is (docs/tables.md)."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field

@@ -116,7 +116,7 @@ class Hashes(_Part):
 
 
 class RunRecord(_Part):
-    """run.json, as docs/architecture.md describes it."""
+    """run.json, as docs/tables.md describes it."""
 
     key: RunKey
     family: str

@@ -74,7 +74,7 @@ MAY_BE_EMPTY = {"inputevents_cv", "inputevents_mv", "procedureevents_mv"}
 
 
 def extract_events(raw: Path, events: Path, parameters: ExtractionParameters) -> dict[str, dict[str, int]]:
-    """Write the events tables of docs/architecture.md and return {table: counts of rows read, kept, dropped}.
+    """Write the events tables of docs/tables.md and return {table: counts of rows read, kept, dropped}.
 
     Vital signs are sorted by (subject_id, icustay_id, charttime, vital, value); the other tables keep the
     order of their files. Each file's metadata key `vitalora` holds {"counts": ...} as JSON.

@@ -17,8 +17,17 @@ def read_settings(path: Path) -> dict[str, Any]:
     """Return the parameter groups of a step's settings file, as the workflow wrote it.
 
     The file holds {"code": hash of the code that the step depends on, "parameters": {group: {...}}}.
+    Raises UserError where there is no such file.
     """
-    return read_json(path)["parameters"]
+    try:
+        return read_json(path)["parameters"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            where=str(path),
+            found=f"no readable settings file ({type(error).__name__})",
+            expected="JSON with `code` and `parameters`, as the workflow writes it before the step",
+            remedy="start the workflow, which writes it, or give the right file with --settings",
+        ) from None
 
 
 def keep_to_itself(online: bool = False) -> None:
