@@ -270,6 +270,11 @@ def run_code(model: str) -> list[str]:
     return ["workflow_scripts.run_arm", *([family_module(MODELS[model].family)] if model in MODELS else [])]
 
 
+def transfer_code(model: str) -> list[str]:
+    """The modules that the evaluation of a model's adapter on another cohort depends on."""
+    return ["workflow_scripts.evaluate_transfer", *run_code(model)[1:]]
+
+
 def weights_folder_of(model: str) -> str | None:
     """The name of the folder of prepared weights that a model starts from; None where it has none."""
     folder = MODELS[model].weights_of if model in MODELS else None

@@ -1,9 +1,9 @@
 """Check every stored result against the files it was made of, without training anything.
 
-Recomputes the hashes of windows, base weights and code and compares them with each run.json; checks that forecasts
-and adapters are the files that their run wrote; scores all stored forecasts again against the stored windows.
-Where the study is under DVC, `dvc status` says whether dvc.lock still describes the files. Prints one line for each
-run that is not reproduced; exits with 1 if there is any.
+Recomputes the hashes of windows, base weights and code and compares them with the record of each run, and of each
+adapter's evaluation on another cohort; checks that forecasts and adapters are the files that their run wrote; scores
+all stored forecasts again against the stored windows. Where the study is under DVC, `dvc status` says whether dvc.lock
+still describes the files. Prints one line for each problem; exits with 1 if there is any.
 
 Example:
     python -m workflow_scripts.verify_results --dataset simulated
@@ -17,36 +17,48 @@ from pathlib import Path
 
 import yaml
 
-from workflow_scripts.evaluation.verification import verify_run
+from workflow_scripts.evaluation.transfer_plan import Transfer
+from workflow_scripts.evaluation.unseen import read_unseen
+from workflow_scripts.evaluation.verification import adapter_hash, verify_run, verify_transfer
 from workflow_scripts.models.weights import PREPARED_FOLDER, WEIGHTS
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.hashing import file_hash
 from workflow_scripts.runtime.progress import progress
 from workflow_scripts.runtime.step import run_step
-from workflow_scripts.settings import Run, Study, load_study, run_code, step_code_hash, weights_folder_of
+from workflow_scripts.settings import (
+    Run,
+    Study,
+    load_study,
+    run_code,
+    step_code_hash,
+    transfer_code,
+    weights_folder_of,
+)
 from workflow_scripts.windows.reading import Windows, read_windows
 
 
 def main() -> None:
-    """Read the settings, verify every run that they name, print what is wrong."""
+    """Read the settings, verify every run and transfer that they name, print what is wrong."""
     options = _parse_arguments()
     study = _read_study(options.params, options.dataset)
-    runs = study.runs()
+    runs, transfers = study.runs(), study.transfers()
     wrong = [
-        (run, problem)
-        for run in progress(runs, "verifying", unit="run")
-        for problem in _problems(study.dataset, run)
+        (job, problem)
+        for job in progress([*runs, *transfers], "verifying", unit="run")
+        for problem in _problems(study.dataset, job)
     ]
-    for run, problem in wrong:
-        print(f"{run.cohort}/{run.vital}/{run.model}/{run.arm}/seed{run.seed}: {problem}")
-    reproduced = len(runs) - len({run for run, _ in wrong})
-    print(f"{reproduced} of {len(runs)} runs of {study.dataset} reproduced from their files")
-    versioned = _dvc_status()
-    print(versioned)
+    for job, problem in wrong:
+        print(f"{_name(job)}: {problem}")
+    failed = {job for job, _ in wrong}
+    for jobs, kind in ((runs, "runs"), (transfers, "transfers")):
+        if jobs:
+            reproduced = len(set(jobs) - failed)
+            print(f"{reproduced} of {len(jobs)} {kind} of {study.dataset} reproduced from their files")
+    print(_dvc_status())
     if wrong:
         raise UserError(
             where=f"results/{study.dataset}",
-            found=f"{len(runs) - reproduced} runs that their files do not reproduce",
+            found=f"{len(failed)} runs that their files do not reproduce",
             expected="the records, forecasts, adapters, windows, weights and code of one study",
             remedy="start the workflow again: it repeats runs whose data, weights or code have changed; delete the "
             "folder of a run whose own files were changed",
@@ -80,18 +92,50 @@ def _read_study(params: Path, dataset: str | None) -> Study:
     return load_study(values | ({"dataset": dataset} if dataset else {}), str(params))
 
 
-def _problems(dataset: str, run: Run) -> list[str]:
-    folder = Path("results", dataset, "runs", run.cohort, run.vital, run.model, run.arm, f"seed{run.seed}")
-    record = folder / "run.json"
-    windows = Path("data", dataset, "windows", run.cohort, f"{run.vital}.parquet")
-    missing = [str(path) for path in (record, windows) if not path.is_file()]
-    if missing:
-        return [f"no {', no '.join(missing)}"]
+def _name(job: Run | Transfer) -> str:
+    *folders, seed = vars(job).values()
+    return f"{'/'.join(folders)}/seed{seed}"
+
+
+def _problems(dataset: str, job: Run | Transfer) -> list[str]:
+    if isinstance(job, Transfer):
+        return _transfer_problems(dataset, job)
+    record = Path("results", dataset, "runs", _name(job), "run.json")
+    windows = _windows(dataset, job.cohort, job.vital)
+    if missing := _missing(record, windows):
+        return missing
     return verify_run(
         record,
         _test_split(windows),
-        {"code": _code(run.model), "windows": _file_hash(windows), "weights": _weights_hash(run.model)},
+        {"code": _code(job.model), "windows": _file_hash(windows), "weights": _weights_hash(job.model)},
     )
+
+
+def _transfer_problems(dataset: str, job: Transfer) -> list[str]:
+    record = Path("results", dataset, "transfer", _name(job), "record.json")
+    run = Run(job.trained_on, job.vital, job.model, job.arm, job.seed)
+    adapter = Path("results", dataset, "runs", _name(run), "adapter")
+    windows = _windows(dataset, job.evaluated_on, job.vital)
+    own_windows = _windows(dataset, job.trained_on, job.vital)
+    if missing := _missing(record, windows, own_windows):
+        return missing
+    hashes = {
+        "code": step_code_hash(transfer_code(job.model)),
+        "windows": _file_hash(windows),
+        "own_windows": _file_hash(own_windows),
+        "weights": _weights_hash(job.model),
+        "adapter": adapter_hash(adapter),
+    }
+    return verify_transfer(record, read_unseen(windows, own_windows).windows, hashes)
+
+
+def _windows(dataset: str, cohort: str, vital: str) -> Path:
+    return Path("data", dataset, "windows", cohort, f"{vital}.parquet")
+
+
+def _missing(*paths: Path) -> list[str]:
+    missing = [str(path) for path in paths if not path.is_file()]
+    return [f"no {', no '.join(missing)}"] if missing else []
 
 
 _file_hash = cache(file_hash)

@@ -108,6 +108,7 @@ def write_transfer(folder, unseen, seed, arm="lora-r2", failure="", broken=False
         quantiles[0] = np.nan
     write_forecasts(path / "forecasts.parquet", unseen.windows.window_id, quantiles, LEVELS)
     record = {"key": {"dataset": "simulated", **asdict(job)}, "failure": failure}
+    record |= {"hashes": {}, "metrics": {}}
     (path / "record.json").write_text(json.dumps(record))
     return path / "record.json", quantiles
 

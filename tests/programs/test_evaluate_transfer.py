@@ -12,9 +12,12 @@ import pytest
 from linear_model import LinearModel
 
 from workflow_scripts import evaluate_transfer, run_arm
-from workflow_scripts.evaluation.forecasts import read_forecasts
+from workflow_scripts.evaluation.forecasts import read_forecasts, write_forecasts
 from workflow_scripts.evaluation.transfer import read_transfer_record
+from workflow_scripts.evaluation.unseen import read_unseen
+from workflow_scripts.evaluation.verification import adapter_hash, verify_transfer
 from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.hashing import file_hash
 from workflow_scripts.settings import Study
 from workflow_scripts.windows.making import write_windows
 from workflow_scripts.windows.reading import WindowMetadata, Windows
@@ -115,6 +118,59 @@ def test_on_unseen_patients_the_forecasts_are_those_of_the_adapters_own_run(
     }
     assert record["hashes"]["adapter"] == run["hashes"]["adapter"]
     assert read_transfer_record(output / "record.json").job.trained_on == "explicit"
+
+
+def verified(output: Path, adapted: Path, **changed: str) -> list[str]:
+    """What is wrong with a stored transfer, given the files as they are, or one of them with another hash."""
+    own, other = adapted / "windows.parquet", output.parents[5] / "other.parquet"
+    expected: dict[str, str | None] = {
+        "code": "c0de",
+        "windows": file_hash(other),
+        "own_windows": file_hash(own),
+        "weights": file_hash(adapted / "model.safetensors"),
+        "adapter": adapter_hash(adapted / "run" / "adapter"),
+    }
+    return verify_transfer(output / "record.json", read_unseen(other, own).windows, expected | changed)
+
+
+def test_a_stored_transfer_is_reproduced_though_snakemake_left_its_mark_in_the_adapter(
+    adapted: Path, transfer: Transfer
+):
+    (adapted / "run" / "adapter" / ".snakemake_timestamp").touch()
+    assert verified(transfer(some_windows()), adapted) == []
+
+
+@pytest.mark.parametrize("name", ["code", "windows", "own_windows", "weights", "adapter"])
+def test_whatever_a_transfer_was_made_of_and_has_changed_is_found(
+    adapted: Path, transfer: Transfer, name: str
+):
+    (problem,) = verified(transfer(some_windows()), adapted, **{name: "0" * 64})
+    assert problem.startswith(f"{name}: recorded ")
+
+
+def test_a_changed_forecast_or_metric_of_a_transfer_is_found(adapted: Path, transfer: Transfer):
+    output = transfer(some_windows())
+    record = json.loads((output / "record.json").read_text())
+    record["metrics"]["mse"] *= 1.000001
+    (output / "record.json").write_text(json.dumps(record))
+    assert [problem.partition(":")[0] for problem in verified(output, adapted)] == ["mse"]
+    ids, quantiles, levels = read_forecasts(output / "forecasts.parquet")
+    write_forecasts(output / "forecasts.parquet", ids, quantiles + 1, levels)
+    problems = verified(output, adapted)
+    assert problems[0] == "forecasts.parquet is not the file that the run wrote"
+    assert {"mae", "rmse", "wql"} <= {problem.partition(":")[0] for problem in problems}
+
+
+def test_transfers_without_windows_or_without_an_adapter_are_reproduced_too(
+    adapted: Path, transfer: Transfer, tmp_path: Path
+):
+    windows = some_windows()
+    nobody = transfer(replace(windows, split=np.roll(windows.split, 1)))
+    assert verified(nobody, adapted) == []
+    run = json.loads((adapted / "run" / "run.json").read_text())
+    (tmp_path / "failed").mkdir()
+    (tmp_path / "failed" / "run.json").write_text(json.dumps(run | {"failure": "loss is nan at step 3"}))
+    assert verified(transfer(windows, adapter=tmp_path / "failed" / "adapter"), adapted) == []
 
 
 def test_patients_of_train_and_validation_are_left_out_and_counted(transfer: Transfer):

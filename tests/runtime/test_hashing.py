@@ -75,6 +75,14 @@ def test_a_folder_hash_depends_on_names_and_contents_only(tmp_path: Path) -> Non
     assert folder_hash(first) != folder_hash(second)
 
 
+def test_what_snakemake_leaves_in_a_folder_does_not_count(tmp_path: Path) -> None:
+    (tmp_path / "adapter.json").write_text("{}")
+    before = folder_hash(tmp_path)
+    (tmp_path / ".snakemake_timestamp").touch()
+    assert folder_hash(tmp_path) == before
+    assert folder_hash(tmp_path, ("**/*",)) != before
+
+
 def test_an_empty_or_missing_folder_has_no_hash(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such folder"):
         folder_hash(tmp_path / "missing")
@@ -122,6 +130,16 @@ def test_a_module_under_type_checking_is_no_dependency(package: Path) -> None:
     assert code_hash(["workflow_scripts.train_arm"], package) == train
 
 
+def test_an_ignored_module_is_no_dependency_and_neither_is_what_it_alone_imports(package: Path) -> None:
+    root, ignored = ["workflow_scripts.train_arm"], ["workflow_scripts.training.loop"]
+    original = code_hash(root, package, ignored)
+    for name in ("training/loop.py", "runtime/files.py"):
+        (package / name).write_text("EDITED = 1\n")
+        assert code_hash(root, package, ignored) == original
+    (package / "training/__init__.py").write_text("EDITED = 1\n")
+    assert code_hash(root, package, ignored) != original
+
+
 def test_a_data_file_counts_byte_by_byte(package: Path) -> None:
     roots = ["workflow_scripts.report", "workflow_scripts/cohorts/angus.sql"]
     original = code_hash(roots, package)
@@ -151,7 +169,7 @@ def test_static_imports_cover_what_python_really_loads() -> None:
     loaded = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     ).stdout
-    assert set(loaded.split()) == set(_closure({root}, PACKAGE))
+    assert set(loaded.split()) == set(_closure({root}, PACKAGE, ()))
 
 
 def test_nothing_is_imported(package: Path) -> None:

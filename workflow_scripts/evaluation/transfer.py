@@ -35,11 +35,13 @@ ALL = slice(None)
 
 @dataclass(frozen=True)
 class TransferRecord:
-    """One record.json. failure: why the adapter could not be trained, else empty."""
+    """One record.json. failure: why the adapter could not be trained, else empty; hashes, metrics: as written."""
 
     job: Transfer
     folder: Path
     failure: str
+    hashes: Mapping[str, str | None]
+    metrics: Mapping[str, float | None]
 
 
 def read_transfer_record(path: Path) -> TransferRecord:
@@ -50,7 +52,8 @@ def read_transfer_record(path: Path) -> TransferRecord:
     try:
         record = json.loads(path.read_bytes())
         key = {name: record["key"][name] for name in Transfer.__annotations__}
-        read = TransferRecord(Transfer(**key), path.parent, str(record["failure"]))
+        hashes, metrics = dict(record["hashes"]), dict(record["metrics"])
+        read = TransferRecord(Transfer(**key), path.parent, str(record["failure"]), hashes, metrics)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _refusal(path, f"no readable record ({type(error).__name__})") from None
     *names, seed = key.values()

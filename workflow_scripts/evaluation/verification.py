@@ -3,11 +3,11 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from workflow_scripts.evaluation.forecasts import read_test_forecasts
-from workflow_scripts.evaluation.metrics import score
-from workflow_scripts.evaluation.run_records import RunRecord, read_run_record
+from workflow_scripts.evaluation.metrics import METRIC_NAMES, score
+from workflow_scripts.evaluation.run_records import read_run_record
+from workflow_scripts.evaluation.transfer import read_transfer_record
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.hashing import file_hash, folder_hash
 from workflow_scripts.windows.reading import Windows
@@ -15,8 +15,10 @@ from workflow_scripts.windows.reading import Windows
 ROUNDING = 1e-9
 """Relative difference allowed between a metric and its repetition on another machine's arithmetic."""
 
+Hashes = Mapping[str, str | None]
 
-def verify_run(record: Path, test: Windows, expected: Mapping[str, str | None]) -> list[str]:
+
+def verify_run(record: Path, test: Windows, expected: Hashes) -> list[str]:
     """Return what is wrong with a run; nothing where every figure is reproduced.
 
     record: its run.json; test: the test split of its windows file; expected: hashes of code, windows and weights
@@ -27,33 +29,62 @@ def verify_run(record: Path, test: Windows, expected: Mapping[str, str | None]) 
         run = read_run_record(record)
     except UserError as error:
         return [error.found]
-    problems = [
-        f"{name}: recorded {_short(recorded)}, now {_short(expected[name])}"
-        for name in ("code", "windows", "weights")
-        if (recorded := getattr(run.hashes, name)) != expected[name]
-    ]
-    forecasts, adapter = record.parent / "forecasts.parquet", record.parent / "adapter"
-    if forecasts.is_file() and file_hash(forecasts) != run.hashes.forecasts:
-        problems.append("forecasts.parquet is not the file that the run wrote")
-    # Snakemake leaves its own .snakemake_timestamp in the folder afterwards.
-    found = folder_hash(adapter, ("**/[!.]*",)) if adapter.is_dir() else None
+    problems = _outdated(vars(run.hashes), expected)
+    found = adapter_hash(record.parent / "adapter")
     if found != run.hashes.adapter:
         problems.append("the adapter is not the one that the run wrote" if found else "no adapter")
+    return problems + _forecast_problems(record.parent, vars(run.hashes), vars(run.metrics), test)
+
+
+def verify_transfer(record: Path, unseen: Windows, expected: Hashes) -> list[str]:
+    """Return what is wrong with the evaluation of an adapter on another cohort, as `verify_run` does.
+
+    record: its record.json; unseen: the test windows that it was scored on; expected: hashes of code, windows,
+    own_windows, weights and adapter as they are now.
+    """
     try:
-        return problems + _metric_problems(run, forecasts, test)
+        transfer = read_transfer_record(record)
+    except UserError as error:
+        return [error.found]
+    # An adapter that could not be trained was not used, so its hash was not noted.
+    expected = dict(expected) | ({"adapter": None} if transfer.failure else {})
+    problems = _outdated(transfer.hashes, expected)
+    return problems + _forecast_problems(record.parent, transfer.hashes, transfer.metrics, unseen)
+
+
+def adapter_hash(folder: Path) -> str | None:
+    """The hash of a stored adapter; None where there is none."""
+    return folder_hash(folder) if any(folder.rglob("[!.]*")) else None
+
+
+def _outdated(recorded: Hashes, expected: Hashes) -> list[str]:
+    return [
+        f"{name}: recorded {_short(recorded.get(name))}, now {_short(value)}"
+        for name, value in expected.items()
+        if recorded.get(name) != value
+    ]
+
+
+def _forecast_problems(
+    folder: Path, hashes: Hashes, metrics: Mapping[str, float | None], test: Windows
+) -> list[str]:
+    """What is wrong with the stored forecasts, and with the metrics that they give."""
+    forecasts = folder / "forecasts.parquet"
+    problems = []
+    if forecasts.is_file() and file_hash(forecasts) != hashes.get("forecasts"):
+        problems.append("forecasts.parquet is not the file that the run wrote")
+    try:
+        quantiles, levels = read_test_forecasts(forecasts, test)
     except UserError as error:
         return [*problems, error.found]
-
-
-def _metric_problems(run: RunRecord, forecasts: Path, test: Windows) -> list[str]:
-    quantiles, levels = read_test_forecasts(forecasts, test)
-    metadata = test.metadata
-    again = score(test.target, quantiles, levels, metadata.scale_low, metadata.scale_high)
-    recorded: dict[str, Any] = vars(run.metrics)
-    return [
-        f"{name}: recorded {recorded[name]}, scored again {value}"
-        for name, value in again.metrics.items()
-        if not _same(recorded[name], value)
+    again: Mapping[str, float | None] = dict.fromkeys(METRIC_NAMES)
+    if len(test):
+        metadata = test.metadata
+        again = score(test.target, quantiles, levels, metadata.scale_low, metadata.scale_high).metrics
+    return problems + [
+        f"{name}: recorded {metrics.get(name)}, scored again {value}"
+        for name, value in again.items()
+        if not _same(metrics.get(name), value)
     ]
 
 

@@ -18,11 +18,11 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def folder_hash(path: Path, patterns: Sequence[str] = ("**/*",)) -> str:
+def folder_hash(path: Path, patterns: Sequence[str] = ("**/[!.]*",)) -> str:
     """Return the SHA-256 over relative names and contents of a folder's files that match the glob patterns.
 
     Does not depend on the order of the file system, on times or on modes. Symbolic links count as what they
-    point to.
+    point to. Hidden files count only where a pattern says so: Snakemake leaves one in every folder that a job makes.
 
     Raises:
         UserError: the folder is missing, or no file in it matches.
