@@ -7,9 +7,11 @@ from numpy.typing import NDArray
 from workflow_scripts.models.interface import ForecastModel
 from workflow_scripts.runtime.progress import progress
 from workflow_scripts.training.data import WindowArrays
+from workflow_scripts.training.memory import memory_of
 from workflow_scripts.training.parameters import ForecastParameters
 
 
+@memory_of("forecasts", "forecast.batch_size")
 def forecast(
     model: ForecastModel,
     windows: WindowArrays,
@@ -22,6 +24,7 @@ def forecast(
 
     Each window has random numbers of its own, keyed by the seed and its id, so its forecast depends on
     neither the batch size nor the other windows. Where the model's numbers are not finite, neither is a quantile.
+    Raises UserError where memory does not suffice.
     """
     model.module.eval()
     horizon = windows.target.shape[1]

@@ -17,6 +17,7 @@ from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.progress import progress
 from workflow_scripts.training.checkpoints import Checkpoints, run_identity
 from workflow_scripts.training.data import WindowArrays, WindowTensors
+from workflow_scripts.training.memory import memory_of
 from workflow_scripts.training.parameters import TrainingParameters
 
 
@@ -24,7 +25,8 @@ from workflow_scripts.training.parameters import TrainingParameters
 class History:
     """What happened during training. Losses are (step, value) pairs; step 0 is before any update.
 
-    seconds: time of all steps and evaluations, also of those before an interruption.
+    seconds: time of all steps and evaluations, also of those before an interruption. examples: training windows
+    seen, repeats counted: a batch may be the end of an epoch, and so smaller.
     """
 
     steps: int = 0
@@ -34,6 +36,7 @@ class History:
     train_loss: list[tuple[int, float]] = field(default_factory=list)
     validation_loss: list[tuple[int, float]] = field(default_factory=list)
     seconds: float = field(default=0.0, compare=False)
+    examples: int = 0
 
 
 class DivergenceError(UserError):
@@ -42,6 +45,7 @@ class DivergenceError(UserError):
     history = History()
 
 
+@memory_of("training", "training.batch_size")
 def fit(
     model: ForecastModel,
     train: WindowArrays,
@@ -57,7 +61,7 @@ def fit(
     AdamW, linear warm-up then cosine decay, gradient clipping, early stopping on the validation loss.
     Validation at step 0 competes too, so training never leaves the model worse on validation.
     Deterministic for a seed on CPU. Raises DivergenceError where a loss is not finite, and leaves the best
-    weights until then in the model.
+    weights until then in the model; UserError where memory does not suffice.
 
     checkpoints: folder of a checkpoint, written after an evaluation, not more often than the settings say. The
     same call with the same folder continues from it and ends with the same weights as an uninterrupted one, bit
@@ -168,6 +172,7 @@ class _Run:
         self._optimiser.step()
         self._schedule.step()
         self.history.steps += 1
+        self.history.examples += len(rows)
         self._hooks.after_step(self.history.steps)
         self._losses.append(loss.detach())
 
