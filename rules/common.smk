@@ -31,6 +31,7 @@ from workflow_scripts.runtime.device import threads_for, visible_devices
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import write_json_if_changed
 from workflow_scripts.runtime.logger import show_progress
+from workflow_scripts.runtime.recovery import recover
 from workflow_scripts.runtime.restore import align_restored_times
 from workflow_scripts.settings import NAIVE_ARM, load_study, run_code, weights_folder_of, write_step_settings
 
@@ -52,6 +53,7 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 keep_to_owner(Path())
+recover([Path(name) for name in ("data", "weights/prepared", "results")], Path(".snakemake"))
 align_restored_times([Path(name) for name in ("data", "weights", "results", "logs")], Path(".snakemake"))
 
 PACKAGE = Path(workflow.basedir) / "workflow_scripts"
