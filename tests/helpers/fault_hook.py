@@ -1,0 +1,125 @@
+"""Strikes a step at a seeded moment: imported by every Python process of a project's copy as sitecustomize.
+
+A moment is the n-th audit event of the process (an import, a file opened …), the n-th change of a file among them, or
+a part of the time that the undisturbed step took. The first two do not depend on the machine's speed.
+"""
+
+import hashlib
+import json
+import signal
+from pathlib import Path
+
+_HOOK = """\
+import atexit, hashlib, json, os, signal, sys, threading, time
+
+_FOLDER = {folder!r}
+_CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "tempfile.mkstemp", "tempfile.mkdtemp", "shutil.rmtree")
+
+
+def _job():
+    words = sys.orig_argv
+    words = words[words.index("-m") + 1 :] if "-m" in words else []
+    if words[:1] == ["workflow_scripts.warm"]:
+        words = words[1:]
+    elif words and words[0].startswith("workflow_scripts."):
+        words[0] = words[0].partition(".")[2]
+    else:
+        return None
+    if not words or words[0] in {unstruck!r}:
+        return None
+    return words[0] + "-" + hashlib.sha256(" ".join(words).encode()).hexdigest()[:12]
+
+
+def _note(text):
+    with open(os.path.join(_FOLDER, "notes"), "a") as notes:
+        notes.write(text + "\\n")
+
+
+def _begin(job):
+    _note("began " + job)
+    plan = {{"when": "never"}}
+    for number in range(9):
+        name = os.path.join(_FOLDER, f"{{job}}.plan{{number}}")
+        try:
+            os.rename(name, name + ".taken")
+        except FileNotFoundError:
+            continue
+        with open(name + ".taken") as file:
+            plan = json.load(file)
+        break
+    counts = {{"event": 0, "change": 0}}
+    begun = time.monotonic()
+    struck = []
+
+    def strike():
+        if not struck:
+            struck.append(True)
+            _note("struck " + job)
+            os.kill(os.getpid(), plan["signal"])
+
+    def watch(event, arguments):
+        counts["event"] += 1
+        kind = "event"
+        if event in _CHANGES or event == "open" and arguments[1] not in (None, "r", "rb"):
+            counts["change"] += 1
+            kind = "change"
+        if plan["when"] in ("event", kind) and counts[plan["when"]] == plan["at"]:
+            strike()
+
+    def profile():
+        counts["second"] = time.monotonic() - begun
+        with open(os.path.join(_FOLDER, job + ".profile"), "w") as file:
+            json.dump(counts, file)
+
+    sys.addaudithook(watch)
+    if plan["when"] == "second":
+        timer = threading.Timer(plan["at"], strike)
+        timer.daemon = True
+        timer.start()
+    if {profiling!r}:
+        atexit.register(profile)
+
+
+_of = _job()
+if _of:
+    _begin(_of)
+"""
+
+UNSTRUCK = ("init_tracking", "warm_server")
+"""Steps that are no rule's."""
+
+KINDS = ("change", "event", "second")
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+
+
+def set_hook(project: Path, folder: Path, profiling: bool = False) -> None:
+    """Let every step of the project look for its plan in the folder; profiling: note how much there is to count."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = _HOOK.format(folder=str(folder), unstruck=UNSTRUCK, profiling=profiling)
+    (project / "sitecustomize.py").write_text(text, encoding="utf-8")
+
+
+def jobs(profiles: Path) -> list[str]:
+    """The jobs of the profiled study."""
+    return sorted(path.stem for path in profiles.glob("*.profile"))
+
+
+def plan_strikes(folder: Path, profiles: Path, seed: int, strikes: int) -> None:
+    """For every job, `strikes` moments, each with another signal and another kind of moment."""
+    for job in jobs(profiles):
+        counts = json.loads((profiles / f"{job}.profile").read_text())
+        for number in range(strikes):
+            digest = hashlib.sha256(f"{seed} {job} {number}".encode()).digest()
+            share = int.from_bytes(digest[:4], "big") / 2**32
+            kind = KINDS[(seed + number) % 3]
+            at = share * counts[kind] if kind == "second" else 1 + int(share * counts[kind])
+            which = SIGNALS[(digest[4] + number) % 3] if strikes < 3 else SIGNALS[(seed + 2 * number) % 3]
+            plan = {"signal": int(which), "when": kind, "at": at}
+            (folder / f"{job}.plan{number}").write_text(json.dumps(plan))
+
+
+def noted(folder: Path, what: str) -> list[str]:
+    """The jobs that `began` or were `struck`, in order, each as often as that happened."""
+    notes = folder / "notes"
+    lines = notes.read_text().splitlines() if notes.exists() else []
+    return [line.partition(" ")[2] for line in lines if line.startswith(f"{what} ")]

@@ -1,0 +1,113 @@
+"""A tiny study to injure, and the comparison of what becomes of it with what an undisturbed one leaves."""
+
+import csv
+import json
+import shutil
+import sqlite3
+from collections import Counter
+from pathlib import Path
+
+from patient_data import assert_message_without_patient_data, assert_no_patient_data
+from projects import TINY_STUDY, run_in
+
+STUDY = TINY_STUDY | {
+    "models": ["moirai-nano"],
+    "references": ["persistence"],
+    "from_scratch": [],
+    "ranks": [2],
+    "training": {"steps": 6, "evaluate_every": 2, "checkpoint_seconds": 0},
+    "evaluation": {"resamples": 200},
+}
+ORDINARY = ("snakemake", "--cores", "2")
+RESULTS = Path("results/simulated")
+SUMMARY = RESULTS / "summary"
+COSTS = ("second", "mib", "finished_at", "git_commit")
+"""Parts of the names of columns that tell of the machine and the time."""
+
+
+class LostError(AssertionError):
+    """A fault after which work was lost or repeated, or something was left behind."""
+
+
+class SilentlyWrongError(AssertionError):
+    """A fault after which a number differs and nothing says so."""
+
+
+def copy_study(source: Path, target: Path) -> Path:
+    """A copy with all times, and the workflow's memory."""
+    shutil.copytree(source, target, symlinks=True)
+    return target
+
+
+def run_again(folder: Path) -> str:
+    """Run the ordinary command, which must succeed; return what it said."""
+    try:
+        done = run_in(folder, *ORDINARY)
+    except AssertionError as error:
+        raise LostError(f"the ordinary command fails: {error}") from None
+    return done.stdout + done.stderr
+
+
+def refused_once(folder: Path, *command: str) -> str:
+    """Run a command that must end with one message and no traceback; return it."""
+    done = run_in(folder, *(command or ORDINARY), expect=1)
+    text = done.stdout + done.stderr
+    if "Traceback" in text:
+        raise LostError(f"a traceback instead of a message: {text}")
+    assert_message_without_patient_data(text)
+    return text
+
+
+def compare(folder: Path, undisturbed: Path) -> None:
+    """Raise where the end state differs from the undisturbed one, or anything is left to do or left behind."""
+    if numbers(folder) != numbers(undisturbed):
+        raise SilentlyWrongError("tables, forecasts or adapters differ from the undisturbed run's")
+    left = leftovers(folder)
+    if left:
+        raise LostError(f"left behind: {left}")
+    if tracked(folder) != tracked(undisturbed):
+        raise LostError(f"MLflow shows {tracked(folder)}, not {tracked(undisturbed)}")
+    planned = run_in(folder, *ORDINARY, "--dry-run").stdout
+    if "Nothing to be done" not in planned:
+        raise LostError(f"something is left to do: {planned}")
+    assert_no_patient_data(
+        [folder / "logs", folder / SUMMARY, folder / ".snakemake/log"], folder, "simulated"
+    )
+
+
+def numbers(folder: Path) -> dict[str, object]:
+    """All that must not differ: tables without costs, and the hashes of forecasts and adapters."""
+    tables: dict[str, object] = {}
+    for path in sorted((folder / SUMMARY).glob("*.csv")):
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        tables[path.name] = [
+            {name: value for name, value in row.items() if not any(cost in name for cost in COSTS)}
+            for row in rows
+        ]
+    for path in sorted((folder / RESULTS / "runs").rglob("run.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        tables[str(path.relative_to(folder))] = [
+            record["hashes"]["forecasts"],
+            record["hashes"]["adapter"],
+            record["metrics"],
+        ]
+    return tables
+
+
+def leftovers(folder: Path) -> list[str]:
+    """Unfinished files and checkpoints."""
+    places = [folder / name for name in ("data", "results", "weights/prepared")]
+    return [
+        str(path.relative_to(folder))
+        for place in places
+        for path in place.rglob("*")
+        if path.suffix == ".part" or path.name == "checkpoints"
+    ]
+
+
+def tracked(folder: Path) -> Counter[str]:
+    """How many runs MLflow shows in each state."""
+    with sqlite3.connect(folder / "mlflow.db") as store:
+        rows = store.execute("select status from runs where lifecycle_stage = 'active'").fetchall()
+    return Counter(status for (status,) in rows)
