@@ -13,7 +13,7 @@ from workflow_scripts.evaluation.parameters import EvaluationParameters
 from workflow_scripts.evaluation.summary import ComparisonRow, RankRow, read_metrics
 from workflow_scripts.reporting.parts import collect_study
 from workflow_scripts.reporting.sections.answer import against, answers, claim, rank_answer
-from workflow_scripts.reporting.statistics import Statistics
+from workflow_scripts.reporting.statistics import Statistics, rank_part
 from workflow_scripts.reporting.words import model_name
 
 LEVEL = 0.05
@@ -118,6 +118,19 @@ def test_a_rank_is_called_enough_only_where_the_resamples_agree(share, confidenc
     sentence = rank_answer([row, replace(row, rank=8, threshold=False, share=1 - share)], statistics)
     assert ("is rank 4 for Lag-Llama" in sentence) == (share >= confidence)
     assert ("not settled" in sentence) == (share < confidence)
+
+
+def test_a_model_whose_ranks_gain_nothing_has_no_rank_that_is_enough():
+    # What rank_threshold.csv held of MOIRAI nano, all of whose ranks are the base model: the first one is the smallest.
+    reason = "no rank is better than zero-shot"
+    idle = RankRow("c", "v", "moirai-nano", "lora", "mse", 1, 1, 40, 1e-3, 0.01, True, True, 1.0, reason)
+    gaining = replace(idle, model="lag-llama", rank=4, reason="")
+    sentence = rank_answer([idle, replace(idle, rank=8, threshold=False, share=0.0), gaining], Statistics())
+    assert "of the best is rank 4 for Lag-Llama" in sentence
+    assert sentence.endswith(f"no LoRA rank is called enough for MOIRAI nano: {reason}.")
+    assert rank_answer([idle], Statistics()) == f"No LoRA rank is called enough for MOIRAI nano: {reason}."
+    table = rank_part(Statistics(ranks=[idle, gaining]), "c", "v")
+    assert [(line.chosen, line.reason) for line in table.lines] == [(None, reason), (4, "")]
 
 
 def test_without_ranks_nothing_is_said_of_them():

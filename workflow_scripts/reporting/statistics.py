@@ -166,7 +166,7 @@ def rank_part(statistics: Statistics, cohort: str, vital: str) -> RankPart | Non
 
 def _rank_line(subject: str, ranks: Sequence[int], rows: Sequence[RankRow]) -> RankLine:
     own = {row.rank: row for row in rows}
-    chosen = next((row.rank for row in rows if row.threshold), None)
+    chosen = next((row.rank for row in rows if row.threshold and not row.reason), None)
     return RankLine(
         subject, chosen, [_share(own[rank]) if rank in own else "–" for rank in ranks], rows[0].reason
     )

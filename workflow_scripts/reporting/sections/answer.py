@@ -153,15 +153,16 @@ def _counted(number: int, of: int) -> str:
 
 
 def rank_answer(rows: Sequence[RankRow], statistics: Statistics) -> str:
-    """Which rank is enough, where the resamples agree on one; otherwise that they do not."""
+    """Which rank is enough, where the resamples agree on one; otherwise that they do not, or why none is."""
     rows = [row for row in rows if row.method == METHOD]
     settled, unsettled = [], []
+    without: dict[str, list[str]] = {}
     for model in dict.fromkeys(row.model for row in rows):
         own = [row for row in rows if row.model == model]
         chosen = next((row for row in own if row.threshold), None)
-        if chosen is None or chosen.share is None:
-            continue
-        if chosen.share >= statistics.parameters.confidence:
+        if own[0].reason or chosen is None or chosen.share is None:
+            without.setdefault(own[0].reason or "no threshold", []).append(model_name(model))
+        elif chosen.share >= statistics.parameters.confidence:
             settled.append(f"rank {chosen.rank} for {model_name(model)}")
         else:
             unsettled.append(
@@ -172,10 +173,9 @@ def rank_answer(rows: Sequence[RankRow], statistics: Statistics) -> str:
     if settled:
         said.append(f"The smallest LoRA rank within {margin} of the best is {listed(settled)}")
     if unsettled:
-        said.append(
-            f"{'which' if settled else 'Which'} LoRA rank is enough is not settled for {listed(unsettled)}"
-        )
-    return f"{'; '.join(said)}." if said else ""
+        said.append(f"which LoRA rank is enough is not settled for {listed(unsettled)}")
+    said += [f"no LoRA rank is called enough for {listed(models)}: {why}" for why, models in without.items()]
+    return f"{capital('; '.join(said))}." if said else ""
 
 
 def lead(study: Study) -> str:
