@@ -34,12 +34,13 @@ from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import read_json, write_json
 from workflow_scripts.runtime.hashing import file_hash, folder_hash
 from workflow_scripts.runtime.machine import git_commit, machine, peak_host_mib, versions
+from workflow_scripts.runtime.process import began
 from workflow_scripts.runtime.step import read_settings, run_step
 from workflow_scripts.training.data import window_arrays
 from workflow_scripts.training.parameters import ForecastParameters
 from workflow_scripts.windows.reading import Windows
 
-STARTED = time.perf_counter()
+STARTED = began()
 KEY = ("dataset", "trained_on", "evaluated_on", "vital", "model", "arm", "seed")
 
 

@@ -33,8 +33,14 @@ from workflow_scripts.reporting.run_pages import run_contents
 from workflow_scripts.runtime.device import lease_device
 from workflow_scripts.runtime.files import atomic_folder, folder_mib, read_json, write_json
 from workflow_scripts.runtime.hashing import file_hash, folder_hash
-from workflow_scripts.runtime.machine import git_commit, machine, versions
-from workflow_scripts.runtime.process import began
+from workflow_scripts.runtime.machine import (
+    begin_host_peak,
+    git_commit,
+    host_peak_since_mib,
+    machine,
+    versions,
+)
+from workflow_scripts.runtime.process import began, was_forked
 from workflow_scripts.runtime.step import read_settings, run_step
 from workflow_scripts.runtime.tracking import TrackedRun, track_run
 from workflow_scripts.training.data import window_arrays
@@ -103,8 +109,11 @@ def _run(options: argparse.Namespace, settings: dict[str, Any]) -> tuple[dict[st
         test = read_windows(options.windows, ("test",))
         outcome = _forecast_reference(options.model, settings, test)
     else:
+        asked = time.perf_counter()
         with lease_device() as leased:
+            waited = time.perf_counter() - asked
             adapted = _adapt(options, settings, development, leased.torch_name)
+            adapted.ready -= waited  # Waiting for a device is no start-up.
             test = read_windows(options.windows, ("test",))
             outcome = _forecast(options, settings, adapted, test, leased.torch_name)
     write_forecasts(
@@ -138,11 +147,13 @@ def _forecast_reference(model: str, settings: dict[str, Any], test: Windows) -> 
 class _Adapted:
     """What is known before the test split is opened. ready: when the model could first be used.
 
-    model: the base model of an arm that trains nothing; what another arm learned lies in the folder `adapter`.
+    host_mib: the process's memory at that moment. model: the base model of an arm that trains nothing; what another
+    arm learned lies in the folder `adapter`.
     """
 
     parameters: dict[str, int]
     ready: float
+    host_mib: float = 0.0
     model: "ForecastModel | None" = None
     tuned: "Tuned | None" = None
 
@@ -160,6 +171,7 @@ def _adapt(
         hooks = adapt(model, arm, parameters, options.seed, candidate.steps)
         if not adapted.parameters:
             adapted.parameters, adapted.ready = count_parameters(model), time.perf_counter()
+            adapted.host_mib = begin_host_peak()
         return model, hooks
 
     if not arm.trains:
@@ -231,6 +243,7 @@ def _forecast(
             "forecast": time.perf_counter() - begun,
         },
         training=_training_record(tuned) if tuned else None,
+        growth_host_mib=max(0.0, host_peak_since_mib() - adapted.host_mib),
         peak_device_mib=torch.cuda.max_memory_allocated() / 2**20 if device.type == "cuda" else None,
         adapter_mib=folder_mib(options.output / "adapter") if tuned else None,
         failure=tuned.failure if tuned else "",
@@ -254,13 +267,14 @@ def _base_model(
 def _training_record(tuned: "Tuned") -> dict[str, Any]:
     """The chosen candidate's history, and all candidates. A run that failed has no best loss."""
     history = asdict(tuned.history)
-    del history["seconds"]
+    del history["seconds"], history["examples"]
     if tuned.failure:
         history["best_validation_loss"] = None
     return history | {
         "learning_rate": tuned.chosen.learning_rate,
         "batch_size": tuned.chosen.batch_size,
         "total_steps": sum(trial.steps for trial in tuned.trials),
+        "total_examples": sum(trial.examples for trial in tuned.trials),
         "trials": [asdict(trial) for trial in tuned.trials],
     }
 
@@ -274,7 +288,7 @@ def _provenance(options: argparse.Namespace) -> dict[str, Any]:
             "weights": file_hash(Path(options.weights) / "model.safetensors") if options.weights else None,
         },
         "versions": versions(),
-        "machine": machine(),
+        "machine": machine() | {"forked": was_forked()},
         "git_commit": git_commit(Path(__file__).parent),
     }
 

@@ -211,6 +211,16 @@ class Study(Parameters):
         return numbers
 
     @model_validator(mode="after")
+    def _one_budget_where_it_is_tuned(self) -> Study:
+        tuned = self.tuning.learning_rates or self.tuning.steps
+        if tuned and self.from_scratch and self.training.from_scratch == "released":
+            raise ValueError(
+                "tuning gives every arm the same candidates, and training.from_scratch: released gives models from "
+                "scratch a budget of their own; say training.from_scratch: shared, or leave from_scratch empty"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _windows_that_models_take(self) -> Study:
         windows = self.windows
         try:

@@ -40,6 +40,7 @@ def run_record(vital="heart_rate", model="chronos-t5-nano", arm="lora-r2", seed=
                     "steps": 120,
                     "best_step": 100,
                     "best_validation_loss": 3.25,
+                    "examples": 3840,
                     "seconds": 11.5,
                     "failure": "",
                 }
@@ -70,7 +71,7 @@ def run_record(vital="heart_rate", model="chronos-t5-nano", arm="lora-r2", seed=
             "forecast_seconds_per_window": 0.0208,
             "adapter_mib": 0.031 if trains else None,
         },
-        "memory": {"peak_host_mib": 612.5, "peak_device_mib": None},
+        "memory": {"peak_host_mib": 612.5, "growth_host_mib": 40.0, "peak_device_mib": None},
         "settings": {"training": {"steps": 200}},
         "hashes": {
             "code": "c0de" * 16,

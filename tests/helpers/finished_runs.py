@@ -52,7 +52,7 @@ def finished_run(
         "training": training,
         "metrics": {"mse": None if failure else mse, "mae": None if failure else 5.0, "mape": None},
         "seconds": {"training": 2.0, "total": 4.0},
-        "memory": {"peak_host_mib": 100.0, "peak_device_mib": None},
+        "memory": {"peak_host_mib": 100.0, "growth_host_mib": 20.0, "peak_device_mib": None},
         "settings": {"training": {"steps": 20}},
         "finished_at": finished_at,
         "hashes": {"code": "c" * 64, "windows": "d" * 64, "weights": None},

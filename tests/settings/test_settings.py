@@ -1,10 +1,13 @@
 """params.yaml and its model: every problem at once, each with its path and what is allowed."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import yaml
 
+from workflow_scripts import run_arm
 from workflow_scripts.document_parameters import parameters_page, parameters_schema
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.settings import Run, Study, load_study, write_step_settings
@@ -65,6 +68,7 @@ def test_all_problems_are_reported_at_once_with_path_and_remedy():
         ({"from_scratch": ["moirai-nano"]}, "is no model that is trained from scratch"),
         ({"tuning": {"learning_rates": [0.1, 0.1]}}, "named once"),
         ({"tuning": {"steps": [0]}}, "above 0"),
+        ({"tuning": {"learning_rates": [0.1]}}, "tuning gives every arm the same candidates"),
         ({"cohorts": ["sepsis"]}, "did you mean 'sepsis3'"),
         ({"own_cohorts": {"angus": "angus.sql"}}, "names of definitions that come with the workflow"),
         ({"own_cohorts": {"../x": "x.sql"}}, "allowed: a-z"),
@@ -135,3 +139,27 @@ def test_the_tuned_study_gives_every_arm_the_same_candidates():
     candidates = study.tuning.candidates(study.training)
     assert len(candidates) > 2
     assert {budget.steps for budget in candidates} == {study.training.steps}
+    # LoRA's best rate is about ten times that of full fine-tuning (arXiv 2602.04998): both must be within.
+    rates = [budget.learning_rate for budget in candidates]
+    assert max(rates) / min(rates) >= 100
+    for model in (*study.models, *study.from_scratch):
+        settings = study.model_dump(mode="json")
+        assert run_arm._candidates(model, settings, SimpleNamespace(split=np.array(["train"]))) == candidates
+
+
+def smallest_corrected_p(study):
+    """The smallest p-value that Holm's correction can give, by the number of planned comparisons."""
+    arms = [arm.name for arm in study.arm_list()]
+    efficient = [arm for arm in arms if arm not in ("zero-shot", "full")]
+    others = len(study.references) + 2 * len(study.from_scratch)
+    family = len(study.models) * (len(arms) - 1 + len(efficient) + others)
+    return 2 * family / (study.evaluation.resamples + 1)
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "params.yaml", *sorted((ROOT / "params").glob("*.yaml"))], ids=lambda path: path.stem
+)
+def test_every_named_study_resamples_often_enough_for_its_comparisons(path):
+    """With too few resamples no corrected p-value can be small, whatever the data say (docs/statistics.md)."""
+    values = yaml.safe_load((ROOT / "params.yaml").read_text()) | yaml.safe_load(path.read_text())
+    assert smallest_corrected_p(load_study(values)) < 0.03

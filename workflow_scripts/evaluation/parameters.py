@@ -9,7 +9,7 @@ class EvaluationParameters(Parameters):
     """How sure the numbers are. docs/statistics.md says what is done with each."""
 
     resamples: int = Field(
-        2000,
+        5000,
         ge=200,
         description="bootstrap resamples of patients; a family of m comparisons needs at least 40 m for Holm's "
         "correction to find any at 5 %",

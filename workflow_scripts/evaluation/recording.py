@@ -19,13 +19,15 @@ class Outcome:
 
     quantiles: float32 [test windows, levels, horizon], natural units, all NaN where the run failed.
     parameters: total and trainable. training: what the training did, None where nothing was trained.
-    seconds: start_up, training and forecast. failure: why there is no forecast; empty where there is one.
+    seconds: start_up, training and forecast. growth_host_mib: by how much the process grew beyond its libraries and the
+    loaded model. failure: why there is no forecast; empty where there is one.
     """
 
     quantiles: NDArray[np.float32]
     parameters: dict[str, int]
     seconds: dict[str, float]
     training: dict[str, Any] | None = None
+    growth_host_mib: float | None = None
     peak_device_mib: float | None = None
     adapter_mib: float | None = None
     failure: str = ""
@@ -73,7 +75,11 @@ def run_record(subject: Subject, outcome: Outcome, settings: Mapping[str, Any]) 
         "metrics": scores.metrics,
         "seconds": {name: round(value, 3) for name, value in outcome.seconds.items()},
         "cost": _cost(outcome, len(test)),
-        "memory": {"peak_host_mib": round(peak_host_mib(), 1), "peak_device_mib": outcome.peak_device_mib},
+        "memory": {
+            "peak_host_mib": round(peak_host_mib(), 1),
+            "growth_host_mib": None if outcome.growth_host_mib is None else round(outcome.growth_host_mib, 1),
+            "peak_device_mib": outcome.peak_device_mib,
+        },
         "settings": dict(settings),
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -81,11 +87,8 @@ def run_record(subject: Subject, outcome: Outcome, settings: Mapping[str, Any]) 
 
 def _cost(outcome: Outcome, windows: int) -> dict[str, float | None]:
     """Rates and sizes; None where nothing was trained. A step's time holds its share of the evaluations."""
-    steps, seconds = 0, outcome.seconds["training"]
-    examples = 0
-    if outcome.training:
-        steps = outcome.training["total_steps"]
-        examples = steps * outcome.training["batch_size"]
+    training, seconds = outcome.training or {}, outcome.seconds["training"]
+    steps, examples = training.get("total_steps", 0), training.get("total_examples", 0)
     trained = steps > 0 and seconds > 0
     return {
         "seconds_per_step": round(seconds / steps, 6) if trained else None,

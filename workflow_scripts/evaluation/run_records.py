@@ -50,6 +50,7 @@ class Trial(_Part):
     steps: int
     best_step: int
     best_validation_loss: float | None
+    examples: int
     seconds: float
     failure: str
 
@@ -90,9 +91,10 @@ class Seconds(_Part):
 
 
 class Memory(_Part):
-    """The run's own peaks; None where there is no such device."""
+    """The run's own peaks; None where there is no such device, and growth where no model is loaded."""
 
     peak_host_mib: float | None
+    growth_host_mib: float | None
     peak_device_mib: float | None
 
 

@@ -24,7 +24,8 @@ class RunRow:
 
     status is `ok`, or `failed` where a forecast was not finite; reason says what failed or is undefined.
     mse, mape (%), mape_paper (%) and dtw are of the scaled series; mae and rmse are in the vital sign's unit.
-    learning_rate: the chosen one. training_seconds is of all candidates. Hashes are shortened.
+    learning_rate: the chosen one. training_seconds is of all candidates. growth_host_mib: by how much the process grew
+    beyond its libraries and the loaded model. Hashes are shortened.
     """
 
     dataset: str
@@ -57,6 +58,7 @@ class RunRow:
     forecast_seconds: float
     total_seconds: float
     peak_host_mib: float | None
+    growth_host_mib: float | None
     peak_device_mib: float | None
     seconds_per_step: float | None
     examples_per_second: float | None
@@ -243,8 +245,10 @@ class FindingRow:
 
     finding: 1 to 7, as the paper's are numbered in docs/findings.md; subject: the claim, and which arms were
     compared; found: what came out, in words; value, low, high: the number it rests on, with its interval (a share of
-    the other error, a rank, or a change per doubling of the rank; docs/findings.md); verdict: agrees, disagrees,
-    undecided (the interval shows neither) or not tested; reason: why it is undecided or not tested.
+    the other error, a rank, or a change per doubling of the rank; docs/findings.md); p_holm: p_value (of the claim's
+    limit) corrected over the family, the `claims` claims of the same cohort and vital sign; verdict: agrees, disagrees,
+    undecided or not tested, after that correction; reason: why it is undecided or not tested, and where patients or
+    seeds are few, a caution.
     """
 
     finding: int
@@ -256,6 +260,9 @@ class FindingRow:
     value: float | None
     low: float | None
     high: float | None
+    p_value: float | None
+    p_holm: float | None
+    claims: int
     patients: int
     seeds: int
     verdict: str

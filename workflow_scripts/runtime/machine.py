@@ -87,6 +87,30 @@ def git_commit(folder: Path) -> str | None:
     return result.stdout.strip() or None
 
 
+_peak_before = 0.0
+
+
+def begin_host_peak() -> float:
+    """Return the resident memory of this process now, MiB, and let its peak be counted anew from here.
+
+    `peak_host_mib` still knows the peak before. Where the system cannot do so (no /proc), the peak stays.
+    """
+    global _peak_before
+    _peak_before = peak_host_mib()
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        _peak_before = 0.0
+    resident = _first_match(Path("/proc/self/status"), r"VmRSS:\s*(\d+) kB")
+    return int(resident) / 2**10 if resident else peak_host_mib()
+
+
+def host_peak_since_mib() -> float:
+    """Return the peak resident memory since `begin_host_peak`, MiB."""
+    own = _first_match(Path("/proc/self/status"), r"VmHWM:\s*(\d+) kB")
+    return int(own) / 2**10 if own else peak_host_mib()
+
+
 def peak_host_mib() -> float:
     """Return the peak resident memory of this process or of its largest ended child, in MiB.
 
@@ -95,4 +119,4 @@ def peak_host_mib() -> float:
     own = _first_match(Path("/proc/self/status"), r"VmHWM:\s*(\d+) kB")
     unit = 2**20 if sys.platform == "darwin" else 2**10
     own_mib = int(own) / 2**10 if own else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-    return max(own_mib, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit)
+    return max(_peak_before, own_mib, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit)

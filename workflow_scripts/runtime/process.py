@@ -44,6 +44,11 @@ def process_identity() -> dict[str, str]:
     return {"host": _host(), "boot": _boot(), "pid": str(os.getpid()), "started": _started(os.getpid()) or ""}
 
 
+def was_forked() -> bool:
+    """Whether this process is the child of a warm server, which had imported its libraries already."""
+    return _first_ticks is not None
+
+
 def began() -> float:
     """When this process began, Python's own start included, on the clock of `time.perf_counter`.
 

@@ -23,6 +23,7 @@ class Trial:
     steps: int
     best_step: int
     best_validation_loss: float | None
+    examples: int
     seconds: float = field(compare=False)
     failure: str
 
@@ -75,6 +76,7 @@ def train_best(
                 steps=history.steps,
                 best_step=history.best_step,
                 best_validation_loss=None if failure else loss,
+                examples=history.examples,
                 seconds=history.seconds,
                 failure=failure,
             )

@@ -22,6 +22,7 @@ COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("start_up_seconds", "start-up", seconds),
     ("total_seconds", "whole run", seconds),
     ("peak_host_mib", "peak memory, MiB", count),
+    ("growth_host_mib", "of it beyond the loaded model, MiB", count),
     ("peak_device_mib", "on the device, MiB", count),
     ("adapter_mib", "adapter, MiB", lambda value: number(value, 2)),
 )

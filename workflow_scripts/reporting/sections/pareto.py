@@ -47,9 +47,12 @@ def _costs(arms: Sequence[ArmSummary]) -> list[tuple[str, str, str]]:
     """Name, column and axis of each cost; memory is the device's where every trained arm ran on one."""
     trained = [arm for arm in arms if arm.first.trainable_parameters]
     device = trained and all(mean(arm, "peak_device_mib") is not None for arm in trained)
-    place = "device" if device else "host"
+    memory = ("peak_device_mib", "peak device memory, MiB")
+    if not device:
+        # Of a process's own peak the libraries are most.
+        memory = ("growth_host_mib", "host memory beyond the loaded model, MiB")
     return [
-        ("memory", f"peak_{place}_mib", f"peak {place} memory, MiB"),
+        ("memory", *memory),
         ("time", "training_seconds", "training time, s"),
         ("parameters", "trainable_parameters", "trainable parameters"),
     ]
