@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from workflow_scripts.evaluation.aggregation import ArmSummary
 from workflow_scripts.evaluation.bootstrap import draw_patients, resample_patients, resample_seeds
 from workflow_scripts.evaluation.parameters import EvaluationParameters
-from workflow_scripts.evaluation.parts import Division, Part, divide, hide_small
+from workflow_scripts.evaluation.parts import Division, WindowPart, divide, hide_small
 from workflow_scripts.evaluation.patient_sums import (
     PARTED,
     PARTED_PLACES,
@@ -36,14 +36,14 @@ class Breakdown:
     """
 
     observed: NDArray[np.bool_]
-    steps: list[Part]
+    steps: list[WindowPart]
     divisions: list[Division]
     part_draws: dict[tuple[str, str], Array]
     draws: Array
     parameters: EvaluationParameters
 
     @property
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[WindowPart]:
         """Every level of every division, the steps first."""
         return self.steps + [part for division in self.divisions for part in division.parts]
 
@@ -59,7 +59,7 @@ def break_down(
     rows = [np.flatnonzero(seen) for seen in observed.T]
     patients = [np.unique(test.subject_id[own]) for own in rows]
     steps = [
-        Part(STEPS, str(step), own, len(ids), hidden)
+        WindowPart(STEPS, str(step), own, len(ids), hidden)
         for step, (own, ids, hidden) in enumerate(zip(rows, patients, hide_small(patients), strict=True), 1)
     ]
     divisions = divide(test, cohort)
@@ -106,7 +106,7 @@ def breakdown_rows(
 
 
 def _estimate(
-    breakdown: Breakdown, parts: Sequence[Part], arm: ArmSummary, scores: Sequence[WindowScores]
+    breakdown: Breakdown, parts: Sequence[WindowPart], arm: ArmSummary, scores: Sequence[WindowScores]
 ) -> tuple[Array, Array, Array]:
     """Value and ends of the interval of each part, [parts, metrics]; not finite where a part is hidden."""
     seeds, seed = [run.seed for run in arm.runs], breakdown.parameters.seed
@@ -135,7 +135,7 @@ def _step_sums(breakdown: Breakdown, scores: Sequence[WindowScores]) -> PatientS
     return sum_rows(scores[0].patient, [run.steps.reshape(windows, -1) for run in scores], weights)
 
 
-def _part_sums(part: Part, scores: Sequence[WindowScores]) -> PatientSums:
+def _part_sums(part: WindowPart, scores: Sequence[WindowScores]) -> PatientSums:
     """Sums of a part's windows by patient."""
     first = scores[0]
     errors = [run.errors[part.rows][:, PARTED_PLACES] for run in scores]
@@ -143,7 +143,7 @@ def _part_sums(part: Part, scores: Sequence[WindowScores]) -> PatientSums:
 
 
 def _reason(
-    parameters: EvaluationParameters, arm: ArmSummary, part: Part, value: float, ends: Sequence[float]
+    parameters: EvaluationParameters, arm: ArmSummary, part: WindowPart, value: float, ends: Sequence[float]
 ) -> str:
     """Why there is no value or no interval."""
     if part.hidden:
@@ -156,7 +156,7 @@ def _reason(
 
 
 def _row(
-    arm: ArmSummary, part: Part, metric: str, value: float, ends: Sequence[float], reason: str
+    arm: ArmSummary, part: WindowPart, metric: str, value: float, ends: Sequence[float], reason: str
 ) -> BreakdownRow:
     """A row with only those numbers that are known and may be shown."""
     first, shown = arm.first, not part.hidden

@@ -31,7 +31,7 @@ Labels = NDArray[np.str_]
 
 
 @dataclass(frozen=True)
-class Part:
+class WindowPart:
     """Some of the test windows. rows: their places; hidden: why nothing of them is shown, else empty."""
 
     dimension: str
@@ -46,7 +46,7 @@ class Division:
     """The test windows divided in one way; missing: why these data do not allow it, else empty."""
 
     dimension: str
-    parts: list[Part]
+    parts: list[WindowPart]
     missing: str = ""
 
 
@@ -94,7 +94,7 @@ def _division(dimension: str, labels: Labels | str, order: Sequence[str], test: 
     return Division(
         dimension,
         [
-            Part(dimension, name, own, len(ids), hidden)
+            WindowPart(dimension, name, own, len(ids), hidden)
             for (name, own), ids, hidden in zip(rows.items(), patients, hide_small(patients), strict=True)
         ],
     )
