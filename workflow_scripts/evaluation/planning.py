@@ -5,6 +5,7 @@ from itertools import groupby
 
 from workflow_scripts.evaluation.aggregation import ArmSummary
 from workflow_scripts.evaluation.summary import FIRST_ARMS
+from workflow_scripts.models.registry import MULTIVARIATE_VARIANTS
 
 
 def is_reference(arm: ArmSummary) -> bool:
@@ -26,19 +27,26 @@ def best_on_validation(arms: Sequence[ArmSummary]) -> ArmSummary:
 def planned_comparisons(arms: Sequence[ArmSummary]) -> list[tuple[ArmSummary, ArmSummary]]:
     """Which arms of one cohort and vital sign are compared.
 
-    Every arm with zero-shot of its model; every parameter-efficient arm with full fine-tuning of its model; and of
-    every foundation model the arm with the smallest validation loss with each reference and with each arm of each
-    model trained from scratch (one is trained with another loss, so that validation cannot choose among those).
+    Every arm with zero-shot of its model; every parameter-efficient arm with full fine-tuning of its model; every arm
+    of a multivariate variant with the same arm of the model whose weights it has; and of every foundation model the arm
+    with the smallest validation loss with each reference and with each arm of each model trained from scratch (one is
+    trained with another loss, so that validation cannot choose among those).
     """
     pairs = []
+    every = {(arm.first.model, arm.first.arm): arm for arm in arms}
     others = [arm for arm in arms if is_reference(arm) or is_from_scratch(arm)]
-    for _, group in groupby(arms, key=lambda arm: arm.first.model):
+    for model, group in groupby(arms, key=lambda arm: arm.first.model):
         own = list(group)
         named = {arm.first.arm: arm for arm in own}
         pairs += [
             (arm, named["zero-shot"]) for arm in own if "zero-shot" in named and arm.first.arm != "zero-shot"
         ]
         pairs += [(arm, named["full"]) for arm in own if "full" in named and arm.first.arm not in FIRST_ARMS]
+        if model in MULTIVARIATE_VARIANTS:
+            univariate = MULTIVARIATE_VARIANTS[model].weights_of
+            pairs += [
+                (arm, every[univariate, arm.first.arm]) for arm in own if (univariate, arm.first.arm) in every
+            ]
         if own[0] not in others:
             pairs += [(best_on_validation(own), other) for other in others]
     return pairs
