@@ -139,6 +139,19 @@ def test_the_plan_of_comparisons_is_that_of_the_documentation(tmp_path):
     ]
 
 
+def test_every_arm_of_a_multivariate_variant_is_compared_with_the_same_arm_on_one_vital_sign(tmp_path):
+    records = [run_record(model=MOIRAI, arm=arm) for arm in ("zero-shot", "lora-r2")]
+    records += [
+        run_record(model=f"{MOIRAI}-multivariate", arm=arm) for arm in ("zero-shot", "lora-r2", "dora-r2")
+    ]
+    rows = collect_rows([write_record(tmp_path, record) for record in records])
+    planned = planned_comparisons(summarise_arms(rows))
+    assert [
+        (one.first.arm, other.first.arm) for one, other in planned if one.first.model != other.first.model
+    ] == [("zero-shot", "zero-shot"), ("lora-r2", "lora-r2")]
+    assert all(other.first.model == MOIRAI for _, other in planned[-2:])
+
+
 def test_each_cohort_vital_sign_and_metric_is_a_family_of_its_own(found):
     multitest = pytest.importorskip("statsmodels.stats.multitest")
     families = {(row.vital, row.metric) for row in found.comparisons}
@@ -253,6 +266,26 @@ def test_the_rank_threshold_follows_the_errors_of_the_table(study, found):
         assert [row.good_enough for row in rows] == good
         assert [row.threshold for row in rows] == [place == good.index(True) for place in range(4)]
         assert sum(row.share for row in rows) == pytest.approx(1.0)
+
+
+def test_no_rank_is_good_enough_where_none_is_better_than_zero_shot(tmp_path):
+    """Every rank has the very forecasts of zero-shot, as where validation keeps step 0."""
+    study = fabricate_study(tmp_path, models=(MOIRAI,), vitals=("heart_rate",))
+    folder = study.runs / "explicit/heart_rate" / MOIRAI
+    for rank in (1, 2, 4, 8):
+        for name in ("forecasts.parquet", "run.json"):
+            plain, adapted = folder / "zero-shot/seed0" / name, folder / f"lora-r{rank}/seed0" / name
+            if name == "run.json":
+                record = json.loads(adapted.read_text())
+                adapted.write_text(json.dumps(record | {"metrics": json.loads(plain.read_text())["metrics"]}))
+            else:
+                adapted.write_bytes(plain.read_bytes())
+    rows = statistics(study).ranks
+    assert len(rows) == 4 * len(ERRORS)
+    for row in rows:
+        assert (row.good_enough, row.threshold, row.share) == (None, None, None)
+        assert row.reason == "no rank is better than zero-shot on these patients"
+        assert row.value is not None
 
 
 def test_forecasts_that_do_not_give_the_errors_of_the_record_are_refused(tmp_path):

@@ -16,8 +16,8 @@ from workflow_scripts.evaluation.mean_ranks import critical_difference, mean_ran
 from workflow_scripts.evaluation.parameters import EvaluationParameters
 from workflow_scripts.evaluation.patient_sums import ERRORS, RESAMPLED
 from workflow_scripts.evaluation.planning import planned_comparisons
-from workflow_scripts.evaluation.rank_threshold import smallest_good_rank, threshold_shares
-from workflow_scripts.evaluation.subjects import ResampledArm, Subject, read_subject
+from workflow_scripts.evaluation.rank_threshold import NO_GAIN, gains, smallest_good_rank, threshold_shares
+from workflow_scripts.evaluation.subjects import ResampledArm, ResampledSubject, read_subject
 from workflow_scripts.evaluation.summary import (
     BreakdownRow,
     CalibrationRow,
@@ -68,14 +68,14 @@ def study_statistics(
     return result
 
 
-def _intervals(subject: Subject) -> Iterator[IntervalRow]:
+def _intervals(subject: ResampledSubject) -> Iterator[IntervalRow]:
     for metric in RESAMPLED:
         best = _best(subject, metric) if metric in ERRORS else None
         rows = [_interval_row(subject, arm, metric, best) for arm in subject.arms]
         yield from _with_ranks(subject, metric, rows) if metric in ERRORS else rows
 
 
-def _with_ranks(subject: Subject, metric: str, rows: Sequence[IntervalRow]) -> Iterator[IntervalRow]:
+def _with_ranks(subject: ResampledSubject, metric: str, rows: Sequence[IntervalRow]) -> Iterator[IntervalRow]:
     """Add mean ranks and their critical difference to the rows of arms that have intervals."""
     places = [place for place, row in enumerate(rows) if not row.reason]
     errors = [subject.arms[place].patient_errors[:, RESAMPLED.index(metric)] for place in places]
@@ -88,12 +88,14 @@ def _with_ranks(subject: Subject, metric: str, rows: Sequence[IntervalRow]) -> I
         yield replace(row, mean_rank=rank, critical_difference=None if rank is None else distance)
 
 
-def _best(subject: Subject, metric: str) -> ResampledArm | None:
+def _best(subject: ResampledSubject, metric: str) -> ResampledArm | None:
     defined = [arm for arm in subject.arms if not arm.undefined(metric)]
     return min(defined, key=lambda arm: arm.values[RESAMPLED.index(metric)], default=None)
 
 
-def _interval_row(subject: Subject, arm: ResampledArm, metric: str, best: ResampledArm | None) -> IntervalRow:
+def _interval_row(
+    subject: ResampledSubject, arm: ResampledArm, metric: str, best: ResampledArm | None
+) -> IntervalRow:
     first = arm.summary.first
     reason = subject.no_interval(metric, arm)
     row = IntervalRow(
@@ -126,7 +128,7 @@ def _interval_row(subject: Subject, arm: ResampledArm, metric: str, best: Resamp
     return replace(row, above_best=above.value, above_best_low=above.low, above_best_high=above.high)
 
 
-def _comparisons(subject: Subject) -> Iterator[ComparisonRow]:
+def _comparisons(subject: ResampledSubject) -> Iterator[ComparisonRow]:
     resampled = {id(arm.summary): arm for arm in subject.arms}
     planned = planned_comparisons([arm.summary for arm in subject.arms])
     pairs = [(resampled[id(arm)], resampled[id(other)]) for arm, other in planned]
@@ -137,7 +139,7 @@ def _comparisons(subject: Subject) -> Iterator[ComparisonRow]:
 
 
 def _comparison_row(
-    subject: Subject, metric: str, arm: ResampledArm, other: ResampledArm, comparisons: int
+    subject: ResampledSubject, metric: str, arm: ResampledArm, other: ResampledArm, comparisons: int
 ) -> ComparisonRow:
     first, value, other_value = arm.summary.first, arm.value(metric), other.value(metric)
     reason = subject.no_interval(metric, arm, other)
@@ -178,21 +180,27 @@ def _comparison_row(
     )
 
 
-def _ranks(subject: Subject) -> Iterator[RankRow]:
+def _ranks(subject: ResampledSubject) -> Iterator[RankRow]:
     ranked = [arm for arm in subject.arms if arm.summary.first.rank is not None]
-    for _, group in groupby(ranked, key=lambda arm: (arm.summary.first.model, arm.summary.method)):
+    zero_shot = {arm.name[0]: arm for arm in subject.arms if arm.name[1] == "zero-shot"}
+    for (model, _), group in groupby(ranked, key=lambda arm: (arm.summary.first.model, arm.summary.method)):
         arms = list(group)
         if len(arms) > 1:
             for metric in ERRORS:
-                yield from _rank_rows(subject, metric, arms)
+                yield from _rank_rows(subject, metric, arms, zero_shot.get(model))
 
 
-def _rank_rows(subject: Subject, metric: str, arms: Sequence[ResampledArm]) -> Iterator[RankRow]:
-    """The rows of one method, ranks rising; a rank without a value leaves the threshold open."""
+def _rank_rows(
+    subject: ResampledSubject, metric: str, arms: Sequence[ResampledArm], zero_shot: ResampledArm | None
+) -> Iterator[RankRow]:
+    """The rows of one method, ranks rising; a rank without a value, or no gain at all, leaves the threshold open."""
     place, margin = RESAMPLED.index(metric), subject.parameters.rank_margin
     values = np.array([arm.values[place] for arm in arms])
     known = not any(arm.undefined(metric) for arm in arms)
     reason = subject.no_interval(metric, *arms)
+    start = zero_shot.value(metric) if zero_shot else None
+    if known and start is not None and not gains(values.tolist(), start):
+        known, reason = False, NO_GAIN
     threshold = int(smallest_good_rank(values, margin)) if known else None
     replicates = np.stack([arm.replicates[:, place] for arm in arms], axis=1)
     shares = None if reason else threshold_shares(replicates, margin)

@@ -53,7 +53,7 @@ class ResampledArm:
 
 
 @dataclass(frozen=True)
-class Subject:
+class ResampledSubject:
     """All arms of one cohort and vital sign, on the same test windows of the same patients."""
 
     arms: list[ResampledArm]
@@ -88,7 +88,7 @@ class Subject:
 class SubjectTables:
     """A subject, and the rows that are made while its forecasts are at hand."""
 
-    subject: Subject
+    subject: ResampledSubject
     breakdown: list[BreakdownRow]
     calibration: list[CalibrationRow]
 
@@ -109,7 +109,9 @@ def read_subject(
     patients = len(np.unique(test.subject_id))
     draws = draw_patients(patients, parameters.resamples, parameters.seed)
     parts = break_down(test, cohort, draws, parameters)
-    result = SubjectTables(Subject([], patients, len(test), parameters), [*missing_rows(parts, rows[0])], [])
+    result = SubjectTables(
+        ResampledSubject([], patients, len(test), parameters), [*missing_rows(parts, rows[0])], []
+    )
     for summary in summarise_arms(rows):
         paths = [folders[run] / "forecasts.parquet" for run in summary.runs]
         scores = [score_windows(path, test) for path in paths]

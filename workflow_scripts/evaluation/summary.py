@@ -142,7 +142,8 @@ class RankRow:
     """One rank of one method and model. Its fields are the columns of rank_threshold.csv.
 
     good_enough: the error is within `margin` (a share) of the best rank's. threshold: the smallest rank that
-    is. share: share of the resamples in which this rank is the threshold. reason: why there is none.
+    is. share: share of the resamples in which this rank is the threshold. reason: why there is none, as where no rank
+    is better than zero-shot.
     """
 
     cohort: str

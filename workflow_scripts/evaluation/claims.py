@@ -1,0 +1,358 @@
+"""What the paper's seven findings claim of one cohort and vital sign, and of which arms. docs/findings.md explains.
+
+Every number is an array of 1 + resamples: the value on the data, then its replicates, so that one formula serves both.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workflow_scripts.evaluation.comparison import ROUNDING
+from workflow_scripts.evaluation.planning import best_on_validation, is_from_scratch
+from workflow_scripts.evaluation.rank_threshold import NO_GAIN, gains, smallest_good_rank
+from workflow_scripts.evaluation.subjects import ResampledArm, ResampledSubject
+from workflow_scripts.models.registry import MULTIVARIATE_VARIANTS
+
+METRIC = "mse"
+FAMILIES = {"chronos": "Chronos", "lag-llama": "Lag-Llama", "moirai": "MOIRAI"}
+"""Those of the paper, as run records name them, and as it does."""
+
+MEAN_BLOOD_PRESSURE = ("mean_blood_pressure", "mean_blood_pressure_derived")
+"""As it is charted, and as the paper derives it from systolic and diastolic."""
+
+Array = NDArray[np.float64]
+Excess = Callable[[Array], Array]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement of the paper. missing: why it cannot be tested at all; then the rest is empty.
+
+    arms: all that it compares; estimate: of their errors [1 + resamples] each, in that order; excess: by how much
+    numbers miss the claim, below 0 where they hold it; words: what the value means; vacuous: why these data say nothing
+    about it, though the arms are there.
+    """
+
+    finding: int
+    subject: str
+    missing: str = ""
+    arms: Sequence[ResampledArm] = ()
+    estimate: Callable[[Sequence[Array]], Array] = lambda errors: errors[0]
+    excess: Excess = lambda numbers: numbers
+    words: Callable[[float], str] = str
+    vacuous: str = ""
+
+
+@dataclass(frozen=True)
+class Model:
+    """The arms of one model that the findings speak of; lora is the rank with the smallest validation loss."""
+
+    name: str
+    family: str
+    parameters: int
+    arms: dict[str, ResampledArm]
+    lora: ResampledArm | None
+    ranks: list[ResampledArm]
+
+    def arm(self, kind: str) -> ResampledArm | None:
+        """zero-shot, full, or lora."""
+        return self.lora if kind == "lora" else self.arms.get(kind)
+
+
+def claims(subject: ResampledSubject) -> list[Claim]:
+    """Every finding as it reads for one cohort and vital sign; each has at least one claim."""
+    vital = subject.arms[0].summary.first.vital
+    models = _models(subject)
+    margins = subject.parameters.rank_margin, subject.parameters.close_margin
+    scratch = [arm for arm in subject.arms if is_from_scratch(arm.summary)]
+    return [
+        *_zero_shot(models),
+        *_lora_improves(models),
+        *_lag_llama(models, vital),
+        *_moirai(models, margins[1]),
+        *_chronos(models, margins[0]),
+        *_from_scratch(models, scratch, vital, margins[1]),
+        *_levels_off(models, margins[0]),
+        *_small_react_more(models),
+    ]
+
+
+def below(limit: float) -> Excess:
+    """The claim that a number is below a limit."""
+    return lambda numbers: numbers - limit
+
+
+def above(limit: float) -> Excess:
+    """The claim that a number is above a limit."""
+    return lambda numbers: limit - numbers
+
+
+def within(limit: float) -> Excess:
+    """The claim that a number is nearer to 0 than a limit."""
+    return lambda numbers: np.abs(numbers) - limit
+
+
+def _models(subject: ResampledSubject) -> list[Model]:
+    models = []
+    for name, group in groupby(subject.arms, key=lambda arm: arm.summary.first.model):
+        if name in MULTIVARIATE_VARIANTS:  # The paper forecasts each vital sign alone.
+            continue
+        arms = {arm.summary.first.arm: arm for arm in group}
+        ranks = [arm for arm in arms.values() if arm.summary.method == "lora"]
+        lora = None
+        if ranks:
+            chosen = best_on_validation([arm.summary for arm in ranks])
+            lora = next(arm for arm in ranks if arm.summary is chosen)
+        first = next(iter(arms.values())).summary.first
+        smallest = min(arm.summary.first.total_parameters for arm in arms.values())
+        models.append(Model(name, first.family, smallest, arms, lora, ranks))
+    return models
+
+
+def _zero_shot(models: Sequence[Model]) -> Iterator[Claim]:
+    for family in ("lag-llama", "moirai"):
+        title = f"zero-shot: Chronos ahead of {FAMILIES[family]}"
+        yield _between(1, title, models, ("chronos", "zero-shot"), (family, "zero-shot"), below(0.0))
+
+
+def _lora_improves(models: Sequence[Model]) -> Iterator[Claim]:
+    for family, name in FAMILIES.items():
+        title = f"{name}: LoRA improves on zero-shot"
+        yield _between(2, title, models, (family, "lora"), (family, "zero-shot"), below(0.0))
+
+
+def _lag_llama(models: Sequence[Model], vital: str) -> Iterator[Claim]:
+    lora, full = ("lag-llama", "lora"), ("lag-llama", "full")
+    if vital in MEAN_BLOOD_PRESSURE:
+        yield _between(3, "Lag-Llama: full better than LoRA", models, lora, full, above(0.0))
+    elif vital == "heart_rate":
+        yield _between(3, "Lag-Llama: LoRA better than full", models, lora, full, below(0.0))
+    else:
+        yield Claim(3, "Lag-Llama: LoRA against full", _of_other_vitals(vital))
+
+
+def _moirai(models: Sequence[Model], margin: float) -> Iterator[Claim]:
+    large = [
+        model for model in models if model.family == "moirai" and re.search("-(base|large)$", model.name)
+    ]
+    others = [model for model in models if model not in large]
+    lora, full = ("moirai", "lora"), ("moirai", "full")
+    yield _full_is_best(others)
+    title = f"MOIRAI: LoRA within {margin:.0%} of full"
+    yield _between(4, title, others, lora, full, within(margin))
+    for size in ("base", "large"):
+        own = [model for model in large if model.name.endswith(size)]
+        title = f"MOIRAI {size}: full worse than zero-shot"
+        yield _between(4, title, own, full, ("moirai", "zero-shot"), above(0.0))
+
+
+def _full_is_best(models: Sequence[Model]) -> Claim:
+    own = [model for model in models if model.family == "moirai"]
+    title = "MOIRAI: full better than both LoRA and zero-shot"
+    missing = _missing(own, "moirai", "full", "lora", "zero-shot")
+    if missing:
+        return Claim(4, title, missing)
+    kinds = ("full", "lora", "zero-shot")
+    arms = [arm for kind in kinds for arm in _arms(own, kind)]
+
+    def estimate(errors: Sequence[Array]) -> Array:
+        full, lora, zero_shot = (np.mean(part, axis=0) for part in np.split(np.stack(errors), 3))
+        return full / np.minimum(lora, zero_shot) - 1
+
+    named = f"{_named(_arms(own, 'full'))} against {_named(_arms(own, 'lora'))} and zero-shot"
+    words = _difference("full's error", "that of the better of both")
+    return Claim(4, f"{title}: {named}", "", arms, estimate, below(0.0), words)
+
+
+def _chronos(models: Sequence[Model], margin: float) -> Iterator[Claim]:
+    title = f"Chronos: LoRA better than full, or equal within {margin:.0%}"
+    yield _between(5, title, models, ("chronos", "lora"), ("chronos", "full"), below(margin))
+
+
+def _from_scratch(
+    models: Sequence[Model], scratch: Sequence[ResampledArm], vital: str, margin: float
+) -> Iterator[Claim]:
+    """The best from scratch is that of each resample: chosen in its own favour, so against the claim."""
+    beats = vital == "heart_rate"
+    if not beats and vital not in MEAN_BLOOD_PRESSURE:
+        yield Claim(6, "LoRA Chronos against models from scratch", _of_other_vitals(vital))
+        return
+    named = "chronos-t5-small" if beats else "chronos-t5-tiny"
+    chronos = sorted(
+        (model for model in models if model.family == "chronos"), key=lambda each: each.parameters
+    )
+    model = next((model for model in chronos if model.name == named), chronos[0] if chronos else None)
+    title = f"LoRA {named} {'beats' if beats else f'within {margin:.0%} of'} the best from scratch"
+    missing = _missing([model] if model else [], "chronos", "lora")
+    if not missing and not scratch:
+        missing = "no model from scratch in the study"
+    if missing or model is None or model.lora is None:
+        yield Claim(6, title, missing)
+        return
+    place = "" if model.name == named else f" (in place of {named}, which is not in the study)"
+    yield Claim(
+        6,
+        f"{title}: {_named([model.lora])}{place} against {_named(scratch)}",
+        "",
+        [model.lora, *scratch],
+        lambda errors: errors[0] / np.min(errors[1:], axis=0) - 1,
+        below(0.0 if beats else margin),
+        _difference("LoRA's error", "that of the best from scratch"),
+    )
+
+
+def _levels_off(models: Sequence[Model], margin: float) -> Iterator[Claim]:
+    own = [model for model in models if model.family in FAMILIES]
+    yield from (_model_levels_off(model, margin) for model in own)
+    if not own:
+        yield Claim(7, "the gain of LoRA levels off with rank", _none_of("the paper's families"))
+
+
+def _model_levels_off(model: Model, margin: float) -> Claim:
+    title = f"{model.name}: the gain of LoRA levels off below the highest rank"
+    zero_shot = model.arm("zero-shot")
+    if len(model.ranks) < 2 or zero_shot is None:
+        return Claim(7, title, "fewer than two ranks of lora, or no arm zero-shot")
+    ranks = np.array([arm.summary.first.rank for arm in model.ranks], dtype=np.float64)
+
+    return Claim(
+        7,
+        f"{title} ({ranks[-1]:g})",
+        "",
+        [*model.ranks, zero_shot],
+        _threshold(ranks, margin),
+        lambda numbers: np.where(numbers < ranks[-1], -1.0, 1.0),
+        lambda rank: f"rank {rank:g}: the smallest within {margin:.0%} of the best",
+        _no_gain([model]),
+    )
+
+
+def _threshold(ranks: Array, margin: float) -> Callable[[Sequence[Array]], Array]:
+    """The smallest good rank; the highest of all where that rank's error is not below zero-shot's.
+
+    A gain that is not there cannot level off: such resamples count against the claim. Where the data themselves show
+    none, the claim is vacuous.
+    """
+
+    def estimate(errors: Sequence[Array]) -> Array:
+        of_ranks, zero_shot = np.stack(errors[:-1], axis=1), errors[-1]
+        smallest = ranks[smallest_good_rank(of_ranks, margin)]
+        return np.where(of_ranks.min(axis=1) < zero_shot, smallest, ranks[-1])
+
+    return estimate
+
+
+def _small_react_more(models: Sequence[Model]) -> Iterator[Claim]:
+    for family, name in FAMILIES.items():
+        own = sorted((model for model in models if model.family == family), key=lambda each: each.parameters)
+        title = f"{name}: the smallest model gains more from rank than the largest"
+        if len(own) < 2 or own[0].parameters == own[-1].parameters:
+            yield Claim(7, title, f"fewer than two sizes of {name} in the study")
+        elif min(len(own[0].ranks), len(own[-1].ranks)) < 2:
+            yield Claim(7, title, "fewer than two ranks of lora")
+        else:
+            yield _reacts_more(title, own[0], own[-1])
+
+
+def _reacts_more(title: str, small: Model, large: Model) -> Claim:
+    count = len(small.ranks)
+    of_small, of_large = (
+        _slope([arm.summary.first.rank or 1 for arm in model.ranks]) for model in (small, large)
+    )
+    return Claim(
+        7,
+        f"{title}: {small.name} against {large.name}",
+        "",
+        [*small.ranks, *large.ranks],
+        lambda errors: of_small(errors[:count]) - of_large(errors[count:]),
+        below(0.0),
+        lambda value: (
+            f"a doubling of the rank changes {small.name}'s error by {100 * value:+.2f} percentage points "
+            f"against {large.name}'s"
+        ),
+        _no_gain([small, large]),
+    )
+
+
+def _no_gain(models: Sequence[Model]) -> str:
+    """Says that no rank of any of these models is better than zero-shot; empty where one is, or that is not known."""
+    for model in models:
+        zero_shot = model.arm("zero-shot")
+        errors = [arm.value(METRIC) for arm in [*model.ranks, *([zero_shot] if zero_shot else [])]]
+        known = [error for error in errors if error is not None]
+        if zero_shot is None or len(known) < len(errors) or gains(known[:-1], known[-1]):
+            return ""
+    return NO_GAIN
+
+
+def _slope(ranks: Sequence[int]) -> Callable[[Sequence[Array]], Array]:
+    """Least-squares slope of the logarithm of the error over log2 of the rank: its relative change per doubling."""
+    centred = np.log2(ranks) - np.mean(np.log2(ranks))
+    weights = centred / (centred**2).sum()
+    return lambda errors: np.tensordot(weights, np.log(np.stack(errors)), axes=1)
+
+
+def _between(
+    finding: int,
+    title: str,
+    models: Sequence[Model],
+    arm: tuple[str, str],
+    other: tuple[str, str],
+    excess: Excess,
+) -> Claim:
+    """A family under one arm against a family under one arm: the ratio of their mean errors over models, less 1."""
+    sides = [
+        ([model for model in models if model.family == family], family, kind) for family, kind in (arm, other)
+    ]
+    missing = [_missing(own, family, kind) for own, family, kind in sides]
+    if any(missing):
+        return Claim(finding, title, next(filter(None, missing)))
+    ours, theirs = (_arms(own, kind) for own, _, kind in sides)
+    return Claim(
+        finding,
+        f"{title}: {_named(ours)} against {_named(theirs)}",
+        "",
+        [*ours, *theirs],
+        lambda errors: np.mean(errors[: len(ours)], axis=0) / np.mean(errors[len(ours) :], axis=0) - 1,
+        excess,
+        _difference(*(f"{FAMILIES[family]} {kind}" for _, family, kind in sides)),
+    )
+
+
+def _arms(models: Sequence[Model], kind: str) -> list[ResampledArm]:
+    return [arm for model in models if (arm := model.arm(kind)) is not None]
+
+
+def _missing(models: Sequence[Model], family: str, *kinds: str) -> str:
+    """Why arms of these models are not there; empty where every model has them all."""
+    if not models:
+        return _none_of(FAMILIES[family])
+    lacking = [kind for kind in kinds if len(_arms(models, kind)) < len(models)]
+    return f"no arm {' and '.join(lacking)} in the study" if lacking else ""
+
+
+def _none_of(name: str) -> str:
+    return f"no such model of {name} in the study"
+
+
+def _of_other_vitals(vital: str) -> str:
+    return f"the paper says it of mean blood pressure and heart rate, not of {vital.replace('_', ' ')}"
+
+
+def _named(arms: Sequence[ResampledArm]) -> str:
+    return ", ".join(" ".join(arm.name) for arm in arms)
+
+
+def _difference(ours: str, theirs: str) -> Callable[[float], str]:
+    def words(value: float) -> str:
+        if abs(value) <= ROUNDING:
+            return f"{ours} the same as {theirs}"
+        size = f"{100 * abs(value):.2f}"
+        shown = size if float(size) else "less than 0.01"
+        return f"{ours} {shown} % {'below' if value < 0 else 'above'} {theirs}"
+
+    return words
