@@ -9,6 +9,7 @@ from workflow_scripts.reporting.page import Cell, Group, Line, Table, heads
 from workflow_scripts.reporting.words import (
     capital,
     cohort_name,
+    count,
     number,
     signed,
     signed_span,
@@ -19,7 +20,14 @@ from workflow_scripts.reporting.words import (
 
 AXIS = "MSE × 10⁻⁴"
 LOWER, HIGHER, OPEN, OWN = "lower than its own", "higher than its own", "not told apart", "own cohort"
-FILLS = {OWN: "var(--grid)", LOWER: "var(--best)", OPEN: "var(--page)", HIGHER: "var(--bad-back)"}
+UNKNOWN = "not compared"
+FILLS = {
+    OWN: "var(--grid)",
+    LOWER: "var(--best)",
+    OPEN: "var(--page)",
+    HIGHER: "var(--bad-back)",
+    UNKNOWN: "var(--paper)",
+}
 
 
 def main_rows(rows: Sequence[TransferRow]) -> list[TransferRow]:
@@ -33,8 +41,15 @@ def verdict(row: TransferRow) -> str:
     if row.trained_on == row.evaluated_on:
         return OWN
     if row.above_own_low is None or row.above_own_high is None:
-        return OPEN
+        return UNKNOWN
     return HIGHER if row.above_own_low > 0 else LOWER if row.above_own_high < 0 else OPEN
+
+
+def shown(row: TransferRow, factor: float) -> str:
+    """The error on its own cohort; elsewhere the difference from the own adapter's, as the windows are other ones."""
+    if row.trained_on == row.evaluated_on:
+        return number(_times(row.value, factor))
+    return "–" if row.above_own is None else signed(row.above_own * factor)
 
 
 def transfer_matrix(table: Sequence[TransferRow]) -> Figure:
@@ -54,7 +69,7 @@ def transfer_matrix(table: Sequence[TransferRow]) -> Figure:
             "above_own": _times(row.above_own, factor),
             "low": _times(row.above_own_low, factor),
             "high": _times(row.above_own_high, factor),
-            "shown": number(_times(row.value, factor)),
+            "shown": shown(row, factor),
             "verdict": verdict(row),
         }
         for row in table
@@ -92,14 +107,14 @@ def transfer_matrix(table: Sequence[TransferRow]) -> Figure:
     )
     words = "; ".join(
         f"adapted to {cohort_name(row.trained_on)}, evaluated on {cohort_name(row.evaluated_on)}: "
-        f"{number(_times(row.value, factor))}, {verdict(row)}"
+        f"{shown(row, factor)}, {verdict(row)}"
         for row in table
     )
     return make_figure(
         f"all_{first.vital.replace('_', '-')}_transfer-{first.model}-{first.arm}".lower().replace(".", "-"),
         "transfer",
         f"Transfer: {subject(first.model, first.arm)}",
-        f"{axis}. {capital(words)}.",
+        f"{axis}; between cohorts, how much above that of the cohort's own adapter. {capital(words)}.",
         chart,
         rows,
         f"{capital(vital_name(first.vital))}, {axis}",
@@ -126,7 +141,7 @@ def transfer_table(vital: str, table: Sequence[TransferRow], confidence: str) ->
             f"{capital(subject(row.model, row.arm))}: {cohort_name(row.trained_on)} → "
             f"{cohort_name(row.evaluated_on)}",
             [
-                Cell(f"{row.patients:,}"),
+                Cell("–" if row.patients is None else count(row.patients)),
                 Cell(
                     number(_times(row.value, factor)),
                     span(_times(row.low, factor), _times(row.high, factor)),
