@@ -3,9 +3,10 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
-from fabricated_study import ARMS, MODELS, START, STAY_ID, SUBJECT_ID, fabricate_study
+from fabricated_study import ARMS, MODELS, START, STAY_ID, SUBJECT_ID, VITALS, fabricate_study
 from report_page import Page, page_of, report_of, sources
 
 from workflow_scripts.evaluation.parameters import EvaluationParameters
@@ -22,8 +23,10 @@ from workflow_scripts.evaluation.summary import (
 from workflow_scripts.reporting.charts import _rendered
 from workflow_scripts.reporting.parameters import ReportParameters
 from workflow_scripts.reporting.parts import collect_study
+from workflow_scripts.reporting.report import make_report
 from workflow_scripts.reporting.sections.cohorts import cohort_section
 from workflow_scripts.reporting.sections.fans import fan_section
+from workflow_scripts.reporting.sections.transfer import transfer_table, verdict
 from workflow_scripts.reporting.statistics import Statistics, comparison_part
 from workflow_scripts.reporting.words import capital, model_name, subject
 from workflow_scripts.runtime.errors import UserError
@@ -236,11 +239,21 @@ def test_small_groups_have_neither_point_nor_count(report):
 def test_findings_stand_beside_the_papers(study, page):
     rows = read_rows(study.table("findings"), FindingRow)
     part = page.section("findings")
-    for verdict in ("agrees", "disagrees", "undecided", "not tested"):
-        assert part.count(f">{verdict}<") == sum(row.verdict == verdict for row in rows)
+    for said in ("agrees", "disagrees", "undecided", "not tested"):
+        assert part.count(f">{said}<") == sum(row.verdict == said for row in rows)
     assert "there is no Chronos small" in part
     assert "−2.0 % (−4.0 % to −1.0 %)" in part
     assert ["N-HiTS", "without", "18.02", "7.46", "20.46", "7.22", "6.38", "13.97"] in page.rows
+
+
+def test_both_sides_say_over_how_many_claims_they_are_corrected(page):
+    start, end = page.html.index('id="answer"'), page.html.index('id="headline"')
+    answer, findings = page.html[start:end], page.section("findings")
+    assert "Holm&#39;s correction over all comparisons of the vital sign" in answer
+    assert "corrected over its fewer claims: what is open here can have a verdict there" in answer
+    assert "Holm&#39;s correction over all claims about a vital sign in a cohort" in findings
+    assert "20 patients, 1 seed, p 0.012 (Holm, 7 claims)" in findings
+    assert "it can leave open what has a verdict here" in findings
 
 
 def test_provenance_names_commit_hashes_versions_machine_and_what_was_changed(page):
@@ -320,10 +333,38 @@ def test_several_cohorts_have_a_matrix_of_transfer(tmp_path):
             else "not told apart"
         )
         assert drawn["verdict"] == expected
+        # Of other patients the errors themselves do not compare: the paired difference does.
+        assert drawn["shown"] == (
+            f"{row.value * 1e4:.2f}" if expected == "own cohort" else f"{row.above_own * 1e4:+.2f}"
+        )
     assert {row["cohort"] for row in next(f for f in report.figures if f.kind == "error-by-cohort").rows} == {
         "explicit",
         "angus",
     }
+    hidden = replace(rows[1], value=None, low=None, high=None, above_own=None, reason="too few")
+    text = transfer_table("heart_rate", [replace(hidden, above_own_low=None, above_own_high=None)], "95 %")
+    assert [cell.text for cell in text.groups[0].lines[0].cells][1:3] == ["–", "–"]
+    assert verdict(replace(hidden, above_own_low=None)) == "not compared"
+
+
+def test_of_a_foundation_model_the_figures_show_the_arm_that_validation_chose(study):
+    rows = [row for row in read_metrics(study.metrics) if row.model == MODELS[0] and row.arm != "zero-shot"]
+    worst = {
+        vital: max((r for r in rows if r.vital == vital), key=lambda row: row.mse).arm for vital in VITALS
+    }
+    changed = [
+        replace(row, best_validation_loss=1.0)
+        if row.model == MODELS[0] and row.arm == worst[row.vital]
+        else row
+        for row in read_metrics(study.metrics)
+    ]
+    report = make_report(changed, sources(study))
+    for figure in report.figures:
+        if figure.kind in ("error-by-hours-ahead", "error-by-sex", "error-by-age"):
+            shown = {row["arm"] for row in figure.rows if row["model"] == MODELS[0]}
+            assert shown == {worst[figure.rows[0]["vital"]]}
+    assert "the arm with the smallest validation loss" in report.html
+    assert "best arm of each model" not in report.html
 
 
 def test_missing_sources_are_named(study, tmp_path):

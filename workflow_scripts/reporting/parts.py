@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.evaluation.aggregation import ArmSummary, summarise_arms
+from workflow_scripts.evaluation.planning import best_on_validation
 from workflow_scripts.evaluation.summary import (
     BreakdownRow,
     CalibrationRow,
@@ -153,11 +154,23 @@ def best_of(arms: Sequence[ArmSummary]) -> ArmSummary | None:
     return min((arm for arm in arms if is_whole(arm)), key=error, default=None)
 
 
+def chosen_of(arms: Sequence[ArmSummary]) -> ArmSummary | None:
+    """The whole arm to show of one model: of a foundation model the one with the smallest validation loss.
+
+    Validation cannot choose among arms trained from scratch, which have two losses, nor among references: of those the
+    one with the smallest test error.
+    """
+    whole = [arm for arm in arms if is_whole(arm)]
+    if any(kind(arm) != "foundation" for arm in whole):
+        return best_of(whole)
+    return best_on_validation(whole) if whole else None
+
+
 def compared_arms(part: Part) -> list[ArmSummary]:
-    """The best whole arm of each model and the best reference: at most MOST_COMPARED, in the study's order."""
+    """One arm of each model and the best reference: at most MOST_COMPARED, in the study's order."""
     models = dict.fromkeys(arm.first.model for arm in part.arms if kind(arm) != "reference")
-    best = [best_of([arm for arm in part.arms if arm.first.model == model]) for model in models]
-    kept = sorted((arm for arm in best if arm), key=error)[: MOST_COMPARED - 1]
+    chosen = [chosen_of([arm for arm in part.arms if arm.first.model == model]) for model in models]
+    kept = sorted((arm for arm in chosen if arm), key=error)[: MOST_COMPARED - 1]
     reference = best_of([arm for arm in part.arms if kind(arm) == "reference"])
-    chosen = [*kept, *([reference] if reference else [])]
-    return [arm for arm in part.arms if arm in chosen]
+    shown = [*kept, *([reference] if reference else [])]
+    return [arm for arm in part.arms if arm in shown]

@@ -15,6 +15,7 @@ from workflow_scripts.reporting.words import (
     method_name,
     model_name,
     percent,
+    probability,
     signed,
     signed_span,
     subject,
@@ -125,7 +126,7 @@ def _line(row: ComparisonRow, level: float) -> ComparisonLine:
         against=against,
         difference=signed((row.difference or 0) * 1e4),
         interval=signed_span(row.low * 1e4, row.high * 1e4),
-        p_value="< 0.001" if row.p_holm < 0.001 else f"{row.p_holm:.3f}",
+        p_value=probability(row.p_holm),
         wins=percent(row.win_rate or 0),
         verdict=verdict,
     )

@@ -156,6 +156,11 @@ def percent(share: float, digits: int = 0) -> str:
     return f"{100 * share:.{digits}f} %"
 
 
+def probability(value: float) -> str:
+    """A p-value; a small one is not said to be nothing."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def seconds(value: float | None) -> str:
     """A time in the unit that suits it."""
     if value is None or not math.isfinite(value):

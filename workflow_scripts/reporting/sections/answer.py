@@ -17,11 +17,19 @@ Verdict = Literal["lower", "higher", "open", "missing"]
 METHOD = "lora"
 """The method that the study asks about."""
 
+CORRECTED = (
+    "A difference is said to be there where its {confidence} interval lies on one side of zero and its p-value stands "
+    "Holm's correction over all comparisons of the vital sign. The verdicts on the paper's findings, further below, "
+    "are corrected over its fewer claims: what is open here can have a verdict there."
+)
+
 
 def answer_section(study: Study) -> Section:
     """A few sentences for each cohort and vital sign."""
     blocks = [Block(part.title, points=answers(study, part)) for part in study.parts]
-    return Section("answer", "The answer", blocks)
+    statistics = study.sources.statistics
+    rule = CORRECTED.format(confidence=statistics.confidence) if statistics.comparisons else ""
+    return Section("answer", "The answer", blocks, rule)
 
 
 def answers(study: Study, part: Part) -> list[str]:
@@ -52,7 +60,7 @@ def _against_scratch(part: Part, rows: Sequence[ComparisonRow], level: float) ->
     if best is None:
         return ""
     name = (best.first.model, best.first.arm)
-    other = f"{subject(*name)}, the best model trained from scratch"
+    other = f"{subject(*name)}, of those trained from scratch the best on these patients"
     with_it = [row for row in rows if (row.against_model, row.against_arm) == name]
     return against("The arm that was best on validation", other, with_it, level)
 

@@ -6,7 +6,7 @@ from typing import Any
 from workflow_scripts.evaluation.summary import CalibrationRow
 from workflow_scripts.reporting.charts import Figure, data, make_figure
 from workflow_scripts.reporting.page import Block, Section
-from workflow_scripts.reporting.parts import Part, Study, best_of
+from workflow_scripts.reporting.parts import Part, Study, chosen_of
 from workflow_scripts.reporting.themes import SHAPES, look
 from workflow_scripts.reporting.words import arm_name, capital, model_name, percent, subject
 
@@ -39,19 +39,19 @@ def calibration_section(study: Study) -> Section:
         "calibration",
         "Calibration",
         blocks,
-        "Shown are zero-shot, full fine-tuning and the best rank of each method. References forecast a point, which "
-        "has no calibration.",
+        "Shown are zero-shot, full fine-tuning and of each method the rank with the smallest validation loss. A "
+        "forecast of a point has no calibration.",
         missing,
     )
 
 
 def _chosen(part: Part, rows: Sequence[CalibrationRow]) -> dict[str, list[CalibrationRow]]:
-    """Arm -> its rows by level: arms without a rank, and the best rank of each method."""
+    """Arm -> its rows by level: arms without a rank, and of each method the rank that validation chose."""
     arms = [arm for arm in part.arms if arm.first.model == rows[0].model]
     kept = [arm.first.arm for arm in arms if arm.first.rank is None]
     for method in dict.fromkeys(arm.method for arm in arms if arm.first.rank is not None):
-        best = best_of([arm for arm in arms if arm.method == method and arm.first.rank is not None])
-        kept += [best.first.arm] if best else []
+        chosen = chosen_of([arm for arm in arms if arm.method == method and arm.first.rank is not None])
+        kept += [chosen.first.arm] if chosen else []
     found = {
         name: sorted((row for row in rows if row.arm == name), key=lambda row: row.level) for name in kept
     }
@@ -133,8 +133,8 @@ def _histogram(study: Study, part: Part, model: str, arms: dict[str, list[Calibr
     import altair as alt
 
     adapted = [arm for arm in part.arms if arm.first.model == model and arm.first.arm in arms]
-    best = best_of([arm for arm in adapted if arm.first.arm != "zero-shot"]) or best_of(adapted)
-    shown = best.first.arm if best else next(iter(arms))
+    chosen = chosen_of([arm for arm in adapted if arm.first.arm != "zero-shot"]) or chosen_of(adapted)
+    shown = chosen.first.arm if chosen else next(iter(arms))
     rows: list[dict[str, Any]] = [
         {"model": model, "arm": name, "name": arm_name(name), "from": low, "to": high, "density": density}
         for name in dict.fromkeys([shown, *(["zero-shot"] if "zero-shot" in arms else [])])

@@ -53,7 +53,7 @@ def domain_section(study: Study) -> Section:
 
 
 def _by_cohort(study: Study, vital: str) -> Figure | None:
-    """The best arm of each model in every cohort."""
+    """One arm of each model in every cohort."""
     import altair as alt
 
     parts = [part for part in study.parts if part.vital == vital]
@@ -114,7 +114,7 @@ def _by_cohort(study: Study, vital: str) -> Figure | None:
         f"{AXIS}, each cohort's own test windows. {words}.",
         alt.layer(*layers),
         rows,
-        f"{capital(vital_name(vital))}, best arm of each model",
+        f"{capital(vital_name(vital))}, one arm of each model",
         height=80 + len(parts) * max(26, 10 * len(models)) + (11 if columns == 2 else 19) * len(models),
         columns=columns,
     )

@@ -47,7 +47,7 @@ def fan_section(study: Study) -> Section:
 
 
 def _shown(part: Part) -> ArmSummary | None:
-    """The best adapted arm if any, else the best zero-shot or scratch arm, else the best reference."""
+    """The adapted arm with the smallest error if any, else the zero-shot or scratch arm, else the reference."""
     adapted = [arm for arm in part.arms if kind(arm) == "foundation" and arm.first.arm != "zero-shot"]
     learnt = [arm for arm in part.arms if kind(arm) != "reference"]
     return best_of(adapted) or best_of(learnt) or best_of(part.arms)
@@ -59,7 +59,10 @@ def _block(study: Study, part: Part, arm: ArmSummary) -> Block:
     folder = sources.runs.joinpath(run.cohort, run.vital, run.model, run.arm, f"seed{run.seed}")
     examples = choose_examples(windows, folder / "forecasts.parquet")
     figures = [_figure(study, part, arm, example) for example in examples]
-    text = f"Test windows of {subject(run.model, run.arm)}, seed {run.seed}, by their place in the order of errors."
+    text = (
+        f"Test windows of {subject(run.model, run.arm)}, seed {run.seed}, by their place in the order of errors. The "
+        "arm is that of its kind with the smallest error on these patients, which flatters it."
+    )
     return Block(part.title, text, figures=figures)
 
 

@@ -6,9 +6,14 @@ from workflow_scripts.evaluation.summary import FindingRow
 from workflow_scripts.reporting.page import Block, Cell, Group, Head, Line, Section, Table, heads
 from workflow_scripts.reporting.parts import Study
 from workflow_scripts.reporting.published import FINDINGS, PUBLISHED
-from workflow_scripts.reporting.words import capital, cohort_name, number, signed, vital_name
+from workflow_scripts.reporting.words import capital, cohort_name, number, probability, signed, vital_name
 
 MARKS = {"agrees": "good", "disagrees": "bad"}
+CORRECTED = (
+    "A verdict holds after Holm's correction over all claims about a vital sign in a cohort; the intervals are not "
+    "corrected. The answer at the top is corrected over all comparisons, which are more: it can leave open what has a "
+    "verdict here."
+)
 NOTE = (
     "Source: secondary notes on the group's earlier work (arXiv 2306.14016 and 2311.04770); N-BEATS agrees with the "
     "abstract of arXiv 2306.14016. Their MAPE divides by the forecast (our mape_paper). The tables of arXiv "
@@ -33,7 +38,11 @@ def finding_section(study: Study) -> Section:
     ]
     missing = "" if rows else "There is no table of findings (findings.csv), or it is empty."
     return Section(
-        "findings", "The paper's seven findings beside ours", blocks if rows else blocks[1:], "", missing
+        "findings",
+        "The paper's seven findings beside ours",
+        blocks if rows else blocks[1:],
+        CORRECTED if rows else "",
+        missing,
     )
 
 
@@ -60,14 +69,14 @@ def _line(study: Study, row: FindingRow) -> Line:
     where += [row.subject] if row.subject else []
     ends = " to ".join(_value(row.finding, end) for end in (row.low, row.high) if end is not None)
     value = _value(row.finding, row.value)
-    counted = (
-        ""
-        if row.value is None
-        else f"{row.patients:,} patients, {row.seeds} seed{'s' if row.seeds != 1 else ''}"
-    )
+    counted = []
+    if row.value is not None:
+        counted = [f"{row.patients:,} patients", f"{row.seeds} seed{'s' if row.seeds != 1 else ''}"]
+    if row.p_holm is not None:
+        counted.append(f"p {probability(row.p_holm)} (Holm, {row.claims} claims)")
     cells = [
         Cell(row.found or "–"),
-        Cell(f"{value} ({ends})" if ends else value, counted),
+        Cell(f"{value} ({ends})" if ends else value, ", ".join(counted)),
         Cell(row.verdict, row.reason, MARKS.get(row.verdict, "")),
     ]
     return Line(", ".join(where), cells)
