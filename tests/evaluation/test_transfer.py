@@ -1,6 +1,7 @@
 """Checks of transfer between cohorts: who is left out, and the paired differences on the same windows, in pandas."""
 
 import json
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def test_every_pair_of_cohorts_is_one_job_for_each_vital_sign_model_arm_and_seed
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """Two cohorts; of the 40 test patients of `angus`, the first 12 are training patients of `explicit`."""
+    """Two cohorts; of the 40 test patients of `angus`, the 3rd to 14th are training patients of `explicit`."""
     study = fabricate_study(
         tmp_path_factory.mktemp("study"),
         models=(MODEL,),
@@ -54,14 +55,35 @@ def study(tmp_path_factory):
         test_windows=120,
     )
     path = study.windows / "explicit" / f"{VITAL}.parquet"
-    windows = read_windows(path)
-    shifted = windows.subject_id + np.where(windows.split == "train", 12, 1000)
-    write_windows(path, replace(windows, subject_id=shifted))
+    write_windows(path, with_training_patients(read_windows(path), range(2, 14)))
     return study
 
 
 FIRST_TEST = SUBJECT_ID + 10
-"""Ten patients are for training; with 12 added, explicit's training patients are the tests' 3rd to 12th."""
+"""The patients before are for training and validation."""
+
+
+def with_training_patients(windows, places):
+    """The windows, now of other patients, but for the test patients of these places, who are for training."""
+    train = np.isin(windows.subject_id, [FIRST_TEST + place for place in places])
+    return replace(
+        windows,
+        subject_id=windows.subject_id + np.where(train, 0, 1000),
+        split=np.where(train, "train", windows.split),
+    )
+
+
+@contextmanager
+def other_training_patients(study, places):
+    """For a while the other cohort trains on these test patients."""
+    path = study.windows / "explicit" / f"{VITAL}.parquet"
+    kept = path.read_bytes()
+    own = read_windows(study.windows / "angus" / f"{VITAL}.parquet")
+    try:
+        write_windows(path, with_training_patients(own, places))
+        yield
+    finally:
+        path.write_bytes(kept)
 
 
 def unseen_of(study):
@@ -72,8 +94,8 @@ def unseen_of(study):
 def test_a_patient_of_train_or_validation_of_the_other_cohort_has_no_window_left(study):
     unseen = unseen_of(study)
     left = set(np.unique(unseen.windows.subject_id) - FIRST_TEST)
-    assert left == {0, 1, *range(12, 40)}
-    assert (unseen.excluded_patients, unseen.excluded_windows) == (10, 30)
+    assert left == {0, 1, *range(14, 40)}
+    assert (unseen.excluded_patients, unseen.excluded_windows) == (12, 36)
     assert set(unseen.windows.split) == {"test"}
 
 
@@ -153,7 +175,7 @@ def test_differences_are_paired_on_the_windows_that_the_adapter_has_not_seen(stu
     assert row.above_zero_shot == pytest.approx(table["transferred"] - table["zero_shot"], rel=1e-6)
     assert row.above_own_low < row.above_own < row.above_own_high
     assert row.above_zero_shot_low < row.above_zero_shot < row.above_zero_shot_high
-    assert (row.seeds, row.patients, row.windows, row.reason) == (3, 30, 90, "")
+    assert (row.seeds, row.patients, row.windows, row.reason) == (3, 28, 84, "")
 
 
 def test_an_arm_on_its_own_cohort_stands_on_all_its_test_windows(study, tmp_path):
@@ -198,7 +220,7 @@ def test_forecasts_of_a_patient_whom_the_adapter_has_seen_are_refused(study, tmp
             {},
             "mse is undefined: a forecast that is not finite, or a zero in the denominator",
         ),
-        ({}, {"minimum_patients": 31}, "30 test patients: fewer than 31"),
+        ({}, {"minimum_patients": 31}, "28 test patients: fewer than 31"),
     ],
 )
 def test_a_transfer_without_an_interval_says_why(study, tmp_path, written, parameters, reason):
@@ -214,20 +236,67 @@ def test_an_arm_that_the_other_cohort_has_not_leaves_its_difference_empty(study,
     assert (own.value, own.reason) == (None, "the study has no run of lora-r16 on angus")
     assert transferred.value is not None
     assert (transferred.above_own, transferred.above_own_low) == (None, None)
+    assert transferred.reason == "above_own: the study has no run of lora-r16 on angus"
     assert transferred.above_zero_shot_low < transferred.above_zero_shot < transferred.above_zero_shot_high
 
 
-def test_a_cohort_whose_patients_were_all_seen_is_a_row_with_the_reason(study, tmp_path):
-    path = study.windows / "explicit" / f"{VITAL}.parquet"
-    kept = path.read_bytes()
-    windows = read_windows(study.windows / "angus" / f"{VITAL}.parquet")
+def transferred_row(study, folder, **parameters):
+    path, _ = write_transfer(folder, unseen_of(study), 0)
+    rows = rows_of(study, [path], **parameters)
+    return next(row for row in rows if (row.trained_on, row.metric) == ("explicit", "mse"))
+
+
+COUNTS_AND_ERROR = ("patients", "windows", "value", "low", "high")
+
+
+@pytest.mark.parametrize("left_out", [1, 10])
+def test_the_error_of_few_patients_who_are_left_out_does_not_follow_from_the_table(study, tmp_path, left_out):
+    """Theirs is the own row's sum less that of those kept, whose own error is value - above_own: the rule of 11."""
+    with other_training_patients(study, range(left_out)):
+        row = transferred_row(study, tmp_path)
+    assert {getattr(row, name) for name in COUNTS_AND_ERROR} == {None}
+    assert row.above_own_low < row.above_own < row.above_own_high
+    assert row.reason == "not shown: it would give away a part of fewer than 11 patients"
+
+
+def test_a_count_that_is_not_shown_stands_in_no_reason_either(study, tmp_path):
+    with other_training_patients(study, range(5)):
+        row = transferred_row(study, tmp_path, minimum_patients=36)
+    assert (row.patients, row.above_own_low) == (None, None)
+    assert row.reason == "too few test patients: fewer than 36"
+
+
+@pytest.mark.parametrize(("left_out", "is_shown"), [(0, True), (11, True), (29, True), (30, False)])
+def test_nothing_is_said_of_fewer_than_eleven_patients(study, tmp_path, left_out, is_shown):
+    with other_training_patients(study, range(left_out)):
+        row = transferred_row(study, tmp_path)
+    numbers = {getattr(row, name) for name in (*COUNTS_AND_ERROR, "above_own", "above_zero_shot")}
+    assert (None not in numbers) == is_shown
+    assert (numbers == {None}) == (not is_shown)
+    assert row.reason == ("" if is_shown else "fewer than 11 patients: not shown")
+
+
+def test_the_reason_names_the_failure_of_the_arm_that_is_compared_with(study, tmp_path):
+    record = study.runs.joinpath("angus", VITAL, MODEL, "lora-r2", "seed0", "run.json")
+    kept = record.read_text()
+    path, _ = write_transfer(tmp_path, unseen_of(study), 0)
+    failed = json.loads(kept)
+    failed |= {"failure": "training: loss is not finite", "metrics": dict.fromkeys(failed["metrics"])}
     try:
-        write_windows(path, replace(windows, split=np.full(len(windows), "train")))
+        record.write_text(json.dumps(failed))
+        own, transferred = (row for row in rows_of(study, [path]) if row.metric == "mse")
+    finally:
+        record.write_text(kept)
+    assert (own.value, own.reason) == (None, "lora-r2 on angus: training: loss is not finite")
+    assert transferred.low < transferred.value < transferred.high
+    assert transferred.reason == "above_own: lora-r2 on angus: training: loss is not finite"
+
+
+def test_a_cohort_whose_patients_were_all_seen_is_a_row_with_the_reason(study, tmp_path):
+    with other_training_patients(study, range(40)):
         unseen = unseen_of(study)
         written, _ = write_transfer(tmp_path, unseen, 0)
         row = next(row for row in rows_of(study, [written]) if row.trained_on == "explicit")
-    finally:
-        path.write_bytes(kept)
     assert len(unseen.windows) == 0
     assert (row.patients, row.value, row.low) == (0, None, None)
     assert row.reason == "every test patient is in train or validation of explicit"

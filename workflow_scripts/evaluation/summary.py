@@ -216,7 +216,8 @@ class TransferRow:
     with its interval over patients. above_own, above_zero_shot: by how much the error exceeds that of the same arm
     adapted to evaluated_on itself, and that of zero-shot, with paired intervals, on the same windows; empty where
     there is no such arm. trained_on == evaluated_on is the arm's own error, on all test windows, without above_own.
-    reason: why there is no interval.
+    Where fewer than 11 patients are kept, nothing is shown; where fewer than 11 are left out, neither counts nor value,
+    from which theirs would follow. reason: what is not shown or has no interval, and why.
     """
 
     vital: str
@@ -226,8 +227,8 @@ class TransferRow:
     evaluated_on: str
     metric: str
     seeds: int
-    patients: int
-    windows: int
+    patients: int | None
+    windows: int | None
     value: float | None
     low: float | None
     high: float | None

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from workflow_scripts.evaluation.aggregation import ArmSummary
 from workflow_scripts.evaluation.bootstrap import draw_patients, resample_patients, resample_seeds
 from workflow_scripts.evaluation.comparison import compare, interval
 from workflow_scripts.evaluation.parameters import EvaluationParameters
+from workflow_scripts.evaluation.parts import TOO_SMALL, hide_small
 from workflow_scripts.evaluation.patient_sums import (
     ERRORS,
     RESAMPLED,
@@ -73,21 +75,50 @@ def _refusal(path: Path, found: str) -> UserError:
 
 @dataclass(frozen=True)
 class _Arm:
-    """An arm on the windows in question. values: [metrics]; replicates: [resamples, metrics], as in RESAMPLED."""
+    """An arm on the windows in question. values: [metrics]; replicates: [resamples, metrics], as in RESAMPLED.
+
+    failure: why it has none, then all are NaN; else empty.
+    """
 
     values: Array
     replicates: Array
+    failure: str = ""
+
+    def value(self, metric: str) -> float | None:
+        """The metric; None where it is undefined."""
+        value = float(self.values[RESAMPLED.index(metric)])
+        return value if np.isfinite(value) else None
+
+    def drawn(self, metric: str) -> Array:
+        """The metric's replicates [resamples]."""
+        return self.replicates[:, RESAMPLED.index(metric)]
+
+    def no_interval(self, metric: str) -> str:
+        """Why the metric has no value or no interval; empty where it has one."""
+        if self.failure:
+            return self.failure
+        if self.value(metric) is None:
+            return f"{metric} is undefined: a forecast that is not finite, or a zero in the denominator"
+        whole = np.isfinite(self.drawn(metric)).all()
+        return "" if whole else f"{metric} is undefined in some resamples: a zero in the denominator"
+
+
+def _without(failure: str) -> _Arm:
+    """An arm that could not be evaluated."""
+    nothing = np.full((1, len(RESAMPLED)), np.nan)
+    return _Arm(nothing[0], nothing, failure)
 
 
 @dataclass
 class _Cohort:
     """One cohort and vital sign that is evaluated on, and the scores of the runs that were made for it.
 
-    runs: folder of each, by model, arm and seed.
+    runs: each with its folder, by model, arm and seed.
     """
 
+    name: str
     windows: Path
-    runs: Mapping[tuple[str, str, int], Path]
+    runs: Mapping[tuple[str, str, int], tuple[RunRow, Path]]
     parameters: EvaluationParameters
     _scores: dict[Path, WindowScores] = field(default_factory=dict)
 
@@ -96,11 +127,16 @@ class _Cohort:
         """All test windows."""
         return read_windows(self.windows, ("test",))
 
-    def arm(self, model: str, arm: str, seeds: Sequence[int], kept: Kept, draws: Array) -> _Arm | None:
-        """An arm of the cohort's own runs on some test windows; None where the study has not all of its seeds."""
-        folders = [self.runs[model, arm, seed] for seed in seeds if (model, arm, seed) in self.runs]
-        if len(folders) < len(seeds):
-            return None
+    def arm(self, model: str, arm: str, seeds: Sequence[int], kept: Kept, draws: Array) -> _Arm:
+        """An arm of the cohort's own runs on some test windows; without values where one of its seeds has none."""
+        runs = [self.runs[model, arm, seed] for seed in seeds if (model, arm, seed) in self.runs]
+        if len(runs) < len(seeds):
+            every = " with every seed" if runs else ""
+            return _without(f"the study has no run of {arm} on {self.name}{every}")
+        summary = ArmSummary(tuple(run for run, _ in runs))
+        if summary.failed:
+            return _without(f"{arm} on {self.name}: {summary.reason}")
+        folders = [folder for _, folder in runs]
         for folder in folders:
             if folder not in self._scores:
                 self._scores[folder] = score_windows(folder / "forecasts.parquet", self.test)
@@ -133,11 +169,11 @@ def transfer_rows(
     ):
         path = windows / evaluated_on / f"{vital}.parquet"
         own = {
-            (run.model, run.arm, run.seed): folder
+            (run.model, run.arm, run.seed): (run, folder)
             for run, folder in runs.items()
             if (run.cohort, run.vital) == (evaluated_on, vital)
         }
-        cohort = _Cohort(path, own, parameters)
+        cohort = _Cohort(evaluated_on, path, own, parameters)
         for _, of_arm in groupby(group, key=lambda record: (record.job.model, record.job.arm)):
             of_cohorts = [[*jobs] for _, jobs in groupby(of_arm, key=lambda record: record.job.trained_on)]
             rows += _own_rows(cohort, of_cohorts[0])
@@ -174,11 +210,10 @@ def _own_rows(cohort: _Cohort, jobs: Sequence[TransferRecord]) -> Iterator[Trans
     seeds = [record.job.seed for record in jobs]
     patients = len(np.unique(cohort.test.subject_id))
     draws = draw_patients(patients, cohort.parameters.resamples, cohort.parameters.seed)
-    own = cohort.arm(job.model, job.arm, seeds, ALL, draws)
-    zero_shot = cohort.arm(job.model, "zero-shot", seeds, ALL, draws)
     counts = len(seeds), patients, len(cohort.test)
-    failure = "" if own else f"the study has no run of {job.arm} on {job.evaluated_on}"
-    yield from _rows(job, counts, cohort.parameters, own, None, zero_shot, failure)
+    own = cohort.arm(job.model, job.arm, seeds, ALL, draws)
+    others = {"zero_shot": cohort.arm(job.model, "zero-shot", seeds, ALL, draws)}
+    yield from _rows(job, counts, cohort.parameters, own, others)
 
 
 def _transferred_rows(
@@ -188,47 +223,65 @@ def _transferred_rows(
     job, seeds = jobs[0].job, [record.job.seed for record in jobs]
     patients = len(np.unique(unseen.windows.subject_id))
     counts = len(seeds), patients, len(unseen.windows)
+    hidden = _hidden(cohort.test.subject_id, unseen.kept)
     failures = {f"seed {record.job.seed}: {record.failure}" for record in jobs if record.failure}
     failure = "; ".join(sorted(failures))
     if not patients:
         failure = f"every test patient is in train or validation of {job.trained_on}"
     if failure:
-        yield from _rows(job, counts, cohort.parameters, None, None, None, failure)
+        yield from _rows(job, counts, cohort.parameters, _without(failure), {}, hidden)
         return
     draws = draw_patients(patients, cohort.parameters.resamples, cohort.parameters.seed)
     scores = [score_windows(record.folder / "forecasts.parquet", unseen.windows) for record in jobs]
-    yield from _rows(
-        job,
-        counts,
-        cohort.parameters,
-        cohort.resample(scores, seeds, ALL, draws),
-        cohort.arm(job.model, job.arm, seeds, unseen.kept, draws),
-        cohort.arm(job.model, "zero-shot", seeds, unseen.kept, draws),
-    )
+    arm = cohort.resample(scores, seeds, ALL, draws)
+    others = {
+        name: cohort.arm(job.model, other, seeds, unseen.kept, draws)
+        for name, other in (("own", job.arm), ("zero_shot", "zero-shot"))
+    }
+    yield from _rows(job, counts, cohort.parameters, arm, others, hidden)
+
+
+def _hidden(patients: NDArray[np.int64], kept: NDArray[np.bool_]) -> str:
+    """Why the patients who are kept are not shown; empty where they are.
+
+    patients: [windows] of all test windows. Those left out are all, as the own row shows them, less those kept.
+    """
+    groups = [np.unique(patients[some]) for some in (kept, ~kept) if some.any()]
+    return hide_small(groups)[0] if kept.any() else ""
 
 
 def _rows(
     job: Transfer,
     counts: tuple[int, int, int],
     parameters: EvaluationParameters,
-    arm: _Arm | None,
-    own: _Arm | None,
-    zero_shot: _Arm | None,
-    failure: str = "",
+    arm: _Arm,
+    others: Mapping[str, _Arm],
+    hidden: str = "",
 ) -> Iterator[TransferRow]:
-    """One row for each metric. counts: seeds, patients, windows; failure: why there is no arm."""
+    """One row for each metric. counts: seeds, patients, windows; others: own and zero_shot, as far as they apply.
+
+    hidden: why errors and counts are not shown; paired differences are, as they say nothing of those left out, unless
+    too few patients are kept.
+    """
     seeds, patients, windows = counts
+    if hidden == TOO_SMALL and not arm.failure:
+        arm, others = _without(hidden), {}
     for metric in ERRORS:
-        place = RESAMPLED.index(metric)
-        value = float(arm.values[place]) if arm else np.nan
-        reason = failure
-        if not failure and not np.isfinite(value):
-            reason = f"{metric} is undefined: a forecast that is not finite, or a zero in the denominator"
-        elif not failure and patients < parameters.minimum_patients:
-            reason = f"{patients} test patients: fewer than {parameters.minimum_patients}"
+        reason = arm.no_interval(metric)
+        if not reason and patients < parameters.minimum_patients:
+            counted = "too few" if hidden else str(patients)
+            reason = f"{counted} test patients: fewer than {parameters.minimum_patients}"
+        differences = {
+            name: _above(metric, arm, others.get(name), parameters, with_interval=not reason)
+            for name in ("own", "zero_shot")
+        }
         low, high = (None, None)
-        if arm and not reason:
-            low, high = interval(arm.replicates[:, place], parameters.confidence)
+        if not reason and not hidden:
+            low, high = interval(arm.drawn(metric), parameters.confidence)
+        reasons = [reason or hidden]
+        if not reason:
+            lacking = {name: other.no_interval(metric) for name, other in others.items()}
+            reasons += [f"above_{name}: {why}" for name, why in lacking.items() if why]
         yield TransferRow(
             vital=job.vital,
             model=job.model,
@@ -237,36 +290,28 @@ def _rows(
             evaluated_on=job.evaluated_on,
             metric=metric,
             seeds=seeds,
-            patients=patients,
-            windows=windows,
-            value=value if np.isfinite(value) else None,
+            patients=None if hidden else patients,
+            windows=None if hidden else windows,
+            value=None if hidden else arm.value(metric),
             low=low,
             high=high,
-            **_above("own", arm, own, place, parameters, with_interval=not reason),
-            **_above("zero_shot", arm, zero_shot, place, parameters, with_interval=not reason),
-            reason=reason,
+            **{
+                f"above_{name}{end}": number
+                for name, numbers in differences.items()
+                for end, number in zip(("", "_low", "_high"), numbers, strict=True)
+            },
+            reason="; ".join(filter(None, reasons)),
         )
 
 
 def _above(
-    name: str,
-    arm: _Arm | None,
-    other: _Arm | None,
-    place: int,
-    parameters: EvaluationParameters,
-    with_interval: bool,
-) -> dict[str, float | None]:
+    metric: str, arm: _Arm, other: _Arm | None, parameters: EvaluationParameters, with_interval: bool
+) -> tuple[float | None, float | None, float | None]:
     """By how much an arm's error exceeds another's, and the paired interval; None where either is not known."""
-    numbers: list[float | None] = [None, None, None]
-    if arm and other and np.isfinite([arm.values[place], other.values[place]]).all():
-        numbers[0] = float(arm.values[place] - other.values[place])
-        if with_interval and np.isfinite(other.replicates[:, place]).all():
-            found = compare(
-                float(arm.values[place]),
-                float(other.values[place]),
-                arm.replicates[:, place],
-                other.replicates[:, place],
-                parameters.confidence,
-            )
-            numbers = [found.value, found.low, found.high]
-    return dict(zip((f"above_{name}", f"above_{name}_low", f"above_{name}_high"), numbers, strict=True))
+    value, theirs = arm.value(metric), other.value(metric) if other else None
+    if other is None or value is None or theirs is None:
+        return None, None, None
+    if not with_interval or other.no_interval(metric):
+        return value - theirs, None, None
+    found = compare(value, theirs, arm.drawn(metric), other.drawn(metric), parameters.confidence)
+    return found.value, found.low, found.high
