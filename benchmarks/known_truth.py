@@ -1,0 +1,370 @@
+"""What the study says where the truth is known: a shift that was planted, and differences that are not there.
+
+Planted shift: a constant is added to every target (in training, validation and test), the contexts stay. Zero-shot
+must then miss by it, an adapted model must learn it, and the comparisons must call the difference. Reported are the
+bias (median forecast less truth, mean over observed points) and how much of the shift was recovered.
+
+Null test: arms that are the same but for their seeds, compared as the report compares arms. Every claim is a false
+alarm; their share is held against the nominal level. A family is one pair of seed groups of all models and arms on
+one vital sign, corrected by Holm's method as in the report. Seeds are disjoint, so pairs share only the patients.
+
+Training, forecast and statistics are the study's own, with its defaults but for Lag-Llama's faster sampler. Libraries
+are imported once, not for every run.
+
+    snakemake --cores all --configfile params/simulated.yaml data
+    python benchmarks/known_truth.py --json known_truth.json
+    python benchmarks/known_truth.py --models moirai-nano --steps 5 --shift-seeds 1 --null-seeds 2 --chance-seeds 2
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import asdict, dataclass, replace
+from itertools import islice, starmap
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workflow_scripts.adaptation.adapting import adapt
+from workflow_scripts.adaptation.arms import Arm
+from workflow_scripts.adaptation.parameters import AdaptationParameters
+from workflow_scripts.evaluation.bootstrap import draw_patients, resample_patients, resample_seeds
+from workflow_scripts.evaluation.comparison import compare, holm, interval
+from workflow_scripts.evaluation.forecasts import write_forecasts
+from workflow_scripts.evaluation.parameters import EvaluationParameters
+from workflow_scripts.evaluation.patient_sums import (
+    RESAMPLED,
+    PatientSums,
+    score_windows,
+    sum_by_patient,
+    sum_rows,
+)
+from workflow_scripts.evaluation.summary import ComparisonRow
+from workflow_scripts.models.registry import VARIANTS
+from workflow_scripts.models.weights import load_variant
+from workflow_scripts.reporting.known_truth import known_truth_text
+from workflow_scripts.reporting.sections.answer import claim
+from workflow_scripts.runtime.files import write_json
+from workflow_scripts.runtime.machine import machine, versions
+from workflow_scripts.training.data import window_arrays
+from workflow_scripts.training.parameters import ForecastParameters, TrainingParameters
+from workflow_scripts.windows.reading import Windows, read_windows
+
+MODELS = ("chronos-t5-nano", "moirai-nano", "lag-llama-nano")
+SHIFTED_ARMS = ("zero-shot", "lora-r2", "lora-r8", "full")
+WINDOWS = tuple(
+    Path(f"data/simulated/windows/sepsis3/{vital}.parquet") for vital in ("heart_rate", "mean_blood_pressure")
+)
+STATISTICS = EvaluationParameters()
+LEVEL = 1 - STATISTICS.confidence
+COMPARED = ("model", "arm", "against_arm", "difference", "low", "high", "p_holm")
+
+Array = NDArray[np.float64]
+RunAll = Callable[[Sequence[tuple[Any, ...]]], "list[Run]"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A number over all test patients and its replicates [resamples]."""
+
+    value: float
+    replicates: Array
+
+    def ends(self) -> tuple[float, float]:
+        """Its interval."""
+        return interval(self.replicates, STATISTICS.confidence)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's MSE and bias: each a value, and replicates [resamples] over patients alone."""
+
+    seed: int
+    mse: Sample
+    bias: Sample
+
+
+@dataclass(frozen=True)
+class ShiftRow:
+    """One arm on the shifted targets, over its seeds. recovered: its bias less zero-shot's, as a share of the shift."""
+
+    model: str
+    arm: str
+    bias: float
+    bias_low: float
+    bias_high: float
+    recovered: float
+    recovered_low: float
+    recovered_high: float
+
+
+@dataclass(frozen=True)
+class NullRow:
+    """Pairs of equal arms. alarms: intervals without zero; claims: what the report would claim, after Holm.
+
+    families: of `pairs`; claiming: those with at least one claim.
+    """
+
+    arm: str
+    seeds: int
+    pairs: int
+    alarms: int
+    claims: int
+    families: int
+    claiming: int
+
+
+def main() -> None:
+    """Parse the arguments, make both tests, print and write what came out."""
+    options = _parse_arguments()
+    begun = time.perf_counter()
+    shifted = read_windows(options.windows[0])
+    with _workers(options.jobs) as run_all:
+        shift, comparisons = _planted(shifted, options, run_all)
+        null = _null(options, run_all)
+    found = {
+        "shift": [asdict(row) for row in shift],
+        "comparisons": [
+            {name: value for name, value in asdict(row).items() if name in COMPARED}
+            | {"claim": claim(row, LEVEL)}
+            for row in comparisons
+        ],
+        "null": [asdict(row) for row in null],
+        "planted": options.shift,
+        "unit": shifted.metadata.unit,
+        "vital": shifted.metadata.vital,
+        "vitals": [read_windows(path, ("test",)).metadata.vital for path in options.windows],
+        "models": options.models,
+        "null_arms": options.null_arms,
+        "steps": options.steps,
+        "seeds": {"shift": options.shift_seeds, "null": options.null_seeds, "chance": options.chance_seeds},
+        "patients": {
+            split: len(np.unique(shifted.select(split).subject_id))
+            for split in ("train", "validation", "test")
+        },
+        "test_windows": len(shifted.select("test")),
+        "confidence": STATISTICS.confidence,
+        "machine": machine(),
+        "versions": versions(("torch", "numpy")),
+        "seconds": round(time.perf_counter() - begun, 1),
+    }
+    if options.json:
+        write_json(options.json, found)
+    print(known_truth_text(found))
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "windows", nargs="*", type=Path, default=WINDOWS, help="files of windows; the first is shifted"
+    )
+    parser.add_argument("--models", nargs="+", default=list(MODELS), help="models with embedded weights")
+    parser.add_argument(
+        "--weights", type=Path, default=Path("weights/embedded"), help="folder of their weights"
+    )
+    parser.add_argument("--shift", type=float, default=10.0, help="what is added, in the vital sign's unit")
+    parser.add_argument("--shift-seeds", type=int, default=3, help="seeds of each arm on shifted targets")
+    parser.add_argument(
+        "--null-arms", nargs="+", default=["lora-r2"], help="arms that are compared with themselves"
+    )
+    parser.add_argument("--null-seeds", type=int, default=12, help="seeds of each of them")
+    parser.add_argument(
+        "--chance-seeds", type=int, default=20, help="the same for zero-shot: forecasts' seeds"
+    )
+    parser.add_argument(
+        "--groups", nargs="+", type=int, default=[1, 3], help="seeds in an arm that is compared"
+    )
+    parser.add_argument("--steps", type=int, default=TrainingParameters().steps, help="most optimiser steps")
+    parser.add_argument("--jobs", type=int, default=2, help="processes; changes no result")
+    parser.add_argument("--json", type=Path, help="also write the results to this file")
+    return parser.parse_args()
+
+
+@contextmanager
+def _workers(jobs: int) -> Iterator[RunAll]:
+    """What makes many runs: in this process, or in several that import the libraries once."""
+    if jobs == 1:
+        yield lambda cases: list(starmap(_run, cases))
+        return
+    import torch
+
+    torch.set_num_threads(1)
+    with get_context("fork").Pool(jobs) as pool:
+        yield lambda cases: pool.starmap(_run, cases, chunksize=1)
+
+
+def _runs(
+    windows: Windows, arms: Sequence[str], seeds: int, options: argparse.Namespace, run_all: RunAll
+) -> dict[tuple[str, str], list[Run]]:
+    """All seeds of all models and arms."""
+    names = [(model, arm) for model in options.models for arm in arms]
+    cases = [(windows, model, arm, seed, options) for model, arm in names for seed in range(seeds)]
+    found = iter(run_all(cases))
+    return {name: list(islice(found, seeds)) for name in names}
+
+
+def _planted(
+    windows: Windows, options: argparse.Namespace, run_all: RunAll
+) -> tuple[list[ShiftRow], list[ComparisonRow]]:
+    """What each arm makes of shifted targets; and each trained arm against zero-shot, each LoRA against full."""
+    shifted = replace(windows, target=windows.target + np.float32(options.shift))
+    runs = _runs(shifted, SHIFTED_ARMS, options.shift_seeds, options, run_all)
+    rows = [
+        _shift_row(model, arm, own, runs[model, "zero-shot"], options.shift)
+        for (model, arm), own in runs.items()
+    ]
+    compared = [
+        _comparison(model, arm, own, runs[model, against], against)
+        for against in ("zero-shot", "full")
+        for (model, arm), own in runs.items()
+        if arm not in ("zero-shot", against)
+    ]
+    return rows, _corrected(compared)
+
+
+def _shift_row(model: str, arm: str, runs: Sequence[Run], base: Sequence[Run], shift: float) -> ShiftRow:
+    bias, unadapted = _over_seeds(runs, "bias"), _over_seeds(base, "bias")
+    gained = Sample((bias.value - unadapted.value) / shift, (bias.replicates - unadapted.replicates) / shift)
+    return ShiftRow(model, arm, bias.value, *bias.ends(), gained.value, *gained.ends())
+
+
+def _null(options: argparse.Namespace, run_all: RunAll) -> list[NullRow]:
+    kinds = ((["zero-shot"], options.chance_seeds), (options.null_arms, options.null_seeds))
+    found = []
+    for arms, seeds in kinds:
+        subjects = [
+            list(_runs(windows, arms, seeds, options, run_all).values())
+            for windows in map(read_windows, options.windows)
+        ]
+        name = ", ".join(arms)
+        found += [_null_row(name, subjects, size) for size in options.groups if seeds >= 2 * size]
+    return found
+
+
+def _null_row(name: str, subjects: Sequence[Sequence[Sequence[Run]]], size: int) -> NullRow:
+    """Compare groups of `size` seeds, 0 with 1, 2 with 3 and so on; one family for each vital sign and pair."""
+    families = []
+    for arms in subjects:
+        groups = [
+            [runs[first : first + size] for first in range(0, len(runs) - size + 1, size)] for runs in arms
+        ]
+        for pair in range(len(groups[0]) // 2):
+            compared = [_comparison(name, name, of[2 * pair], of[2 * pair + 1]) for of in groups]
+            families.append(_corrected(compared))
+    claims = [[claim(row, LEVEL) != "open" for row in family] for family in families]
+    return NullRow(
+        arm=name,
+        seeds=size,
+        pairs=sum(map(len, families)),
+        alarms=sum((row.low or 0) * (row.high or 0) > 0 for family in families for row in family),
+        claims=sum(map(sum, claims)),
+        families=len(families),
+        claiming=sum(map(any, claims)),
+    )
+
+
+def _comparison(
+    model: str, arm: str, runs: Sequence[Run], others: Sequence[Run], against: str = ""
+) -> ComparisonRow:
+    """The MSE of two arms as the report compares it, before Holm's correction."""
+    ours, theirs = _over_seeds(runs, "mse"), _over_seeds(others, "mse")
+    found = compare(ours.value, theirs.value, ours.replicates, theirs.replicates, STATISTICS.confidence)
+    return ComparisonRow(
+        cohort="",
+        vital="",
+        metric="mse",
+        model=model,
+        arm=arm,
+        against_model=model,
+        against_arm=against,
+        seeds=len(runs),
+        patients=0,
+        windows=0,
+        difference=found.value,
+        low=found.low,
+        high=found.high,
+        p_value=found.p_value,
+        p_holm=None,
+        comparisons=0,
+        win_rate=None,
+        tie_rate=None,
+        reason="",
+    )
+
+
+def _corrected(rows: Sequence[ComparisonRow]) -> list[ComparisonRow]:
+    """One family, with Holm's correction."""
+    return [replace(row, p_holm=p) for row, p in zip(rows, holm([row.p_value for row in rows]), strict=True)]
+
+
+def _over_seeds(runs: Sequence[Run], name: str) -> Sample:
+    """The mean over seeds, and its replicates over patients and seeds."""
+    samples = [getattr(run, name) for run in runs]
+    stacked = np.stack([sample.replicates for sample in samples], axis=1)[:, :, None]
+    replicates = resample_seeds(stacked, [run.seed for run in runs], STATISTICS.seed)[:, 0]
+    return Sample(float(np.mean([sample.value for sample in samples])), replicates)
+
+
+def _run(windows: Windows, model: str, arm: str, seed: int, options: argparse.Namespace) -> Run:
+    """Adapt, forecast, score: what one job of the study does."""
+    test = windows.select("test")
+    quantiles = _forecast(windows, test, model, Arm.parse(arm), seed, options)
+    levels = ForecastParameters().quantiles
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "forecasts.parquet"
+        write_forecasts(path, test.window_id, quantiles, levels)
+        scores = score_windows(path, test)
+    error = quantiles[:, levels.index(0.5)].astype(np.float64) - test.target
+    observed = ~np.isnan(error)
+    bias = sum_rows(
+        scores.patient,
+        [np.where(observed, error, 0.0).sum(axis=1, keepdims=True)],
+        observed.sum(axis=1, keepdims=True).astype(np.float64),
+    )
+    return Run(seed, _sample(sum_by_patient([scores]), RESAMPLED.index("mse")), _sample(bias, 0))
+
+
+def _sample(sums: PatientSums, metric: int) -> Sample:
+    draws = draw_patients(sums.patients, STATISTICS.resamples, STATISTICS.seed)
+    return Sample(float(sums.metrics()[0, metric]), resample_patients(sums, draws)[:, 0, metric])
+
+
+def _forecast(
+    windows: Windows, test: Windows, name: str, arm: Arm, seed: int, options: argparse.Namespace
+) -> NDArray[np.float32]:
+    """Quantiles of the test windows in natural units, [windows, levels, horizon]."""
+    import torch
+
+    from workflow_scripts.training.forecasting import forecast
+    from workflow_scripts.training.loop import fit
+
+    variant, device = VARIANTS[name], torch.device("cpu")
+    forecasting = ForecastParameters(lag_llama_sampler="frozen")
+    model = load_variant(variant, options.weights / name)
+    if model.samplers:
+        model.sampler = forecasting.lag_llama_sampler
+    hooks = adapt(model, arm, AdaptationParameters(), seed, options.steps)
+    with (
+        Path(os.devnull).open("w") as nowhere,
+        redirect_stderr(nowhere),
+    ):  # Hundreds of bars would be no news.
+        if arm.trains:
+            budget = TrainingParameters(steps=options.steps)
+            train, validation = (
+                window_arrays(windows.select(split), variant) for split in ("train", "validation")
+            )
+            fit(model, train, validation, budget, seed, device, hooks=hooks)
+        scaled = forecast(model, window_arrays(test, variant), test.window_id, forecasting, seed, device)
+    return test.metadata.to_natural_units(scaled)
+
+
+if __name__ == "__main__":
+    main()
