@@ -57,13 +57,14 @@ def stored(remote: Path) -> str:
     return "\n".join(path.read_text() for path in sorted(remote.rglob("*")) if path.is_file())
 
 
-def test_a_push_is_refused_without_a_private_remote_and_never_reaches_another(project: Path) -> None:
-    for target in ([], ["--remote", "public"], ["--remote", "public", "data/simulated"]):
+def test_a_push_fails_until_a_private_remote_is_declared_and_never_reaches_another(project: Path) -> None:
+    run_in(project, "dvc", "push", "--remote", "public")
+    for target in ([], ["data/simulated"]):
         refused = run_in(project, "dvc", "push", *target, expect=1)
-        assert "remote 'private' doesn't exist" in refused.stderr
+        assert "declare-a-private-remote.invalid" in refused.stderr
     assert FILE not in stored(project.parent / "public")
 
-    run_in(project, "dvc", "remote", "add", "private", str(project.parent / "private"))
+    run_in(project, "dvc", "remote", "modify", "private", "url", str(project.parent / "private"))
     run_in(project, "dvc", "push")
     run_in(project, "dvc", "push", "--remote", "public")
     assert FILE not in stored(project.parent / "public")

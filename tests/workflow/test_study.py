@@ -128,7 +128,7 @@ def test_a_naive_reference_does_not_wait_for_a_device(changed_project, monkeypat
 
 def test_push_clone_pull_then_nothing_is_to_be_done(changed_project, tmp_path):
     run_in(changed_project, "dvc", "remote", "add", "--default", "store", str(tmp_path / "store"))
-    run_in(changed_project, "dvc", "remote", "add", "private", str(tmp_path / "private"))
+    run_in(changed_project, "dvc", "remote", "modify", "private", "url", str(tmp_path / "private"))
     commit_all(changed_project, "a remote")
     run_in(changed_project, "dvc", "push")
     clone = tmp_path / "clone"

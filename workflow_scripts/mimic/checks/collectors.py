@@ -151,7 +151,7 @@ class References:
         return wrong
 
     def _count_outside(self, stay: np.ndarray, time: np.ndarray) -> None:
-        if not len(self.census.intime):
+        if not len(self.census.intime) or not len(self.census.outtime):
             return
         slack = _TOLERANCE_HOURS * MICROSECONDS_PER_HOUR
         outtime = self.census.outtime[stay]
