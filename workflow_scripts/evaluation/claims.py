@@ -6,21 +6,25 @@ Every number is an array of 1 + resamples: the value on the data, then its repli
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
 from workflow_scripts.evaluation.comparison import ROUNDING
-from workflow_scripts.evaluation.planning import best_on_validation, is_from_scratch
+from workflow_scripts.evaluation.paper_models import (
+    FAMILIES,
+    Model,
+    arms_of,
+    missing_arms,
+    models_of,
+    names_of,
+    none_of,
+)
+from workflow_scripts.evaluation.planning import is_from_scratch
 from workflow_scripts.evaluation.rank_threshold import NO_GAIN, gains, smallest_good_rank
 from workflow_scripts.evaluation.subjects import ResampledArm, ResampledSubject
-from workflow_scripts.models.registry import MULTIVARIATE_VARIANTS
 
 METRIC = "mse"
-FAMILIES = {"chronos": "Chronos", "lag-llama": "Lag-Llama", "moirai": "MOIRAI"}
-"""Those of the paper, as run records name them, and as it does."""
-
 MEAN_BLOOD_PRESSURE = ("mean_blood_pressure", "mean_blood_pressure_derived")
 """As it is charted, and as the paper derives it from systolic and diastolic."""
 
@@ -47,26 +51,10 @@ class Claim:
     vacuous: str = ""
 
 
-@dataclass(frozen=True)
-class Model:
-    """The arms of one model that the findings speak of; lora is the rank with the smallest validation loss."""
-
-    name: str
-    family: str
-    parameters: int
-    arms: dict[str, ResampledArm]
-    lora: ResampledArm | None
-    ranks: list[ResampledArm]
-
-    def arm(self, kind: str) -> ResampledArm | None:
-        """zero-shot, full, or lora."""
-        return self.lora if kind == "lora" else self.arms.get(kind)
-
-
 def claims(subject: ResampledSubject) -> list[Claim]:
     """Every finding as it reads for one cohort and vital sign; each has at least one claim."""
     vital = subject.arms[0].summary.first.vital
-    models = _models(subject)
+    models = models_of(subject)
     margins = subject.parameters.rank_margin, subject.parameters.close_margin
     scratch = [arm for arm in subject.arms if is_from_scratch(arm.summary)]
     return [
@@ -94,23 +82,6 @@ def above(limit: float) -> Excess:
 def within(limit: float) -> Excess:
     """The claim that a number is nearer to 0 than a limit."""
     return lambda numbers: np.abs(numbers) - limit
-
-
-def _models(subject: ResampledSubject) -> list[Model]:
-    models = []
-    for name, group in groupby(subject.arms, key=lambda arm: arm.summary.first.model):
-        if name in MULTIVARIATE_VARIANTS:  # The paper forecasts each vital sign alone.
-            continue
-        arms = {arm.summary.first.arm: arm for arm in group}
-        ranks = [arm for arm in arms.values() if arm.summary.method == "lora"]
-        lora = None
-        if ranks:
-            chosen = best_on_validation([arm.summary for arm in ranks])
-            lora = next(arm for arm in ranks if arm.summary is chosen)
-        first = next(iter(arms.values())).summary.first
-        smallest = min(arm.summary.first.total_parameters for arm in arms.values())
-        models.append(Model(name, first.family, smallest, arms, lora, ranks))
-    return models
 
 
 def _zero_shot(models: Sequence[Model]) -> Iterator[Claim]:
@@ -153,17 +124,17 @@ def _moirai(models: Sequence[Model], margin: float) -> Iterator[Claim]:
 def _full_is_best(models: Sequence[Model]) -> Claim:
     own = [model for model in models if model.family == "moirai"]
     title = "MOIRAI: full better than both LoRA and zero-shot"
-    missing = _missing(own, "moirai", "full", "lora", "zero-shot")
+    missing = missing_arms(own, "moirai", "full", "lora", "zero-shot")
     if missing:
         return Claim(4, title, missing)
     kinds = ("full", "lora", "zero-shot")
-    arms = [arm for kind in kinds for arm in _arms(own, kind)]
+    arms = [arm for kind in kinds for arm in arms_of(own, kind)]
 
     def estimate(errors: Sequence[Array]) -> Array:
         full, lora, zero_shot = (np.mean(part, axis=0) for part in np.split(np.stack(errors), 3))
         return full / np.minimum(lora, zero_shot) - 1
 
-    named = f"{_named(_arms(own, 'full'))} against {_named(_arms(own, 'lora'))} and zero-shot"
+    named = f"{names_of(arms_of(own, 'full'))} against {names_of(arms_of(own, 'lora'))} and zero-shot"
     words = _difference("full's error", "that of the better of both")
     return Claim(4, f"{title}: {named}", "", arms, estimate, below(0.0), words)
 
@@ -187,7 +158,7 @@ def _from_scratch(
     )
     model = next((model for model in chronos if model.name == named), chronos[0] if chronos else None)
     title = f"LoRA {named} {'beats' if beats else f'within {margin:.0%} of'} the best from scratch"
-    missing = _missing([model] if model else [], "chronos", "lora")
+    missing = missing_arms([model] if model else [], "chronos", "lora")
     if not missing and not scratch:
         missing = "no model from scratch in the study"
     if missing or model is None or model.lora is None:
@@ -196,7 +167,7 @@ def _from_scratch(
     place = "" if model.name == named else f" (in place of {named}, which is not in the study)"
     yield Claim(
         6,
-        f"{title}: {_named([model.lora])}{place} against {_named(scratch)}",
+        f"{title}: {names_of([model.lora])}{place} against {names_of(scratch)}",
         "",
         [model.lora, *scratch],
         lambda errors: errors[0] / np.min(errors[1:], axis=0) - 1,
@@ -209,7 +180,7 @@ def _levels_off(models: Sequence[Model], margin: float) -> Iterator[Claim]:
     own = [model for model in models if model.family in FAMILIES]
     yield from (_model_levels_off(model, margin) for model in own)
     if not own:
-        yield Claim(7, "the gain of LoRA levels off with rank", _none_of("the paper's families"))
+        yield Claim(7, "the gain of LoRA levels off with rank", none_of("the paper's families"))
 
 
 def _model_levels_off(model: Model, margin: float) -> Claim:
@@ -308,13 +279,13 @@ def _between(
     sides = [
         ([model for model in models if model.family == family], family, kind) for family, kind in (arm, other)
     ]
-    missing = [_missing(own, family, kind) for own, family, kind in sides]
+    missing = [missing_arms(own, family, kind) for own, family, kind in sides]
     if any(missing):
         return Claim(finding, title, next(filter(None, missing)))
-    ours, theirs = (_arms(own, kind) for own, _, kind in sides)
+    ours, theirs = (arms_of(own, kind) for own, _, kind in sides)
     return Claim(
         finding,
-        f"{title}: {_named(ours)} against {_named(theirs)}",
+        f"{title}: {names_of(ours)} against {names_of(theirs)}",
         "",
         [*ours, *theirs],
         lambda errors: np.mean(errors[: len(ours)], axis=0) / np.mean(errors[len(ours) :], axis=0) - 1,
@@ -323,28 +294,8 @@ def _between(
     )
 
 
-def _arms(models: Sequence[Model], kind: str) -> list[ResampledArm]:
-    return [arm for model in models if (arm := model.arm(kind)) is not None]
-
-
-def _missing(models: Sequence[Model], family: str, *kinds: str) -> str:
-    """Why arms of these models are not there; empty where every model has them all."""
-    if not models:
-        return _none_of(FAMILIES[family])
-    lacking = [kind for kind in kinds if len(_arms(models, kind)) < len(models)]
-    return f"no arm {' and '.join(lacking)} in the study" if lacking else ""
-
-
-def _none_of(name: str) -> str:
-    return f"no such model of {name} in the study"
-
-
 def _of_other_vitals(vital: str) -> str:
     return f"the paper says it of mean blood pressure and heart rate, not of {vital.replace('_', ' ')}"
-
-
-def _named(arms: Sequence[ResampledArm]) -> str:
-    return ", ".join(" ".join(arm.name) for arm in arms)
 
 
 def _difference(ours: str, theirs: str) -> Callable[[float], str]:
