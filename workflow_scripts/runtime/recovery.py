@@ -2,11 +2,14 @@
 
 import fcntl
 import json
+import os
 import shutil
 import sys
+import time
 from base64 import urlsafe_b64decode
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,12 +29,14 @@ def recover(folders: Iterable[Path], memory: Path) -> None:
     """Clear away what nobody works on any more, unless another Snakemake works in this project.
 
     Removed are Snakemake's locks of a killed process, unfinished files (`.part`) below these folders, and results
-    that are cut short, together with all else that their job made: so Snakemake runs it again. Only files that
-    Snakemake has noted as made are judged. memory: Snakemake's own folder.
+    that are cut short, so that Snakemake runs their jobs again. Only what Snakemake has noted as made is judged.
+    Times that lie in the future (the clock went back) become now: whatever changes from here on is newer.
+    memory: Snakemake's own folder.
 
     Every Snakemake holds a shared lock (flock) until it ends, however it ends; who gets it alone is alone. On a
     file system without such locks nothing is removed.
     """
+    now = time.time()
     memory.mkdir(exist_ok=True)
     handle = (memory / "in_use.lock").open("ab")
     _HANDLES.append(handle)
@@ -42,45 +47,61 @@ def recover(folders: Iterable[Path], memory: Path) -> None:
         for folder in folders:
             for path in folder.rglob(".*.part"):
                 _remove(path)
+            for path in folder.rglob("*"):
+                if path.stat().st_mtime > now and not path.is_symlink():
+                    os.utime(path, (now, now))
         _remove_damaged(memory / "metadata")
     with suppress(OSError):
         fcntl.flock(handle, fcntl.LOCK_SH)
 
 
 def _remove_damaged(records: Path) -> None:
-    """Remove every result that is cut short, and what its job made besides."""
-    made = {
-        record: _subject(record.relative_to(records)) for record in records.rglob("*") if record.is_file()
-    }
-    damaged = {record: path for record, path in made.items() if not all(map(is_whole, _files(path)))}
-    for path in damaged.values():
-        print(f"{path} is cut short (a power failure?): its job runs again", file=sys.stderr)
-    jobs = {_job(record) for record in damaged}
-    if jobs:
-        for record, path in made.items():
-            if _job(record) in jobs:
-                _remove(path)
+    """Remove every result that is cut short, what its job made besides, and the last results that came of it.
+
+    Without the last step Snakemake would not miss a result from which others were made already.
+    """
+    made = [_read(record, records) for record in records.rglob("*") if record.is_file()]
+    damaged = {job.name for job in made if not all(map(is_whole, _files(job.result)))}
+    if not damaged:
+        return
+    affected, grown = damaged, set()
+    while affected != grown:
+        grown = affected
+        results = {str(job.result) for job in made if job.name in grown}
+        affected = grown | {job.name for job in made if not results.isdisjoint(job.inputs)}
+    used = {name for job in made for name in job.inputs}
+    ends = affected - {job.name for job in made if str(job.result) in used}
+    for job in made:
+        if job.name in damaged and not all(map(is_whole, _files(job.result))):
+            print(f"{job.result} is cut short (a power failure?): its job runs again", file=sys.stderr)
+        if job.name in damaged | ends:
+            _remove(job.result)
 
 
-def _subject(record: Path) -> Path:
-    """The file of which Snakemake's record tells: the record's path is its name in base 64, cut into folders."""
-    name = "".join(part.removeprefix("@") for part in record.parts)
-    return Path(urlsafe_b64decode(name).decode())
+@dataclass(frozen=True)
+class _Made:
+    """A result, the name of the job that made it, and from what."""
+
+    result: Path
+    name: str
+    inputs: frozenset[str]
+
+
+def _read(record: Path, records: Path) -> _Made:
+    """Read one of Snakemake's records. Its path is the result's name in base 64, cut into folders."""
+    name = "".join(part.removeprefix("@") for part in record.relative_to(records).parts)
+    result = Path(urlsafe_b64decode(name).decode())
+    try:
+        content = json.loads(record.read_bytes())
+        return _Made(result, f"{content['rule']} {content['log']}", frozenset(content["input"]))
+    except (ValueError, LookupError, TypeError):
+        return _Made(result, str(result), frozenset())
 
 
 def _files(path: Path) -> list[Path]:
     """A file, or all of a folder but hidden ones; links are another's."""
     found = path.rglob("[!.]*") if path.is_dir() else [path]
     return [file for file in found if file.is_file() and not file.is_symlink()]
-
-
-def _job(record: Path) -> str:
-    """What all that one job made has in common; the record itself where it cannot be read."""
-    try:
-        content = json.loads(record.read_bytes())
-        return json.dumps([content["rule"], content["log"]])
-    except (ValueError, LookupError, TypeError):
-        return str(record)
 
 
 def _remove(path: Path) -> None:
