@@ -1,7 +1,8 @@
 """Strikes a step at a seeded moment: imported by every Python process of a project's copy as sitecustomize.
 
 A moment is the n-th audit event of the process (an import, a file opened …), the n-th change of a file among them, or
-a part of the time that the undisturbed step took. The first two do not depend on the machine's speed.
+a part of the time that the undisturbed step took; or the n-th event that names a checkpoint. All but the time do not
+depend on the machine's speed.
 """
 
 import hashlib
@@ -47,7 +48,7 @@ def _begin(job):
         with open(name + ".taken") as file:
             plan = json.load(file)
         break
-    counts = {{"event": 0, "change": 0}}
+    counts = {{"event": 0, "change": 0, "checkpoint": 0}}
     begun = time.monotonic()
     struck = []
 
@@ -63,6 +64,9 @@ def _begin(job):
         if event in _CHANGES or event == "open" and arguments[1] not in (None, "r", "rb"):
             counts["change"] += 1
             kind = "change"
+        if plan["when"] == "checkpoint" and event != "import" and "checkpoint.safetensors" in str(arguments):
+            counts["checkpoint"] += 1
+            kind = "checkpoint"
         if plan["when"] in ("event", kind) and counts[plan["when"]] == plan["at"]:
             strike()
 
@@ -123,3 +127,9 @@ def noted(folder: Path, what: str) -> list[str]:
     notes = folder / "notes"
     lines = notes.read_text().splitlines() if notes.exists() else []
     return [line.partition(" ")[2] for line in lines if line.startswith(f"{what} ")]
+
+
+def job_of(command: str) -> str:
+    """The job's name of a rule's command, `python -m workflow_scripts.warm STEP … &> log`."""
+    words = command.partition("workflow_scripts.warm ")[2].partition(" &>")[0].split()
+    return words[0] + "-" + hashlib.sha256(" ".join(words).encode()).hexdigest()[:12]

@@ -1,0 +1,175 @@
+"""The fault catalogue: what is injected, when, and the tests that inject it. docs/reliability.md is made from it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A kind of fault. tests: pytest node ids; each case of theirs counts as one fault unless it says otherwise.
+
+    ends: what "survived" means for it.
+    """
+
+    phase: str
+    fault: str
+    ends: str
+    tests: tuple[str, ...]
+
+
+SAME = "the same command ends as if undisturbed"
+TOLD = "one message says what to do"
+FAULTS = "tests/faults"
+
+CATALOGUE = {
+    "killed jobs": Entry(
+        "every rule",
+        "SIGKILL, SIGTERM and SIGINT at seeded moments of every job: at an import, a change of a file, a second",
+        f"{SAME}; no job begins again after it was done",
+        (f"{FAULTS}/test_killed_jobs.py",),
+    ),
+    "killed workflow": Entry(
+        "training",
+        "SIGKILL, SIGTERM, Ctrl-C to Snakemake while jobs run; SIGKILL to it and all jobs",
+        f"{SAME}, without --unlock",
+        (f"{FAULTS}/test_killed_workflow.py::test_after_snakemake_was_ended_the_ordinary_command_goes_on",),
+    ),
+    "killed checkpoint": Entry(
+        "training",
+        "SIGKILL between and inside the writes of checkpoints",
+        "the same weights, byte for byte",
+        (
+            f"{FAULTS}/test_training.py::"
+            "test_a_run_killed_between_and_inside_checkpoint_writes_ends_with_the_same_weights",
+            "tests/training/test_checkpoints.py",
+        ),
+    ),
+    "warm servers": Entry(
+        "training",
+        "the server, the client or the job of a warm run killed or asked to end",
+        "the job is done or ended, never both or neither",
+        (
+            "tests/runtime/test_warm.py::test_the_job_of_a_client_that_was_killed_ends_at_once",
+            "tests/runtime/test_warm.py::test_a_job_is_asked_to_end_as_its_client_is",
+            "tests/runtime/test_warm.py::test_a_job_whose_server_was_killed_is_done_nonetheless",
+            "tests/runtime/test_warm.py::test_a_client_that_was_asked_to_end_runs_nothing_itself",
+        ),
+    ),
+    "power failure": Entry(
+        "every rule",
+        "each file that a rule made cut to half, or to nothing, with its time kept; also all at once",
+        f"noticed; {SAME}",
+        (f"{FAULTS}/test_power_loss.py",),
+    ),
+    "full disk": Entry(
+        "each phase",
+        "no space left in the folder that the phase writes",
+        f"{TOLD}; with space, {SAME}",
+        (f"{FAULTS}/test_storage.py::test_a_full_disk_ends_in_one_message_and_the_study_goes_on_afterwards",),
+    ),
+    "read-only": Entry(
+        "training",
+        "a results folder that cannot be written; a lock folder that cannot",
+        f"{TOLD}; afterwards {SAME}",
+        (
+            f"{FAULTS}/test_storage.py::test_results_that_cannot_be_written_are_named",
+            "tests/runtime/test_device.py::test_a_folder_that_cannot_be_written_is_refused",
+        ),
+    ),
+    "clock": Entry(
+        "every rule",
+        "a clock that went back a day after the files were made",
+        "nothing repeated, and a changed setting still noticed",
+        (f"{FAULTS}/test_storage.py::test_a_changed_setting_is_noticed_although_the_clock_went_back",),
+    ),
+    "tracking store": Entry(
+        "tracking",
+        "SQLite locked, a store that is absent or breaks, an MLflow server that goes away; jobs killed while open",
+        "training finishes; sync_tracking brings MLflow up to date once",
+        (
+            "tests/runtime/test_sync_tracking.py::test_a_locked_store_stops_neither_job_nor_repair",
+            "tests/runtime/test_sync_tracking.py::test_half_a_run_is_replaced",
+            "tests/runtime/test_tracking.py::test_a_job_killed_at_once_does_not_stay_running",
+            "tests/runtime/test_tracking.py::test_a_store_that_breaks_in_the_middle_does_not_stop_the_work",
+            "tests/runtime/test_tracking.py::test_a_store_that_is_not_there_does_not_stop_the_work",
+            "tests/runtime/test_tracking_server.py",
+        ),
+    ),
+    "memory": Entry(
+        "training and forecast",
+        "no memory on the device (simulated), none on the host (torch's own refusal)",
+        "one message with the memory asked for, and the setting that needs less",
+        (
+            f"{FAULTS}/test_training.py::test_training_without_device_memory_says_how_much_and_what_to_do",
+            f"{FAULTS}/test_training.py::test_forecasting_without_device_memory_says_how_much_and_what_to_do",
+            f"{FAULTS}/test_training.py::test_a_host_without_memory_says_so",
+        ),
+    ),
+    "divergence": Entry(
+        "training",
+        "a loss that is not finite",
+        "a failed run with the step, and the last good weights",
+        (
+            "tests/programs/test_run_arm.py::"
+            "test_a_training_that_diverges_is_a_failed_run_with_its_reason_and_the_last_good_weights",
+        ),
+    ),
+    "two at once": Entry(
+        "training",
+        "a second Snakemake in the folder; settings changed while it runs",
+        "the second is turned away; the change is noticed by the next command",
+        (
+            f"{FAULTS}/test_killed_workflow.py::"
+            "test_a_second_snakemake_in_the_folder_is_turned_away_and_disturbs_nothing",
+            f"{FAULTS}/test_killed_workflow.py::test_settings_changed_during_the_run_are_noticed_by_the_next",
+        ),
+    ),
+    "device leases": Entry(
+        "training",
+        "two of eight jobs on two devices killed; a holder that vanishes; a device that stays taken",
+        "no device held twice, none lost",
+        (
+            f"{FAULTS}/test_leases.py",
+            "tests/runtime/test_device.py::test_a_killed_job_frees_its_device",
+            "tests/runtime/test_device.py::test_a_time_limit_ends_the_wait_with_the_holders",
+        ),
+    ),
+    "raw tables": Entry(
+        "extraction",
+        "bytes of a table overwritten, removed, doubled, cut, plain or compressed; a table cut in a study",
+        f"a result, or {TOLD}; no events are left",
+        (
+            "tests/mimic/test_corruption.py",
+            "tests/workflow/test_bad_input.py::test_a_truncated_table_leaves_no_events",
+        ),
+    ),
+    "rows in messages": Entry(
+        "extraction",
+        "wrong encoding, quotes, short and long lines in rows with canaries",
+        "refused, and no message holds a value of the row",
+        ("tests/privacy/test_messages.py",),
+    ),
+    "weights": Entry(
+        "weights",
+        "forged headers, cut files, other sizes, families and types, values that are not finite, pickles",
+        TOLD,
+        ("tests/models/test_weights.py", "tests/privacy/test_hostile_weights.py"),
+    ),
+    "windows": Entry(
+        "training",
+        "windows without footer, without metadata, of other lengths, with other columns",
+        TOLD,
+        ("tests/windows/test_reading.py",),
+    ),
+    "stored results": Entry(
+        "verification",
+        "a metric, forecasts, adapter, windows or code changed after the run",
+        "found by make verify",
+        ("tests/programs/test_run_arm.py::test_whatever_was_changed_afterwards_is_found",),
+    ),
+    "generated input": Entry(
+        "every reader",
+        "generated settings, headers and configurations of weights, series to forecast",
+        "taken, or refused with one message",
+        (f"{FAULTS}/test_fuzzing.py",),
+    ),
+}

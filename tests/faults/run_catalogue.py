@@ -1,0 +1,99 @@
+"""Run the fault catalogue and write what became of each fault: tests/faults/outcome.json and docs/reliability.md.
+
+python tests/faults/run_catalogue.py                    every entry (`make faults`)
+python tests/faults/run_catalogue.py "full disk" clock  these entries; the others keep their last outcome
+python tests/faults/run_catalogue.py --page             the page alone, from the stored outcome
+"""
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from catalogue import CATALOGUE
+
+ROOT = Path(__file__).parents[2]
+OUTCOME = Path(__file__).with_name("outcome.json")
+PAGE = ROOT / "docs/reliability.md"
+BEGIN, END = "<!-- made by tests/faults/run_catalogue.py -->\n", "<!-- end -->\n"
+COLUMNS = ("injected", "survived", "lost", "silently wrong", "skipped")
+Outcome = dict[str, dict[str, int]]
+
+
+class Counting:
+    """A pytest plugin: how many faults of each entry were injected, survived, lost or silently wrong."""
+
+    def __init__(self, entries: list[str]) -> None:
+        self.faults = {name: Counter[str]() for name in entries}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.skipped:
+            ending, count = "skipped", 1
+        elif report.when == "call" or report.failed:
+            wrong = "SilentlyWrongError" in report.longreprtext
+            ending = "survived" if report.passed else "silently wrong" if wrong else "lost"
+            # Of many faults in one case, how many were lost is not known: all count.
+            count = int(dict(report.user_properties).get("injected", 1))
+        else:
+            return
+        for name, faults in self.faults.items():
+            if any(report.nodeid.startswith(test) for test in CATALOGUE[name].tests):
+                faults.update({ending: count} if ending == "skipped" else {"injected": count, ending: count})
+
+
+def run(entries: list[str]) -> Outcome:
+    """Inject the faults of these entries; one session, so that the undisturbed study is made once."""
+    counting = Counting(entries)
+    tests = dict.fromkeys(str(ROOT / test) for name in entries for test in CATALOGUE[name].tests)
+    # The expression asks for the full catalogue, and for all else besides.
+    status = pytest.main(
+        [*tests, "-m", "faults or not faults", "-q", f"--rootdir={ROOT}"], plugins=[counting]
+    )
+    if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        raise SystemExit(f"pytest ends with {status!r}")
+    return {name: {column: faults[column] for column in COLUMNS} for name, faults in counting.faults.items()}
+
+
+def table(outcome: Outcome) -> str:
+    """The table of the page."""
+    names = COLUMNS[:4]
+    lines = [
+        "| entry | when | fault | survived means | injected | survived | lost | silently wrong |",
+        "|---|---|---|---|--:|--:|--:|--:|",
+    ]
+    total: Counter[str] = Counter()
+    for name, entry in CATALOGUE.items():
+        found = outcome.get(name)
+        counts = [f"{found[column]:,}" for column in names] if found else ["not run yet", "", "", ""]
+        total.update({column: found[column] for column in names} if found else {})
+        lines.append(f"| {' | '.join([name, entry.phase, entry.fault, entry.ends, *counts])} |")
+    lines.append(f"| **all** | | | | {' | '.join(f'{total[column]:,}' for column in names)} |")
+    return "\n".join(lines) + "\n"
+
+
+def page(text: str, outcome: Outcome) -> str:
+    """The page with the table anew."""
+    before, _, rest = text.partition(BEGIN)
+    return before + BEGIN + "\n" + table(outcome) + "\n" + END + rest.partition(END)[2]
+
+
+def main() -> None:
+    """Run what is asked for, then write both files."""
+    outcome: Outcome = json.loads(OUTCOME.read_text(encoding="utf-8")) if OUTCOME.exists() else {}
+    asked = [] if sys.argv[1:] == ["--page"] else sys.argv[1:] or list(CATALOGUE)
+    unknown = set(asked) - CATALOGUE.keys()
+    if unknown:
+        raise SystemExit(f"no entry {', '.join(sorted(unknown))}; there are {', '.join(CATALOGUE)}")
+    if asked:
+        outcome |= run(asked)
+        OUTCOME.write_text(json.dumps(outcome, indent=2) + "\n", encoding="utf-8")
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), outcome), encoding="utf-8")
+    if any(outcome[name]["lost"] or outcome[name]["silently wrong"] for name in asked):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Generated settings, tables, weights and series: each is taken, or refused with one UserError.
+
+The quick profile tries 60 cases each; the full catalogue (`-m faults`) 2,600 each, above ten thousand in all.
+"""
+
+import copy
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given, seed, settings
+from hypothesis import strategies as st
+from safetensors.numpy import save_file
+
+from workflow_scripts.models.weights import count_elements
+from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.settings import load_study
+from workflow_scripts.windows.series import read_series
+
+ROOT = Path(__file__).parents[2]
+QUICK, FULL = 60, 2600
+SETTINGS: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+WHOLE = "series,time,value\n" + "".join(
+    f"{name},2100-01-01 {hour:02}:00:00,{80 + hour}\n" for name in ("first", "second") for hour in range(12)
+)
+
+pieces = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=20),
+    st.sampled_from(["simulated", "sepsis3", "heart_rate", "../../etc", "$(id)", "lora", "chronos-t5-nano"]),
+)
+values = st.recursive(
+    pieces, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
+)
+
+
+def places(group: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place in nested settings."""
+    inner = group.items() if isinstance(group, dict) else enumerate(group) if isinstance(group, list) else ()
+    return [path] * bool(path) + [place for key, value in inner for place in places(value, (*path, key))]
+
+
+@st.composite
+def changed_settings(draw: st.DrawFn) -> dict[str, Any]:
+    """The default settings with up to three values replaced, or keys added."""
+    changed = copy.deepcopy(SETTINGS)
+    for _ in range(draw(st.integers(1, 3))):
+        path = draw(st.sampled_from(places(changed)))
+        group = changed
+        for key in path[:-1]:
+            group = group[key]
+        if isinstance(group, dict) and draw(st.integers(0, 9)) == 0:
+            group[draw(st.text(min_size=1, max_size=9))] = draw(values)
+        else:
+            group[path[-1]] = draw(values)
+    return changed
+
+
+@st.composite
+def damaged(draw: st.DrawFn, content: bytes, furthest: int) -> bytes:
+    """Bytes with one to four places overwritten, cut out, doubled or added to, within the first `furthest`."""
+    for _ in range(draw(st.integers(1, 4))):
+        place = draw(st.integers(0, min(len(content), furthest)))
+        length = draw(st.integers(0, 12))
+        noise = draw(
+            st.binary(max_size=12) | st.sampled_from([b",", b"\n", b'"', b"\x00", b"nan", b"1e999", b"\xff"])
+        )
+        content = content[:place] + noise + content[place + length :]
+    return content
+
+
+@pytest.fixture(params=[QUICK, pytest.param(FULL, marks=pytest.mark.faults)], ids=["quick", "full"])
+def attempt(
+    request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
+) -> Callable[..., None]:
+    """Try an action on generated cases; whatever is no UserError fails the test."""
+
+    def run(strategy: st.SearchStrategy[Any], action: Callable[[Any], object]) -> None:
+        tried = 0
+
+        @seed(20240516)
+        @settings(max_examples=request.param, database=None)
+        @given(strategy)
+        def check(case: Any) -> None:
+            nonlocal tried
+            tried += 1
+            with suppress(UserError):
+                action(case)
+
+        check()
+        record_property("injected", tried)
+
+    return run
+
+
+def test_settings(attempt) -> None:
+    attempt(changed_settings(), load_study)
+
+
+def test_headers_of_weights(attempt, tmp_path: Path) -> None:
+    save_file(
+        {"a": np.ones((4, 3), np.float32), "b": np.zeros(5, np.float16)}, tmp_path / "whole.safetensors"
+    )
+    whole = (tmp_path / "whole.safetensors").read_bytes()
+    path = tmp_path / "model.safetensors"
+
+    def read(content: bytes) -> None:
+        path.write_bytes(content)
+        count_elements(path)
+
+    attempt(damaged(whole, len(whole)), read)
+
+
+def test_configurations_of_weights(attempt, tmp_path: Path) -> None:
+    from workflow_scripts.models.registry import VARIANTS
+    from workflow_scripts.models.weights import check_folder
+
+    folder = ROOT / "weights/embedded/moirai-nano"
+    configuration = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (tmp_path / "model.safetensors").symlink_to(folder / "model.safetensors")
+
+    def read(changed: dict[str, Any]) -> None:
+        (tmp_path / "config.json").write_text(json.dumps(configuration | changed))
+        check_folder(VARIANTS["moirai-nano"], tmp_path)
+
+    attempt(st.dictionaries(st.sampled_from(sorted(configuration)), values, min_size=1, max_size=3), read)
+
+
+def test_series_to_forecast(attempt, tmp_path: Path) -> None:
+    path = tmp_path / "series.csv"
+
+    def read(content: bytes) -> None:
+        path.write_bytes(content)
+        read_series(path, context=6)
+
+    attempt(damaged(WHOLE.encode(), len(WHOLE)), read)

@@ -1,0 +1,125 @@
+"""Snakemake itself is ended while jobs run; two work in one folder; the settings change meanwhile."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from fault_hook import noted, set_hook
+from fault_study import ORDINARY, RESULTS, STUDY, LostError, compare, copy_study, run_again
+from projects import run_in
+
+pytestmark = pytest.mark.workflow
+
+PATIENCE = 300
+"""Seconds after which a test gives up waiting for what must happen; none is judged by how soon it does."""
+
+
+@pytest.fixture
+def unfinished(undisturbed, tmp_path: Path) -> Path:
+    """A study that lacks its trained runs and what came of them, with a hook that notes every job that begins."""
+    folder = copy_study(undisturbed.project, tmp_path / "project")
+    for name in ("full", "lora-r2"):
+        shutil.rmtree(folder / RESULTS / "runs/sepsis3/heart_rate/moirai-nano" / name)
+    shutil.rmtree(folder / RESULTS / "summary")
+    (folder / RESULTS / "report.html").unlink()
+    set_hook(folder, tmp_path / "notes")
+    return folder
+
+
+def start(folder: Path) -> subprocess.Popen[bytes]:
+    """Start the ordinary command, as the leader of a group as a terminal's foreground job is."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.Popen(
+        ORDINARY,
+        cwd=folder,
+        env=os.environ | {"PATH": path},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def wait_until(happened) -> None:
+    """Wait for what must happen."""
+    deadline = time.monotonic() + PATIENCE
+    while not happened():
+        if time.monotonic() > deadline:
+            raise LostError("what was waited for did not happen")
+        time.sleep(0.02)
+
+
+def processes_in(folder: Path) -> list[int]:
+    """The processes that work in a folder."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            if place.readlink() == folder:
+                found.append(int(place.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def training(folder: Path) -> bool:
+    """Whether a run has begun."""
+    return any(job.startswith("run_arm") for job in noted(folder.parent / "notes", "began"))
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "SIGKILL",
+        pytest.param("SIGTERM", marks=pytest.mark.faults),
+        pytest.param("Ctrl-C", marks=pytest.mark.faults),
+        pytest.param("SIGKILL of all", marks=pytest.mark.faults),
+    ],
+)
+def test_after_snakemake_was_ended_the_ordinary_command_goes_on(
+    undisturbed, unfinished: Path, how: str
+) -> None:
+    """No `snakemake --unlock` is needed: the lock of a process that is dead is nobody's."""
+    snakemake = start(unfinished)
+    wait_until(lambda: training(unfinished))
+    if how == "Ctrl-C":
+        os.killpg(snakemake.pid, signal.SIGINT)
+    elif how == "SIGKILL of all":
+        os.killpg(snakemake.pid, signal.SIGKILL)
+    else:
+        snakemake.send_signal(signal.Signals[how])
+    snakemake.wait(PATIENCE)
+    run_again(unfinished)
+    wait_until(lambda: not processes_in(unfinished))
+    compare(unfinished, undisturbed.project)
+
+
+@pytest.mark.faults
+def test_a_second_snakemake_in_the_folder_is_turned_away_and_disturbs_nothing(
+    undisturbed, unfinished: Path
+) -> None:
+    first = start(unfinished)
+    wait_until(lambda: training(unfinished))
+    second = run_in(unfinished, *ORDINARY, expect=None)
+    assert second.returncode == 1
+    assert "cannot be locked" in second.stdout + second.stderr
+    assert "Traceback" not in second.stdout + second.stderr
+    assert first.wait(PATIENCE) == 0
+    compare(unfinished, undisturbed.project)
+
+
+@pytest.mark.faults
+def test_settings_changed_during_the_run_are_noticed_by_the_next(undisturbed, unfinished: Path) -> None:
+    """The run goes on with what it read; the next command repeats what the change concerns."""
+    changed = STUDY | {"training": STUDY["training"] | {"steps": 4}}
+    (unfinished / "params.yaml").write_text(yaml.safe_dump(changed))
+    first = start(unfinished)
+    wait_until(lambda: training(unfinished))
+    (unfinished / "params.yaml").write_text(yaml.safe_dump(STUDY))
+    assert first.wait(PATIENCE) == 0
+    run_again(unfinished)
+    compare(unfinished, undisturbed.project)

@@ -1,0 +1,108 @@
+"""Training that is killed between and inside checkpoint writes, and training without enough memory."""
+
+import json
+import shutil
+import signal
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fault_hook import job_of, noted, set_hook
+from fault_study import RESULTS, copy_study
+from linear_model import LinearModel
+from projects import run_in
+
+from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.training.data import WindowArrays
+from workflow_scripts.training.forecasting import forecast
+from workflow_scripts.training.loop import fit
+from workflow_scripts.training.parameters import ForecastParameters, TrainingParameters
+
+LORA = RESULTS / "runs/sepsis3/heart_rate/moirai-nano/lora-r2/seed0"
+ADAPTER = LORA / "adapter/adapter_model.safetensors"
+STRIKES = 9
+"""Events of two writes of a checkpoint; a run that goes on from the last one has fewer."""
+
+
+def command_of(project: Path, result: Path) -> str:
+    """The command that made a result, as Snakemake noted it."""
+    record = project / ".snakemake/metadata" / urlsafe_b64encode(str(result).encode()).decode()
+    return json.loads(record.read_text())["shellcmd"]
+
+
+@pytest.mark.workflow
+@pytest.mark.faults
+def test_a_run_killed_between_and_inside_checkpoint_writes_ends_with_the_same_weights(
+    undisturbed, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """Every event of the first two writes in turn: temporary file, content, synchronisation, new name.
+
+    Expected: the undisturbed study's adapter, byte for byte.
+    """
+    folder = copy_study(undisturbed.project, tmp_path / "project")
+    command = command_of(folder, LORA / "run.json")
+    expected = (folder / ADAPTER).read_bytes()
+    shutil.rmtree(folder / LORA)
+    plans = tmp_path / "plans"
+    set_hook(folder, plans)
+    for number in range(STRIKES):
+        plan = {"signal": int(signal.SIGKILL), "when": "checkpoint", "at": number + 1}
+        (plans / f"{job_of(command)}.plan{number}").write_text(json.dumps(plan))
+    for _ in range(STRIKES + 1):
+        run_in(folder, "bash", "-c", command, expect=None, VITALORA_WARM="0", PYTHONPATH=".")
+    struck = len(noted(plans, "struck"))
+    record_property("injected", struck)
+    assert struck > STRIKES // 2
+    assert (folder / ADAPTER).read_bytes() == expected
+    assert not (folder / LORA / "checkpoints").exists()
+
+
+OF_CUDA = "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has 15.77 GiB of which 1.20 GiB is free."
+"""As torch words it (torch 2.x, c10/cuda/CUDACachingAllocator.cpp)."""
+
+
+def windows(count: int) -> WindowArrays:
+    generator = np.random.default_rng(0)
+    context, target = generator.normal(size=(count, 4)), generator.normal(size=(count, 3))
+    return WindowArrays(
+        context.astype(np.float32), target.astype(np.float32), np.zeros(count, np.int64), 3600
+    )
+
+
+def without_memory(*_: object) -> None:
+    """In place of a model's arithmetic."""
+    raise torch.OutOfMemoryError(OF_CUDA)
+
+
+@pytest.fixture
+def small_device(monkeypatch: pytest.MonkeyPatch) -> LinearModel:
+    """A model whose device has no room for a batch."""
+    monkeypatch.setattr(LinearModel, "loss", without_memory)
+    monkeypatch.setattr(LinearModel, "quantiles", without_memory)
+    return LinearModel()
+
+
+def test_training_without_device_memory_says_how_much_and_what_to_do(small_device: LinearModel) -> None:
+    cpu = torch.device("cpu")
+    with pytest.raises(UserError, match=r"2\.50 GiB") as caught:
+        fit(small_device, windows(20), windows(8), TrainingParameters(steps=2), 0, cpu)
+    assert "1.20 GiB free" in caught.value.found
+    assert "training.batch_size" in caught.value.remedy
+
+
+def test_forecasting_without_device_memory_says_how_much_and_what_to_do(small_device: LinearModel) -> None:
+    parameters = ForecastParameters(samples=10)
+    with pytest.raises(UserError, match=r"2\.50 GiB") as caught:
+        forecast(small_device, windows(8), np.arange(8), parameters, 0, torch.device("cpu"))
+    assert "forecast.batch_size" in caught.value.remedy
+
+
+def test_a_host_without_memory_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's own error: 4 EiB are asked for."""
+    monkeypatch.setattr(LinearModel, "loss", lambda *_: torch.empty(2**60).sum())
+    with pytest.raises(UserError, match="memory for training") as caught:
+        fit(LinearModel(), windows(20), windows(8), TrainingParameters(steps=2), 0, torch.device("cpu"))
+    assert "4611686018427387904 bytes" in caught.value.found
