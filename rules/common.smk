@@ -57,6 +57,7 @@ recover([Path(name) for name in ("data", "weights/prepared", "results")], Path("
 align_restored_times([Path(name) for name in ("data", "weights", "results", "logs")], Path(".snakemake"))
 
 PACKAGE = Path(workflow.basedir) / "workflow_scripts"
+MODEL_TABLE = PACKAGE / "models/variants.yaml"
 DATA = f"data/{study.dataset}"
 RESULTS = f"results/{study.dataset}"
 SIMULATED_RAW = [f"data/raw/simulated/{table.upper()}.csv.gz" for table in TABLES]
@@ -195,7 +196,7 @@ TRANSFER_SETTINGS = {
     for model in study.models
 }
 TRACKING_SETTINGS = step_settings(
-    f"{RESULTS}/summary", "sync_tracking", ["dataset", "tracking"], runs=run_records()
+    f"{RESULTS}/summary", "sync_tracking", ["dataset", "tracking"], [MODEL_TABLE], runs=run_records()
 )
 # snakemake formats the command: braces of the address are no wildcards.
 TRACKING_URI = shlex.quote(study.tracking.uri).replace("{", "{{").replace("}", "}}")

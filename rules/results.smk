@@ -7,6 +7,7 @@ rule aggregate_metrics:
             f"{RESULTS}/summary",
             "aggregate_metrics",
             ["evaluation"],
+            [MODEL_TABLE],
             runs=run_records(),
             transfers=transfer_records(),
         ),

@@ -49,6 +49,7 @@ rule pretrain_model:
             ["pretraining"],
             run_code(wildcards.model)[1:],
             wildcards.model,
+            sizes=VARIANTS[wildcards.model].sizes,
         ),
     output:
         weights="weights/pretrained/{model}/model.safetensors",
