@@ -48,8 +48,9 @@ def recover(folders: Iterable[Path], memory: Path) -> None:
             for path in folder.rglob(".*.part"):
                 _remove(path)
             for path in folder.rglob("*"):
-                if path.stat().st_mtime > now and not path.is_symlink():
-                    os.utime(path, (now, now))
+                with suppress(OSError):  # Another's file, or one that is gone.
+                    if path.lstat().st_mtime > now and not path.is_symlink():
+                        os.utime(path, (now, now))
         _remove_damaged(memory / "metadata")
     with suppress(OSError):
         fcntl.flock(handle, fcntl.LOCK_SH)
