@@ -164,9 +164,12 @@ def _training(record: RunRecord) -> list[tuple[str, str]]:
     if training is None:
         return [trained, ("steps", "none: nothing is trained")]
     early = ", stopped early" if training.stopped_early else ""
+    best = f"the best was {training.best_step:,}"
+    if training.best_step == 0:
+        best = "none lowered the validation loss, so the forecasts are those of the untrained model"
     rows = [
         trained,
-        ("steps", f"{training.steps:,}{early}; the best was {training.best_step:,}"),
+        ("steps", f"{training.steps:,}{early}; {best}"),
         ("learning rate", f"{training.learning_rate:g}"),
         ("training loss", curve(training.train_loss)),
         ("validation loss", curve(training.validation_loss)),

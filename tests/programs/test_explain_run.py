@@ -60,6 +60,13 @@ def test_a_reference_has_no_training_and_no_adapter() -> None:
 
 
 @pytest.mark.usefixtures("project")
+def test_a_run_that_learned_nothing_says_so() -> None:
+    training = run_record()["training"] | {"best_step": 0}
+    words = " ".join(explained(training=training).split())
+    assert "none lowered the validation loss, so the forecasts are those of the untrained model" in words
+
+
+@pytest.mark.usefixtures("project")
 def test_a_failed_run_says_so_first() -> None:
     assert "FAILED: the loss was not finite" in explained(failure="the loss was not finite").splitlines()[1]
 

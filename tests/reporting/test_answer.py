@@ -13,6 +13,7 @@ from workflow_scripts.evaluation.parameters import EvaluationParameters
 from workflow_scripts.evaluation.summary import ComparisonRow, RankRow, read_metrics
 from workflow_scripts.reporting.parts import collect_study
 from workflow_scripts.reporting.sections.answer import against, answers, claim, rank_answer
+from workflow_scripts.reporting.sections.headline import headline_section
 from workflow_scripts.reporting.statistics import Statistics, rank_part
 from workflow_scripts.reporting.words import model_name
 
@@ -157,14 +158,50 @@ def test_the_first_sentence_holds_the_smallest_error_with_its_interval(collected
     assert f"(95 % interval {interval.low:.1f} to {interval.high:.1f})" in sentence
 
 
-def test_how_many_arms_are_not_told_apart_is_counted_in_the_paired_intervals(collected):
-    part = collected.parts[0]
-    rows = [row for row in part.of(collected.sources.statistics.intervals) if row.metric == "mse"]
-    near = sum(row.above_best_low is not None and row.above_best_low <= 0 for row in rows)
-    assert 0 < near < len(rows) - 1
-    assert (
-        f"cannot be told apart from {near} of the {len(rows) - 1} other arms" in answers(collected, part)[0]
+def test_the_best_is_named_by_its_metric_and_no_other_arm_is_called_worse_beside_it(collected):
+    for part in collected.parts:
+        first = answers(collected, part)[0]
+        assert "The smallest measured MSE is that of" in first
+        assert "picked on these same patients, which flatters it" in first
+        # Whether two arms differ is said of planned comparisons alone, which are corrected for their number.
+        assert not re.search("larger|other arm|told apart", first)
+
+
+def test_arms_that_are_the_untrained_model_still_are_said_to_have_learned_nothing(study):
+    rows = [
+        replace(row, best_step=row.best_step and 0)
+        if row.model == MODELS[1] and row.vital == "heart_rate"
+        else row
+        for row in read_metrics(study.metrics)
+    ]
+    idle = collect_study(rows, sources(study))
+    names = f"{model_name(MODELS[1])} (full fine-tuning; LoRA, ranks 1 and 2)"
+    for part in idle.parts:
+        said = [sentence for sentence in answers(idle, part) if "Nothing was learned" in sentence]
+        expected = (
+            f"Nothing was learned by {names}: no step lowered the validation loss, so the forecasts are those"
+        )
+        assert [sentence.startswith(expected) for sentence in said] == [True] * (part.vital == "heart_rate")
+    remarks = [
+        line.remark
+        for block in headline_section(idle).blocks
+        for table in block.tables
+        for group in table.groups
+        for line in group.lines
+        if line.remark
+    ]
+    assert any(
+        remark.startswith("Heart rate, full fine-tuning; LoRA, ranks 1 and 2: no step") for remark in remarks
     )
+
+
+def test_two_arms_with_the_same_forecasts_are_called_the_same_not_undecided():
+    same = comparison(low=0.0, high=0.0, p_holm=1.0)
+    assert claim(same, LEVEL) == "same"
+    sentence = against("LoRA", "zero-shot", [same], LEVEL)
+    assert sentence == "LoRA against zero-shot: the errors are exactly the same for Lag-Llama."
+    # A difference of nothing with an interval of some width is another thing.
+    assert claim(replace(same, high=1e-5), LEVEL) == "open"
 
 
 def test_without_intervals_no_difference_is_claimed(study):

@@ -22,7 +22,7 @@ from workflow_scripts.evaluation.summary import (
 )
 from workflow_scripts.reporting.charts import _rendered
 from workflow_scripts.reporting.parameters import ReportParameters
-from workflow_scripts.reporting.parts import collect_study
+from workflow_scripts.reporting.parts import POINTS, collect_study
 from workflow_scripts.reporting.report import make_report
 from workflow_scripts.reporting.sections.cohorts import cohort_section
 from workflow_scripts.reporting.sections.fans import fan_section
@@ -184,6 +184,9 @@ def test_the_coverage_of_a_point_forecast_is_never_marked_as_best(tmp_path):
     page = page_of(fabricate_study(tmp_path, models=(), arms=(), vitals=("heart_rate",)))
     # Two columns at the top, and four of five below: the coverage has no best.
     assert page.html.count("(best)") == 2 + 4
+    # AutoETS and Theta forecast quantiles, so they are not among those that forecast a point.
+    assert "a reference's forecast is a point" not in page.text
+    assert POINTS == ("persistence", "mean-of-context", "seasonal-naive")
 
 
 def test_what_the_run_is_not_stands_beside_the_answer(page):

@@ -18,10 +18,13 @@ from workflow_scripts.evaluation.summary import (
 )
 from workflow_scripts.reporting.parameters import ReportParameters
 from workflow_scripts.reporting.statistics import Statistics
-from workflow_scripts.reporting.words import capital, cohort_name, vital_name
+from workflow_scripts.reporting.words import capital, cohort_name, listed, method_name, vital_name
 
 REFERENCES = ("persistence", "mean-of-context", "seasonal-naive", "auto-ets", "theta")
 """Models that learn nothing from other patients."""
+
+POINTS = REFERENCES[:3]
+"""Of these the forecast is a point, without quantiles."""
 
 METRICS = ("mse", "mape", "mape_paper", "dtw", "mae", "rmse", "wql", "coverage_80")
 
@@ -137,6 +140,34 @@ def mean(arm: ArmSummary, name: str) -> float | None:
     """The mean of a column over seeds; None where a run failed or has no finite value."""
     value = None if arm.failed and name in METRICS else arm.mean(name)
     return value if value is not None and isfinite(value) else None
+
+
+UNTRAINED = "no step lowered the validation loss, so the forecasts are those of the untrained model"
+
+
+def is_idle(arm: ArmSummary) -> bool:
+    """Whether training changed nothing in any seed: the weights are those of step 0."""
+    return kind(arm) == "foundation" and all(run.best_step == 0 for run in arm.runs)
+
+
+def idle_words(arms: Sequence[ArmSummary]) -> dict[str, str]:
+    """Model -> its arms that learned nothing, as `full fine-tuning; LoRA, ranks 1 and 2`."""
+    found: dict[str, dict[str, list[int | None]]] = {}
+    for arm in filter(is_idle, arms):
+        found.setdefault(arm.first.model, {}).setdefault(arm.method, []).append(arm.first.rank)
+    return {
+        model: "; ".join(_method_and_ranks(method, ranks) for method, ranks in methods.items())
+        for model, methods in found.items()
+    }
+
+
+def _method_and_ranks(method: str, ranks: Sequence[int | None]) -> str:
+    known = [str(rank) for rank in ranks if rank is not None]
+    return (
+        f"{method_name(method)}, rank{'s' * (len(known) > 1)} {listed(known)}"
+        if known
+        else method_name(method)
+    )
 
 
 def is_whole(arm: ArmSummary) -> bool:

@@ -4,15 +4,15 @@ A difference is claimed where its interval lies on one side of zero and its p-va
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 from workflow_scripts.evaluation.summary import ComparisonRow, RankRow
 from workflow_scripts.reporting.page import Block, Section
-from workflow_scripts.reporting.parts import Part, Study, best_of, is_whole, kind, mean
+from workflow_scripts.reporting.parts import UNTRAINED, Part, Study, best_of, idle_words, kind, mean
 from workflow_scripts.reporting.statistics import Statistics
 from workflow_scripts.reporting.words import capital, listed, model_name, number, percent, span, subject
 
-Verdict = Literal["lower", "higher", "open", "missing"]
+Verdict = Literal["lower", "higher", "same", "open", "missing"]
 
 METHOD = "lora"
 """The method that the study asks about."""
@@ -40,6 +40,7 @@ def answers(study: Study, part: Part) -> list[str]:
     lora = [row for row in rows if row.arm.rpartition("-r")[0] == METHOD and row.against_model == row.model]
     sentences = [
         _best(study, part),
+        _idle(part),
         against("LoRA", "the same model without training", _to(lora, "zero-shot"), level),
         against("LoRA", "full fine-tuning", _to(lora, "full"), level),
         against(
@@ -73,6 +74,8 @@ def claim(row: ComparisonRow, level: float) -> Verdict:
     """Which way the arm's error differs, by its interval and its corrected p-value together."""
     if row.low is None or row.high is None or row.p_holm is None:
         return "missing"
+    if row.low == row.high == 0:
+        return "same"
     if row.p_holm <= level and row.high < 0:
         return "lower"
     if row.p_holm <= level and row.low > 0:
@@ -84,12 +87,14 @@ def against(who: str, other: str, rows: Sequence[ComparisonRow], level: float) -
     """A sentence about comparisons with one kind of arm; empty where there is none."""
     if not rows:
         return ""
-    named = {verdict: _subjects(rows, verdict, level) for verdict in ("lower", "higher", "open", "missing")}
+    named = {verdict: _subjects(rows, verdict, level) for verdict in get_args(Verdict)}
     said = []
     if named["lower"]:
         said.append(f"the error is lower for {listed(named['lower'])}")
     if named["higher"]:
         said.append(f"it is higher for {listed(named['higher'])}")
+    if named["same"]:
+        said.append(f"the errors are exactly the same for {listed(named['same'])}")
     if named["open"]:
         said.append(f"no difference is shown, nor excluded, for {listed(named['open'])}")
     if named["missing"]:
@@ -122,14 +127,14 @@ def _shortened(names: list[str]) -> list[str]:
 
 
 def _best(study: Study, part: Part) -> str:
+    """The arm with the smallest error, without a word on the others: what differs is said of planned comparisons."""
     statistics = study.sources.statistics
     best = best_of(part.arms)
     if best is None:
         return "No arm gave a finite error."
-    others = [arm for arm in part.arms if is_whole(arm) and arm is not best]
     interval, shown = study.interval(best, "mse"), study.interval(best, "mae")
     ends = span(shown.low, shown.high, 1, "to") if shown else ""
-    sentence = f"The smallest measured error is that of {subject(best.first.model, best.first.arm)}"
+    sentence = f"The smallest measured MSE is that of {subject(best.first.model, best.first.arm)}"
     miss = mean(best, "mae")
     if miss is not None:
         sentence += f": its forecasts miss by {number(miss, 1)}\N{NO-BREAK SPACE}{part.unit} on average"
@@ -137,27 +142,13 @@ def _best(study: Study, part: Part) -> str:
     if interval is None or interval.low is None:
         reason = interval.reason if interval else "no intervals were computed"
         return f"{sentence}. No difference is claimed: {reason}."
-    return f"{sentence}. {_others(study, others)}" if others else f"{sentence}."
+    return f"{sentence}. It was picked on these same patients, which flatters it."
 
 
-def _others(study: Study, others: Sequence[object]) -> str:
-    lows = [row.above_best_low if (row := study.interval(arm, "mse")) else None for arm in others]  # type: ignore[arg-type]
-    near = sum(low is not None and low <= 0 for low in lows)
-    unknown = sum(low is None for low in lows)
-    if near:
-        said = f"It cannot be told apart from {_counted(near, len(others))}"
-    elif unknown < len(others):
-        which = "each" if not unknown else "each comparable one"
-        said = f"The error of {which} of the {len(others)} other arms is larger"
-    else:
-        said = "No other arm could be compared with it"
-    if near and unknown:
-        said += f", and {unknown} could not be compared"
-    return f"{said}; it was picked on these same patients, which flatters it."
-
-
-def _counted(number: int, of: int) -> str:
-    return f"{number} of the {of} other arms" if of > 1 else "the one other arm"
+def _idle(part: Part) -> str:
+    """Which arms are the untrained model still; empty where all learned something."""
+    models = [f"{model_name(model)} ({arms})" for model, arms in idle_words(part.arms).items()]
+    return f"Nothing was learned by {listed(models)}: {UNTRAINED}." if models else ""
 
 
 def rank_answer(rows: Sequence[RankRow], statistics: Statistics) -> str:

@@ -40,7 +40,7 @@ def calibration_section(study: Study) -> Section:
         "Calibration",
         blocks,
         "Shown are zero-shot, full fine-tuning and of each method the rank with the smallest validation loss. A "
-        "forecast of a point has no calibration.",
+        "forecast that is a point (last value, mean, value of the day before, models trained from scratch) has none.",
         missing,
     )
 

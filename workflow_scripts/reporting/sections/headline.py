@@ -1,11 +1,20 @@
 """The headline table: every model and arm, all vital signs side by side; and each vital sign with all metrics."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from workflow_scripts.evaluation.aggregation import ArmSummary
 from workflow_scripts.reporting.page import Block, Cell, Group, Head, Line, Section, Table, heads
-from workflow_scripts.reporting.parts import Part, Study, best_of, is_whole, kind, mean
+from workflow_scripts.reporting.parts import (
+    POINTS,
+    UNTRAINED,
+    Part,
+    Study,
+    best_of,
+    idle_words,
+    is_whole,
+    mean,
+)
 from workflow_scripts.reporting.sections.overview import arm_figure, mean_rank_figure
 from workflow_scripts.reporting.statistics import ComparisonPart, comparison_part
 from workflow_scripts.reporting.words import (
@@ -44,8 +53,9 @@ ALL = (
 NOTE = (
     "MAE, the mean absolute error, is in the vital sign's unit. MSE, MAPE and DTW are of the series scaled to fixed "
     "clinical ranges. Each is a mean over test windows, observed points only. Coverage is the share of observed values "
-    "within the 80 % interval; a reference's forecast is a point, so it covers next to nothing. The best of each "
-    "column is marked: the smallest error, the coverage nearest to 80 %."
+    "within the 80 % interval; a point (the last value, the mean, the value of the day before, a model trained from "
+    "scratch) covers next to nothing. The best of each column is marked: the smallest error, the coverage nearest to "
+    "80 %."
 )
 COMPARED = (
     "Compared were each arm with zero-shot of its model, each parameter-efficient arm with full fine-tuning, and the "
@@ -140,14 +150,24 @@ def _groups(
         reasons = dict.fromkeys(arm.reason for arm in arms if arm and arm.reason)
         failed = any(arm.failed for arm in arms if arm)
         groups.setdefault(model, []).append(Line(arm_name(name), cells, "; ".join(reasons), failed))
+    for model, lines in groups.items():
+        remarks = (lines[-1].remark, _idle(parts, model))
+        lines[-1] = replace(lines[-1], remark="; ".join(filter(None, remarks)))
     return [
         Group(lines, capital(model_name(model)), study.places.get(model)) for model, lines in groups.items()
     ]
 
 
+def _idle(parts: Sequence[Part], model: str) -> str:
+    """Which of a model's arms are the untrained model still, on which vital sign."""
+    found = [(part, idle_words(part.arms).get(model)) for part in parts]
+    said = [f"{part.title}, {arms}" if len(parts) > 1 else arms for part, arms in found if arms]
+    return f"{capital('; '.join(said))}: {UNTRAINED}" if said else ""
+
+
 def _best(column: Column, arms: Sequence[ArmSummary]) -> float | None:
-    # A reference's forecast is a point: its coverage is no success or failure to be marked.
-    compared = [arm for arm in arms if column.metric != "coverage_80" or kind(arm) != "reference"]
+    # The coverage of a forecast that is a point is no success or failure to be marked.
+    compared = [arm for arm in arms if column.metric != "coverage_80" or arm.first.model not in POINTS]
     values = [value for arm in compared if (value := mean(arm, column.metric)) is not None]
     return min(values, key=lambda value: abs(value * column.factor - column.ideal), default=None)
 
