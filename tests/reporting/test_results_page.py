@@ -14,7 +14,7 @@ from workflow_scripts.evaluation.summary import ComparisonRow, IntervalRow, read
 from workflow_scripts.reporting.known_truth import binomial_interval, known_truth_text
 from workflow_scripts.reporting.parts import collect_study
 from workflow_scripts.reporting.results_page import make_results_page
-from workflow_scripts.reporting.sections.answer import answers
+from workflow_scripts.reporting.sections.answer import answer_section
 from workflow_scripts.reporting.words import arm_name, model_name
 from workflow_scripts.runtime.errors import UserError
 
@@ -51,6 +51,10 @@ def page_of(study, **changes):
     return make_results_page(read_metrics(study.metrics), sources(study), "figures/results", **changes)
 
 
+def collect(study):
+    return collect_study(read_metrics(study.metrics), sources(study))
+
+
 @pytest.fixture(scope="module")
 def made(study):
     return page_of(study)
@@ -85,10 +89,8 @@ def test_bold_differences_are_those_that_holms_correction_leaves_and_no_others(s
 
 
 def test_the_sentences_are_those_of_the_report(study, made):
-    collected = collect_study(read_metrics(study.metrics), sources(study))
-    for part in collected.parts:
-        for sentence in answers(collected, part):
-            assert f"- {sentence}\n" in made.text
+    for block in answer_section(collect(study)).blocks:
+        assert all(f"- {sentence}\n" in made.text for sentence in block.points)
 
 
 def test_each_finding_stands_with_its_verdict_and_what_was_not_tested_with_its_reason(made):
@@ -122,12 +124,18 @@ def test_without_intervals_nothing_is_claimed(tmp_path):
     small = fabricate_study(
         tmp_path,
         models=MODELS[:1],
-        arms=ARMS[:3],
-        vitals=("heart_rate",),
+        arms=ARMS[:4],
         test_windows=12,
+        cohorts=("sepsis3", "explicit"),
         dataset="mimic-iii-demo",
     )
     text = page_of(small).text
+    assert "\n\n\n" not in text
+    said = [set(block.points) for block in answer_section(collect(small)).blocks]
+    everywhere = set.intersection(*said)
+    assert everywhere
+    assert all(text.count(sentence) == 1 for sentence in everywhere)
+    assert "## From one cohort to the other" in text
     assert "could not be made. 4 test patients: fewer than 10." in text
     assert "the smallest test split here has 4" in text
     part = text.partition("## LoRA against the others")[2].partition("\n## ")[0]

@@ -64,7 +64,7 @@ def make_results_page(
         keep_trailing_newline=True,
         undefined=StrictUndefined,
     )
-    costs, cost_note = cost_table(study)
+    answer, (costs, cost_note) = answer_section(study), cost_table(study)
     text = environment.get_template("results.md.j2").render(
         dataset=study.dataset,
         lead=lead(study),
@@ -75,7 +75,8 @@ def make_results_page(
         margin=f"{100 * study.sources.statistics.parameters.rank_margin:g} %",
         facts=_facts(study),
         attrition=attrition_table(study),
-        answer=answer_section(study),
+        rule=answer.lead,
+        answers=_said_once([(block.heading, block.points) for block in answer.blocks]),
         errors=error_tables(study),
         comparisons=[(part.title, *comparison_tables(study, part)) for part in study.parts],
         ranks=rank_table(study),
@@ -101,6 +102,15 @@ def _require_open(rows: Sequence[RunRow]) -> None:
             expected=f"an open data set ({', '.join(OPEN_DATASETS)}), as the documentation is public",
             remedy="read results/<dataset>/report.html, which stays where the data are",
         )
+
+
+def _said_once(parts: Sequence[tuple[str, Sequence[str]]]) -> list[tuple[str, list[str]]]:
+    """Sentences of each part; those that are the same in every part come last, once."""
+    everywhere = [sentence for sentence in parts[0][1] if all(sentence in said for _, said in parts)]
+    if len(parts) == 1 or not everywhere:
+        return [(name, list(said)) for name, said in parts]
+    own = [(name, [sentence for sentence in said if sentence not in everywhere]) for name, said in parts]
+    return [*((name, said) for name, said in own if said), ("All of these", everywhere)]
 
 
 def _facts(study: Study) -> str:
