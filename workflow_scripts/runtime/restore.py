@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def align_restored_times(folders: list[Path], memory: Path) -> None:
-    """Give all files of a restored checkout one modification time, once.
+    """Give all files and folders of a restored checkout one modification time, once.
 
     A data cache restores files in any order, so an input may look newer than what was made of it. Where the
     workflow has no memory of earlier runs (`memory` is its folder), the times are aligned, and that is noted
@@ -18,7 +18,7 @@ def align_restored_times(folders: list[Path], memory: Path) -> None:
     now = time.time()
     for folder in folders:
         for path in folder.rglob("*"):
-            if path.is_file() and not path.is_symlink():
+            if not path.is_symlink():
                 os.utime(path, (now, now))
     memory.mkdir(exist_ok=True)
     done.touch()
