@@ -8,7 +8,7 @@ STAMP := $(ENVIRONMENT)/.installed
 TOOLS := $(ENVIRONMENT)/tools/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help env run test unit-test lint format docs ui verify explain privacy hooks sbom audit clean
+.PHONY: help env run test unit-test faults lint format docs ui verify explain privacy hooks sbom audit clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,9 @@ test: $(STAMP) ## Run the whole test suite
 
 unit-test: $(STAMP) ## Run the quick tests only
 	@$(ACTIVATE) && python -m pytest -m "not workflow"
+
+faults: $(STAMP) ## Inject every fault of the catalogue and write docs/reliability.md
+	@$(ACTIVATE) && python tests/faults/run_catalogue.py
 
 lint: $(STAMP) ## Check style, types and workflow
 	@$(ACTIVATE) && ruff check . && ruff format --check . && mypy \
