@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from workflow_scripts.reporting.page_links import compare_link, run_link
 from workflow_scripts.reporting.run_pages import ERRORS, Record, cautions, data_kind, data_set, number, table
-from workflow_scripts.reporting.sweeps import Sweep, means, validation_loss
+from workflow_scripts.reporting.sweeps import Sweep, is_idle, means, validation_loss
 from workflow_scripts.runtime.tracking.contents import Contents
 from workflow_scripts.runtime.tracking.names import sweep_name
 
@@ -60,6 +60,11 @@ def _sweep_description(sweep: Sweep, experiment_id: str) -> str:
         text.append(
             f"Chosen on validation loss alone: **{chosen[0]['key']['arm']}**. This page shows its numbers, means over "
             f"seeds. {comparison(sweep, experiment_id)}"
+        )
+    elif idle := [arm for arm, runs in sweep.arms.items() if is_idle(runs)]:
+        text.append(
+            f"**Nothing was learned** by {', '.join(idle)}: no step lowered the validation loss, so these are the "
+            "untrained model's forecasts."
         )
     text.append(_table_of_arms(sweep, experiment_id))
     text.append(cautions(str(sweep.key["dataset"]), sweep.stand_in, str(sweep.key["model"])))

@@ -7,7 +7,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from workflow_scripts.reporting.run_pages import Record, method_of, run_metrics
+from workflow_scripts.evaluation.choice import UNCHOSEN_ARMS
+from workflow_scripts.reporting.run_pages import Record, run_metrics
 from workflow_scripts.runtime.tracking.names import key_text
 
 
@@ -37,30 +38,33 @@ class Sweep:
     def chosen(self) -> list[Record]:
         """The adapter with the smallest mean validation loss over seeds; a sweep without adapters: its one arm.
 
-        The test split is not looked at. Full fine-tuning is no adapter. Of equals the one with the fewest
-        trained parameters is chosen.
+        The test split is not looked at. Full fine-tuning is no adapter, and neither is a model from scratch, whose
+        arms have losses that do not compare. Of equals the one with the fewest trained parameters is chosen.
         """
-        adapters = [
-            runs
-            for runs in self.arms.values()
-            if method_of(runs[0]) != "full" and validation_loss(runs) is not None
-        ]
+        adapters = self.adapters
         if adapters:
             return min(adapters, key=lambda runs: (validation_loss(runs), runs[0]["parameters"]["trainable"]))
         return next(iter(self.arms.values())) if len(self.arms) == 1 else []
 
+    @property
+    def adapters(self) -> list[list[Record]]:
+        """The arms that left an adapter which learned something, in every seed a whole run."""
+        return [
+            runs
+            for name, runs in self.arms.items()
+            if name not in UNCHOSEN_ARMS and validation_loss(runs) is not None and not is_idle(runs)
+        ]
+
     def best_rank(self) -> int | None:
         """The rank with the smallest mean validation loss over seeds; of equals the smallest."""
-        ranked = [
-            runs for runs in self.arms.values() if runs[0]["rank"] and validation_loss(runs) is not None
-        ]
+        ranked = [runs for runs in self.adapters if runs[0]["rank"]]
         best = min(ranked, key=lambda runs: (validation_loss(runs), runs[0]["rank"]), default=None)
         return int(best[0]["rank"]) if best else None
 
     def best_adapter(self) -> Record | None:
         """The run whose adapter is registered: of the chosen arm, the seed with the smallest validation loss."""
-        trained = [record for record in self.chosen() if validation_loss([record]) is not None]
-        return min(trained, key=lambda record: validation_loss([record]) or 0.0, default=None)
+        chosen = self.chosen() if self.adapters else []
+        return min(chosen, key=lambda record: validation_loss([record]) or 0.0, default=None)
 
     def run_id(self, record: Record) -> str:
         """MLflow's id of a run."""
@@ -77,6 +81,11 @@ def validation_loss(runs: Sequence[Record]) -> float | None:
     """The mean of the smallest validation losses; None where a run did not train, or diverged."""
     losses: list[Any] = [(run["training"] or {}).get("best_validation_loss") for run in runs]
     return None if None in losses else fmean(losses)
+
+
+def is_idle(runs: Sequence[Record]) -> bool:
+    """Whether no run's training lowered the validation loss: the weights are those of step 0."""
+    return all(run["training"] and run["training"]["best_step"] == 0 for run in runs)
 
 
 def means(runs: Sequence[Record]) -> dict[str, float | None]:
