@@ -53,7 +53,8 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 keep_to_owner(Path())
-recover([Path(name) for name in ("data", "weights/prepared", "results")], Path(".snakemake"))
+if workflow.is_main_process:  # Not in jobs that run a Snakemake of their own, as on a cluster.
+    recover([Path(name) for name in ("data", "weights/prepared", "results")], Path(".snakemake"))
 align_restored_times([Path(name) for name in ("data", "weights", "results", "logs")], Path(".snakemake"))
 
 PACKAGE = Path(workflow.basedir) / "workflow_scripts"
