@@ -32,8 +32,8 @@ _MODELS = {
     "auto-ets": "AutoETS",
     "theta": "Theta",
     "n-beats": "N-BEATS",
-    "n-hits-bp": "N-HiTS (blood pressure)",
-    "n-hits-hr": "N-HiTS (heart rate)",
+    "n-hits-bp": "N-HiTS (settings for blood pressure)",
+    "n-hits-hr": "N-HiTS (settings for heart rate)",
     "tft": "TFT",
 }
 _FAMILIES = (

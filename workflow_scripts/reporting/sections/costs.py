@@ -1,70 +1,85 @@
 """What each arm cost: parameters, times, memory and the size of its adapter, as measured in each run."""
 
 from collections.abc import Callable, Sequence
-from math import isfinite
-from statistics import fmean
-from typing import Any
 
-from workflow_scripts.evaluation.summary import RunRow
+from workflow_scripts.evaluation.aggregation import ArmSummary
 from workflow_scripts.reporting.page import Block, Cell, Group, Line, Section, Table, heads
-from workflow_scripts.reporting.parts import Study
+from workflow_scripts.reporting.parts import Part, Study, mean
 from workflow_scripts.reporting.words import arm_name, capital, count, model_name, number, seconds
 
-COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
+Column = tuple[str, str, Callable[[float], str]]
+
+TRAINING: tuple[Column, ...] = (
     ("total_parameters", "all parameters", count),
     ("trainable_parameters", "trainable", count),
+    ("adapter_mib", "adapter, MiB", lambda value: number(value, 2)),
     ("learning_rate", "learning rate", lambda value: f"{value:.2g}"),
     ("training_steps", "steps", count),
     ("training_seconds", "training", seconds),
     ("seconds_per_step", "a step", seconds),
+)
+RUNNING: tuple[Column, ...] = (
     ("examples_per_second", "windows / s", lambda value: number(value, 1)),
     ("forecast_seconds_per_window", "a forecast", seconds),
     ("start_up_seconds", "start-up", seconds),
     ("total_seconds", "whole run", seconds),
     ("peak_host_mib", "peak memory, MiB", count),
-    ("growth_host_mib", "of it beyond the loaded model, MiB", count),
+    ("growth_host_mib", "grown by, MiB", count),
     ("peak_device_mib", "on the device, MiB", count),
-    ("adapter_mib", "adapter, MiB", lambda value: number(value, 2)),
 )
+KNOWN_BEFORE = ("total_parameters", "trainable_parameters")
+"""What no failure changes."""
 
 
 def cost_section(study: Study) -> Section:
-    """One table: means over cohorts, vital signs and seeds."""
-    groups: dict[tuple[str, str], list[RunRow]] = {}
-    for row in study.rows:
-        groups.setdefault((row.model, row.arm), []).append(row)
-    shown = [
-        (name, heading, said)
-        for name, heading, said in COLUMNS
-        if any(_mean(rows, name) is not None for rows in groups.values())
-    ]
-    models: dict[str, list[Line]] = {}
-    for (model, arm), rows in groups.items():
-        cells = [Cell(_text(_mean(rows, name), said)) for name, _, said in shown]
-        models.setdefault(model, []).append(Line(arm_name(arm), cells))
-    table = Table(
-        "Costs of each arm",
-        heads("model and arm", *(heading for _, heading, _ in shown)),
-        [
-            Group(lines, capital(model_name(model)), study.places.get(model))
-            for model, lines in models.items()
-        ],
-        "Costs of all arms" if len(groups) > study.sources.parameters.most_lines else "",
-    )
+    """Two tables for each cohort and vital sign, narrow enough for paper: size and training, time and memory."""
+    blocks = []
+    for part in study.parts:
+        named = (("Size and training", TRAINING), ("Time and memory", RUNNING))
+        many = len(part.arms) > study.sources.parameters.most_lines or part is not study.parts[0]
+        tables = [cost_table(study, part, columns, title, title if many else "") for title, columns in named]
+        blocks.append(Block(part.title, tables=tables))
     return Section(
         "costs",
         "What it cost",
-        [Block(tables=[table])],
-        "Means over vital signs, cohorts and seeds, each run in a process of its own. Memory is the process's peak, "
-        "with libraries and base weights; on small models it says little about the method. Times are of the machine "
-        "below, shared with whatever else ran on it.",
+        blocks,
+        "Means over seeds; of an arm with a failed run nothing that was measured is shown. Peak memory is the "
+        "process's, with libraries and base weights: what the method itself takes is nearer to what the process has "
+        "grown by. Times are of the machine below, shared with whatever else ran on it.",
     )
 
 
-def _mean(rows: Sequence[RunRow], name: str) -> float | None:
-    values: list[Any] = [getattr(row, name, None) for row in rows]
-    known = [float(value) for value in values if value is not None and isfinite(value)]
-    return fmean(known) if known else None
+def cost_table(
+    study: Study,
+    part: Part,
+    columns: Sequence[Column] = (*TRAINING, *RUNNING),
+    title: str = "Costs of each arm",
+    folded: str = "",
+) -> Table:
+    """Columns of which an arm has a value, a line for each arm."""
+    shown = [column for column in columns if any(_value(arm, column[0]) is not None for arm in part.arms)]
+    models: dict[str, list[Line]] = {}
+    for arm in part.arms:
+        cells = [Cell(_text(_value(arm, name), said)) for name, _, said in shown]
+        failed = sum(run.status != "ok" for run in arm.runs)
+        remark = f"{failed} of {len(arm.runs)} runs failed" if failed else ""
+        models.setdefault(arm.first.model, []).append(
+            Line(arm_name(arm.first.arm), cells, remark, bool(failed))
+        )
+    groups = [
+        Group(lines, capital(model_name(model)), study.places.get(model)) for model, lines in models.items()
+    ]
+    return Table(
+        f"{title}, {part.title}",
+        heads("model and arm", *(heading for _, heading, _ in shown)),
+        groups,
+        folded,
+    )
+
+
+def _value(arm: ArmSummary, name: str) -> float | None:
+    """The mean over seeds; None where a run failed or has no value, so that no mean hides it."""
+    return None if arm.failed and name not in KNOWN_BEFORE else mean(arm, name)
 
 
 def _text(value: float | None, said: Callable[[float], str]) -> str:

@@ -4,9 +4,21 @@ from collections.abc import Sequence
 
 from workflow_scripts.evaluation.summary import FindingRow
 from workflow_scripts.reporting.page import Block, Cell, Group, Head, Line, Section, Table, heads
-from workflow_scripts.reporting.parts import Study
+from workflow_scripts.reporting.parts import Part, Study, kind, mean
 from workflow_scripts.reporting.published import FINDINGS, PUBLISHED
-from workflow_scripts.reporting.words import capital, cohort_name, number, probability, signed, vital_name
+from workflow_scripts.reporting.words import (
+    capital,
+    cohort_name,
+    number,
+    probability,
+    signed,
+    subject,
+    vital_name,
+)
+
+PUBLISHED_METRICS = (("mse", 1e4), ("mape_paper", 1.0), ("dtw", 1e3))
+PUBLISHED_VITALS = (("mean_blood_pressure_derived", "mean_blood_pressure"), ("heart_rate",))
+"""The columns of the published table; the first name that a study has is taken."""
 
 MARKS = {"agrees": "good", "disagrees": "bad"}
 CORRECTED = (
@@ -32,7 +44,7 @@ def finding_section(study: Study) -> Section:
             "These are not targets: the notes that quote them say that the authors ran on eICU-CRD with a value every "
             "5 minutes and windows of 6 + 3 hours, split by window so that one stay can be in training and in test. "
             "MIMIC-III is charted about hourly, and this project splits by patient unless told otherwise.",
-            tables=[_published()],
+            tables=[_published(study)],
             note=NOTE,
         ),
     ]
@@ -89,7 +101,8 @@ def _value(finding: int, value: float | None) -> str:
     return number(value) if finding == 7 else f"{signed(100 * value, 1)} %"
 
 
-def _published() -> Table:
+def _published(study: Study) -> Table:
+    """What was published, and below it the same metrics of the models that were trained from scratch here."""
     names = ("MSE × 10⁻⁴", "MAPE %", "DTW × 10⁻³")
     first = [Head("", 2), Head("Mean blood pressure", 3), Head("Heart rate", 3)]
     second = [Head("model"), Head("covariates"), *(Head(name) for name in names * 2)]
@@ -103,4 +116,35 @@ def _published() -> Table:
         )
         for row in PUBLISHED
     ]
-    return Table("Published errors", [first, second], [Group(lines)])
+    groups = [Group(lines, "Published, other patients")]
+    for cohort in study.cohorts:
+        if here := _here([part for part in study.parts if part.cohort == cohort]):
+            groups.append(Group(here, f"Here, {cohort_name(cohort)}"))
+    return Table("Published errors", [first, second], groups)
+
+
+def _here(parts: Sequence[Part]) -> list[Line]:
+    """The arms trained from scratch in one cohort, with the metrics of the published table."""
+    arms = {
+        (part.vital, arm.first.model, arm.first.arm): arm
+        for part in parts
+        for arm in part.arms
+        if kind(arm) == "scratch"
+    }
+    vitals = [
+        next((name for name in names if name in {part.vital for part in parts}), "")
+        for names in PUBLISHED_VITALS
+    ]
+    lines = []
+    for model, name in dict.fromkeys((model, name) for _, model, name in arms):
+        found = [arms.get((vital, model, name)) for vital in vitals]
+        values = [
+            None if arm is None or (value := mean(arm, metric)) is None else value * factor
+            for arm in found
+            for metric, factor in PUBLISHED_METRICS
+        ]
+        if any(value is not None for value in values):
+            lines.append(
+                Line(capital(subject(model, name)), [Cell("without"), *(Cell(number(one)) for one in values)])
+            )
+    return lines
