@@ -48,7 +48,7 @@ def main() -> None:
         print("\n".join(_table(shown, intervals)))
         if len(shown) < len(arms):
             print(f"  {len(shown)} of {len(arms)} arms, the best first: --all shows all of them")
-    print(_places(study, results, rows))
+    print(_places(results, rows))
 
 
 def _intervals(path: Path) -> dict[tuple[str, str, str, str], IntervalRow]:
@@ -127,7 +127,7 @@ def _short(name: str, width: int) -> str:
     return name if len(name) <= width else f"{name[: width - 1 - half]}…{name[-half:]}"
 
 
-def _places(study: Study, results: Path, rows: list[RunRow]) -> str:
+def _places(results: Path, rows: list[RunRow]) -> str:
     failed = sum(row.status != "ok" for row in rows)
     lines = [
         "",
@@ -136,7 +136,7 @@ def _places(study: Study, results: Path, rows: list[RunRow]) -> str:
         f"results: {results}/summary/metrics.csv",
         f"report:  {results}/report.html",
         f"one run: python -m workflow_scripts.explain_run {results}/runs/…/seed0",
-        f"runs:    mlflow ui --host 127.0.0.1 --backend-store-uri {study.tracking.uri}",
+        "runs:    make ui",
     ]
     return "\n".join(lines)
 

@@ -120,7 +120,7 @@ def test_all_arms_are_shown_where_asked_for_within_100_columns(show):
 
 def test_the_places_and_the_command_that_opens_the_runs_come_last(show):
     text = show([run_record()]).stdout
-    assert text.rstrip().endswith("mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///m.db")
+    assert text.rstrip().endswith("runs:    make ui")
     assert "results/simulated/report.html" in text
 
 

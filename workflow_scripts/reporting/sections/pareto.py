@@ -21,6 +21,9 @@ from workflow_scripts.reporting.words import capital, model_name, subject
 
 AXIS = "MSE × 10⁻⁴"
 
+PLAIN = "datum.value < 1 ? format(datum.value, '.2~r') : format(datum.value, '~s')"
+"""Labels of costs: 0.5 for half a second, where format's own would be 500m; 200k for two hundred thousand."""
+
 
 def pareto_section(study: Study) -> Section:
     """Three figures for each cohort and vital sign."""
@@ -148,12 +151,12 @@ def _cost_axis(positive: Sequence[float], nothing: float | None, title: str) -> 
 
     smallest, largest = min(positive), max(positive)
     if nothing is None and largest < 10 * smallest:
-        return alt.X("cost:Q").scale(zero=False).axis(title=title, tickCount=5, format="~s", grid=False)
+        return alt.X("cost:Q").scale(zero=False).axis(title=title, tickCount=5, labelExpr=PLAIN, grid=False)
     low, high = (smallest if nothing is None else nothing) / 1.5, largest * 1.6
     factors = (1,) if largest >= 100 * smallest else (1, 2, 5)
     ticks = [factor * 10.0**power for power in range(-9, 16) for factor in factors]
     ticks = [tick for tick in ticks if max(low, smallest / 2) <= tick <= high]
-    label = "format(datum.value, '~s')"
+    label = PLAIN
     if nothing is not None:
         ticks, label = [nothing, *ticks], f"datum.value < {nothing * 1.01} ? '0' : {label}"
     scale = alt.Scale(type="log", domain=[low, high], nice=False)
