@@ -8,6 +8,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
+TRAPPED = "connections.txt"
+"""The file beside a project in which its trap notes connections."""
+
 _HOOK = """\
 import ipaddress, os, sys
 

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import pytest
-from network_trap import off_the_network, set_trap
+from network_trap import TRAPPED, off_the_network, set_trap
 from projects import TINY_STUDY, commit_all, copy_project, run_in
 
 STUDY = TINY_STUDY | {"models": ["moirai-nano"], "arms": ["zero-shot", "lora"], "ranks": [1]}
-TRAPPED = "connections.txt"
 
 
 @pytest.fixture(scope="session")

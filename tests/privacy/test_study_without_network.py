@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import TRAPPED
-from network_trap import noted, off_the_network, set_trap
+from network_trap import TRAPPED, noted, off_the_network, set_trap
 from projects import run_in
 
 from workflow_scripts.mimic.canaries import icustay_id, subject_id
