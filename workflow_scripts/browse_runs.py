@@ -29,7 +29,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--results", type=Path, default=Path("results"), help="folder of all data sets' results (default: results)"
+        "--results",
+        type=Path,
+        default=Path("results"),
+        help="folder of all data sets' results (default: results)",
     )
     parser.add_argument("--port", type=int, default=5000, help="port on 127.0.0.1 (default: 5000)")
     options = parser.parse_args()

@@ -131,10 +131,7 @@ def test_without_intervals_nothing_is_claimed(tmp_path):
     )
     text = page_of(small).text
     assert "\n\n\n" not in text
-    said = [set(block.points) for block in answer_section(collect(small)).blocks]
-    everywhere = set.intersection(*said)
-    assert everywhere
-    assert all(text.count(sentence) == 1 for sentence in everywhere)
+    assert "the comparison could not be made" not in text
     assert "## From one cohort to the other" in text
     assert "could not be made. 4 test patients: fewer than 10." in text
     assert "the smallest test split here has 4" in text

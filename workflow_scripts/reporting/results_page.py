@@ -21,7 +21,8 @@ from workflow_scripts.reporting.results_tables import (
     finding_table,
     horizon_table,
     rank_table,
-    transfer_tables,
+    transfer_table_of_lora,
+    untested_parts,
 )
 from workflow_scripts.reporting.sections.answer import answer_section, lead
 from workflow_scripts.reporting.sections.caveats import caveats
@@ -76,12 +77,13 @@ def make_results_page(
         facts=_facts(study),
         attrition=attrition_table(study),
         rule=answer.lead,
-        answers=_said_once([(block.heading, block.points) for block in answer.blocks]),
+        answers=_said_once(_answers(study, answer)),
         errors=error_tables(study),
         comparisons=[(part.title, *comparison_tables(study, part)) for part in study.parts],
         ranks=rank_table(study),
+        untested=untested_parts(study),
         findings=finding_table(study),
-        transfer=transfer_tables(study),
+        transfer=transfer_table_of_lora(study),
         coverage=coverage_table(study),
         horizon=horizon_table(study),
         costs=costs,
@@ -102,6 +104,18 @@ def _require_open(rows: Sequence[RunRow]) -> None:
             expected=f"an open data set ({', '.join(OPEN_DATASETS)}), as the documentation is public",
             remedy="read results/<dataset>/report.html, which stays where the data are",
         )
+
+
+def _answers(study: Study, answer: Section) -> list[tuple[str, Sequence[str]]]:
+    """The answer of each part; where nothing could be compared, its first sentence alone, which says why."""
+    compared = [
+        any(row.low is not None for row in part.of(study.sources.statistics.intervals))
+        for part in study.parts
+    ]
+    return [
+        (block.heading, block.points if known else block.points[:1])
+        for block, known in zip(answer.blocks, compared, strict=True)
+    ]
 
 
 def _said_once(parts: Sequence[tuple[str, Sequence[str]]]) -> list[tuple[str, list[str]]]:

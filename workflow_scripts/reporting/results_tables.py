@@ -1,8 +1,8 @@
 """The study's tables, short enough for a page of the documentation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from math import isfinite
-from typing import Any
 
 from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.evaluation.aggregation import ArmSummary
@@ -10,10 +10,12 @@ from workflow_scripts.evaluation.summary import BreakdownRow, ComparisonRow, Fin
 from workflow_scripts.evaluation.transfer_plan import transferred_arms
 from workflow_scripts.reporting.attrition import read_attrition
 from workflow_scripts.reporting.markdown import NEAR, from_report, markdown_table
+from workflow_scripts.reporting.page import Group
 from workflow_scripts.reporting.parts import Part, Study, kind
 from workflow_scripts.reporting.published import FINDINGS
-from workflow_scripts.reporting.sections.answer import claim
+from workflow_scripts.reporting.sections.answer import METHOD, claim
 from workflow_scripts.reporting.sections.costs import cost_section
+from workflow_scripts.reporting.sections.costs import cost_table as cost_table_of
 from workflow_scripts.reporting.sections.headline import headline_section
 from workflow_scripts.reporting.sections.transfer import main_rows, transfer_table
 from workflow_scripts.reporting.statistics import comparison_part, rank_part
@@ -156,25 +158,42 @@ def rank_table(study: Study) -> str:
     columns = sorted({rank for _, ranks in known for rank in ranks.ranks})
     lines = []
     for part, ranks in known:
-        for line in ranks.lines:
+        for line in (line for line in ranks.lines if any(share != "–" for share in line.shares)):
             shares = dict(zip(ranks.ranks, line.shares, strict=True))
             chosen = f"rank {line.chosen}" if line.chosen else "–"
             lines.append([part.title, line.subject, chosen, *(shares.get(rank, "–") for rank in columns)])
+    if not lines:
+        return ""
     names = ("where", "model and method", "smallest good enough", *(f"rank {rank}" for rank in columns))
     return markdown_table(names, lines)
 
 
 def finding_table(study: Study) -> str:
     """The verdicts on each finding; what could not be tested for one reason has one line."""
-    lines = []
+    lines, untested = [], _untested(study)
+    tested = [row for row in study.sources.findings if (row.cohort, row.vital) not in untested]
     for finding, words in FINDINGS.items():
-        own = [row for row in study.sources.findings if row.finding == finding]
+        own = [row for row in tested if row.finding == finding]
         lines.append([f"**{finding}. {words}**", "", "", ""])
         lines += [_tested(study, row) for row in own if row.low is not None or row.verdict != "not tested"]
         lines += _not_tested(study, [row for row in own if row.low is None and row.verdict == "not tested"])
         if not own:
-            lines.append(["", "not in the table of findings", "", "not tested"])
+            lines.append(["", "", "", "not tested"])
     return markdown_table(("where", "compared", "found here", "verdict"), lines, words=True)
+
+
+def untested_parts(study: Study) -> str:
+    """Where no finding could be tested, and why; empty where each part has one that could."""
+    found = _untested(study).items()
+    return "; ".join(f"{_named(study, *part)}: {reason}" for part, reason in found)
+
+
+def _untested(study: Study) -> dict[tuple[str, str], str]:
+    """Cohort and vital sign -> the reason of the first finding, where none of them has an interval."""
+    parts: dict[tuple[str, str], list[FindingRow]] = {}
+    for row in study.sources.findings:
+        parts.setdefault((row.cohort, row.vital), []).append(row)
+    return {part: rows[0].reason for part, rows in parts.items() if all(row.low is None for row in rows)}
 
 
 def _tested(study: Study, row: FindingRow) -> list[str]:
@@ -197,7 +216,7 @@ def _not_tested(study: Study, rows: Sequence[FindingRow]) -> list[list[str]]:
     reasons = dict.fromkeys(row.reason for row in rows)
     return [
         [
-            listed(list(dict.fromkeys(_where(study, row) for row in rows if row.reason == reason))),
+            "; ".join(dict.fromkeys(_where(study, row) for row in rows if row.reason == reason)),
             "; ".join(dict.fromkeys(_claim_of(row) for row in rows if row.reason == reason)),
             "",
             f"not tested: {reason}",
@@ -209,31 +228,48 @@ def _not_tested(study: Study, rows: Sequence[FindingRow]) -> list[list[str]]:
 def _claim_of(row: FindingRow) -> str:
     """The claim without the arms that were compared."""
     claim_text, colon, arms = row.subject.rpartition(": ")
-    return claim_text if colon and " against " in arms else row.subject
+    named = colon and "-" in arms.partition(" against ")[0]
+    return claim_text if named and " against " in arms else row.subject
 
 
 def _where(study: Study, row: FindingRow) -> str:
-    return vital_name(row.vital) + (f" ({cohort_name(row.cohort)})" if len(study.cohorts) > 1 else "")
+    return _named(study, row.cohort, row.vital)
 
 
-def transfer_tables(study: Study) -> list[tuple[str, str]]:
-    """For each vital sign the adapters of one cohort on another's windows; nothing where none were transferred."""
-    rows = [row for row in main_rows(study.sources.transfer) if row.trained_on != row.evaluated_on]
-    tables = []
-    for vital in dict.fromkeys(row.vital for row in rows):
-        own = [row for row in rows if row.vital == vital]
-        table = from_report(transfer_table(vital, own, study.sources.statistics.confidence))
-        reasons = "; ".join(dict.fromkeys(row.reason for row in own if row.reason))
-        tables.append((capital(vital_name(vital)), f"{table}\n\n{capital(reasons)}." if reasons else table))
-    return tables
+def _named(study: Study, cohort: str, vital: str) -> str:
+    return vital_name(vital) + (f", {cohort_name(cohort)}" if len(study.cohorts) > 1 else "")
+
+
+def transfer_table_of_lora(study: Study) -> tuple[str, str]:
+    """LoRA adapters of one cohort on another's windows, and why some are not shown; empty without a transfer."""
+    moved = [row for row in main_rows(study.sources.transfer) if row.trained_on != row.evaluated_on]
+    rows = [row for row in moved if Arm.parse(row.arm).method == METHOD]
+    shown = [row for row in rows if row.value is not None]
+    hidden = dict.fromkeys(
+        f"{vital_name(row.vital)}, {cohort_name(row.trained_on)} → {cohort_name(row.evaluated_on)}: {row.reason}"
+        for row in rows
+        if row.value is None
+    )
+    note = f"Not shown: {'; '.join(hidden)}." if hidden else ""
+    tables = {
+        vital: transfer_table(
+            vital, [row for row in shown if row.vital == vital], study.sources.statistics.confidence
+        )
+        for vital in dict.fromkeys(row.vital for row in shown)
+    }
+    if not tables:
+        return "", note
+    groups = [Group(table.groups[0].lines, capital(vital_name(vital))) for vital, table in tables.items()]
+    whole = replace(next(iter(tables.values())), groups=groups)
+    return from_report(whole), note
 
 
 def _main_arms(part: Part) -> list[ArmSummary]:
-    """Zero-shot, what is trained from scratch, and of each method the arm that is also transferred."""
-    arms = [arm for arm in part.arms if kind(arm) != "reference"]
+    """Of each foundation model zero-shot and of each method the arm that is also transferred."""
+    arms = [arm for arm in part.arms if kind(arm) == "foundation"]
     parsed = [Arm.parse(name) for name in dict.fromkeys(arm.first.arm for arm in arms)]
     chosen = {arm.name for arm in transferred_arms(parsed)} | {"zero-shot"}
-    return [arm for arm in arms if arm.first.arm in chosen or kind(arm) == "scratch"]
+    return [arm for arm in arms if arm.first.arm in chosen]
 
 
 def _by_part(study: Study, cell: Callable[[Part, ArmSummary], str]) -> str:
@@ -244,23 +280,22 @@ def _by_part(study: Study, cell: Callable[[Part, ArmSummary], str]) -> str:
         for arm in _main_arms(part)
     }
     names = list(dict.fromkeys(name for name, _ in cells))
-    titles = [part.title for part in study.parts]
+    titles = [title for title in (part.title for part in study.parts) if _any_number(cells, title)]
     lines = [[name, *(cells.get((name, title), "–") for title in titles)] for name in names]
     return markdown_table(["model and arm", *titles], lines)
 
 
-def _of_arm(rows: Sequence[Any], arm: ArmSummary) -> list[Any]:
-    return [row for row in rows if (row.model, row.arm) == (arm.first.model, arm.first.arm)]
+def _any_number(cells: Mapping[tuple[str, str], str], title: str) -> bool:
+    return any(text.strip("– →") for (_, at), text in cells.items() if at == title)
 
 
 def coverage_table(study: Study) -> str:
-    """Share of the observed values within the 80 % interval; a point forecast has none."""
+    """Share of the observed values within the 80 % interval."""
 
-    def cell(part: Part, arm: ArmSummary) -> str:
+    def cell(_: Part, arm: ArmSummary) -> str:
         row, value = study.interval(arm, "coverage_80"), arm.mean("coverage_80")
-        spread = any(row.observed is not None for row in _of_arm(part.of(study.sources.calibration), arm))
-        if value is None or not spread:
-            return "–" if value is None else "a point"
+        if value is None:
+            return "–"
         if row is None or row.low is None or row.high is None:
             return percent(value)
         return f"{percent(value)} ({percent(row.low)} to {percent(row.high)})"
@@ -294,4 +329,4 @@ def _shown(row: BreakdownRow | None) -> str:
 def cost_table(study: Study) -> tuple[str, str]:
     """The table of costs, and what the numbers are of."""
     section = cost_section(study)
-    return from_report(section.blocks[0].tables[0], COSTS), section.lead
+    return from_report(cost_table_of(study, study.parts[0]), COSTS), section.lead

@@ -79,7 +79,9 @@ class ForecastParameters(Parameters):
         description="how Lag-Llama draws paths: exact, as upstream without its cache; or frozen, faster, with the "
         "scale frozen at the context (docs/lag-llama.md)",
     )
-    batch_size: int = Field(64, ge=1, description="windows in one batch; from 32 on it changes no result on a CPU")
+    batch_size: int = Field(
+        64, ge=1, description="windows in one batch; from 32 on it changes no result on a CPU"
+    )
 
     @field_validator("quantiles")
     @classmethod
