@@ -42,9 +42,10 @@ def main() -> None:
     options = _parse_arguments()
     study = _read_study(options.params, options.dataset)
     runs, transfers = study.runs(), study.transfers()
+    everything: list[Run | Transfer] = [*runs, *transfers]
     wrong = [
         (job, problem)
-        for job in progress([*runs, *transfers], "verifying", unit="run")
+        for job in progress(everything, "verifying", unit="run")
         for problem in _problems(study.dataset, job)
     ]
     for job, problem in wrong:

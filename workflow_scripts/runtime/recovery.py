@@ -65,7 +65,8 @@ def _remove_damaged(records: Path) -> None:
     damaged = {job.name for job in made if not all(map(is_whole, _files(job.result)))}
     if not damaged:
         return
-    affected, grown = damaged, set()
+    affected: set[str] = damaged
+    grown: set[str] = set()
     while affected != grown:
         grown = affected
         results = {str(job.result) for job in made if job.name in grown}
