@@ -12,6 +12,8 @@ ROOT = Path(__file__).parents[2]
 
 TINY_STUDY = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8")) | {
     "vitals": ["heart_rate"],
+    "references": ["persistence", "mean-of-context"],
+    "from_scratch": [],
     "ranks": [1, 2],
     "simulator": {"patients": 60},
     "training": {"steps": 4, "evaluate_every": 2},
