@@ -81,6 +81,7 @@ def test_a_new_rank_runs_only_the_new_runs(changed_project):
         "adapt_and_forecast": 3,
         "aggregate_metrics": 1,
         "make_report": 1,
+        "sync_tracking": 1,
     }
 
 
