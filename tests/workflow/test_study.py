@@ -63,10 +63,13 @@ def test_every_run_stands_in_mlflow_once_and_finished(project):
 
     client = MlflowClient(f"sqlite:///{project}/mlflow.db")
     experiments = [found.experiment_id for found in client.search_experiments()]
-    runs = client.search_runs(experiments, max_results=1000)
+    everything = client.search_runs(experiments, max_results=1000)
+    runs = [run for run in everything if "mlflow.parentRunId" in run.data.tags]
     assert len(runs) == len(rows_of(project))
-    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert {run.info.status for run in everything} == {"FINISHED"}
     assert all("mse" in run.data.metrics for run in runs)
+    sweeps = {(row["model"], row["vital"], row["cohort"]) for row in rows_of(project)}
+    assert len(everything) - len(runs) == len(sweeps)
 
 
 def test_a_finished_study_has_nothing_to_do(project):
