@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from linear_model import LinearModel
+from some_windows import some_windows
 
 from workflow_scripts import evaluate_transfer, run_arm
 from workflow_scripts.evaluation.forecasts import read_forecasts, write_forecasts
@@ -20,27 +21,9 @@ from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.hashing import file_hash
 from workflow_scripts.settings import Study
 from workflow_scripts.windows.making import write_windows
-from workflow_scripts.windows.reading import WindowMetadata, Windows
+from workflow_scripts.windows.reading import Windows
 
 MODEL, ARM, SEED = "chronos-t5-nano", "lora-r1", "4"
-
-
-def some_windows(count: int = 60) -> Windows:
-    """Windows of one patient each; the target is the context's last value plus 10."""
-    context = np.random.default_rng(1).normal(80, 5, (count, 24)).astype(np.float32)
-    numbers = np.arange(count)
-    return Windows(
-        context=context,
-        target=np.repeat(context[:, -1:] + 10, 12, axis=1),
-        start=numbers * 3600,
-        split=np.array(["train", "validation", "test"])[numbers % 3],
-        hours_from_onset=np.full(count, np.nan, np.float32),
-        covariates=np.zeros((count, 0, 24), np.float32),
-        window_id=numbers,
-        subject_id=numbers,
-        icustay_id=numbers,
-        metadata=WindowMetadata("heart_rate", "bpm", 0.0, 300.0, 60, 24, 12, "by_patient"),
-    )
 
 
 @pytest.fixture(scope="module")

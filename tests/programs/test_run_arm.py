@@ -11,35 +11,17 @@ import numpy as np
 import pytest
 from linear_model import LinearModel
 from safetensors.numpy import load_file
+from some_windows import some_windows
 
 from workflow_scripts import run_arm, verify_results
 from workflow_scripts.evaluation.verification import verify_run
 from workflow_scripts.runtime.hashing import file_hash
 from workflow_scripts.settings import Study
 from workflow_scripts.windows.making import write_windows
-from workflow_scripts.windows.reading import WindowMetadata, Windows, read_windows
+from workflow_scripts.windows.reading import Windows, read_windows
 
 GROUPS = ("adaptation", "training", "tuning", "forecast")
 KEY = ("explicit", "heart_rate", "chronos-t5-nano", "lora-r1", "seed0")
-
-
-def some_windows(count: int = 60) -> Windows:
-    """Windows of rising heart rates: the target is the context's last value plus 10."""
-    generator = np.random.default_rng(1)
-    context = generator.normal(80, 5, (count, 24)).astype(np.float32)
-    numbers = np.arange(count)
-    return Windows(
-        context=context,
-        target=np.repeat(context[:, -1:] + 10, 12, axis=1),
-        start=numbers * 3600,
-        split=np.array(["train", "validation", "test"])[numbers % 3],
-        hours_from_onset=np.full(count, np.nan, np.float32),
-        covariates=np.zeros((count, 0, 24), np.float32),
-        window_id=numbers,
-        subject_id=numbers,
-        icustay_id=numbers,
-        metadata=WindowMetadata("heart_rate", "bpm", 0.0, 300.0, 60, 24, 12, "by_patient"),
-    )
 
 
 Run = Callable[..., dict[str, Any]]
