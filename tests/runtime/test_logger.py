@@ -124,10 +124,12 @@ def test_a_benchmark_file_that_is_missing_or_broken_is_no_duration(tmp_path: Pat
 
 
 def test_durations_are_said_as_a_person_says_them() -> None:
-    assert [duration_text(seconds) for seconds in (8.2, 188, 7500)] == ["8 s", "3 min 8 s", "2 h 5 min"]
-    assert [about(seconds) for seconds in (3, 44, 188, 9000)] == [
+    expected = {8.2: "8 s", 120: "2 min", 188: "3 min 8 s", 7200: "2 h", 7500: "2 h 5 min"}
+    assert {seconds: duration_text(seconds) for seconds in expected} == expected
+    assert [about(seconds) for seconds in (3, 44, 109, 188, 9000)] == [
         "a few seconds",
         "about 40 s",
+        "about 1 min 50 s",
         "about 3 min",
         "about 2 h 30 min",
     ]
@@ -163,6 +165,14 @@ def test_how_far_a_job_is_inside_is_read_from_the_lines_that_its_loop_writes(tmp
         print("scored 12 windows", file=stream)
     assert inside(job(1, logs=(str(log),))) == []
     assert inside(job(1)) == inside(job(1, logs=("nowhere.log",))) == []
+
+
+def test_the_summary_names_the_page_to_open() -> None:
+    state = state_of(1)
+    outputs = ("results/simulated/report.html", "results/simulated/figures")
+    state.start(job(1, "make_report", outputs=outputs))
+    state.finish(1, 4.0)
+    assert "results/simulated/report.html, results/simulated/figures" in summary(state, 4.0, [])
 
 
 def test_the_summary_says_what_was_made_what_failed_and_what_did_not_run() -> None:

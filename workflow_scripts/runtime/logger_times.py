@@ -125,20 +125,19 @@ class RunState:
 
 
 def duration_text(seconds: float) -> str:
-    """Seconds as a person says them: `8 s`, `3 min 8 s`, `2 h 5 min`."""
+    """Seconds as a person says them: `8 s`, `3 min 8 s`, `2 h 5 min`, `2 h`."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    large, small, units = (
+        (*divmod(whole, 60), ("min", "s")) if whole < 3600 else (*divmod(whole // 60, 60), ("h", "min"))
+    )
+    return f"{large} {units[0]}" + (f" {small} {units[1]}" if small else "")
 
 
 def about(seconds: float) -> str:
     """An estimate, no finer than it deserves: steps of 10 s below 2 min, else minutes."""
     if seconds < 10:
         return "a few seconds"
-    if seconds < 120:
-        return f"about {round(seconds, -1):.0f} s"
-    minutes = round(seconds / 60)
-    return f"about {minutes} min" if minutes < 120 else f"about {minutes // 60} h {minutes % 60} min"
+    step = 10 if seconds < 120 else 60
+    return f"about {duration_text(step * round(seconds / step))}"

@@ -28,6 +28,9 @@ EVERY_JOB = 100
 REPEATED = 5
 """Failed jobs that one command repeats by name."""
 
+NAMED_OUTPUTS = 2
+"""Outputs of a job that the summary names one by one; of more, the folder that holds them all."""
+
 SHOWN_FAILURES = 20
 """Failed jobs whose logs are quoted, and that the summary lists: the first of them tell what is wrong."""
 
@@ -229,7 +232,7 @@ def summary(state: RunState, now: float, command: Sequence[str], log: str = "") 
 
 
 def _made(jobs: Iterable[Job]) -> list[str]:
-    """A line for each rule: how many jobs, their time, and where their files lie."""
+    """A line for each rule: how many jobs, their time, and what they made or where that lies."""
     by_rule: dict[str, list[Job]] = defaultdict(list)
     for job in jobs:
         by_rule[job.rule].append(job)
@@ -238,7 +241,8 @@ def _made(jobs: Iterable[Job]) -> list[str]:
     for rule, same in by_rule.items():
         seconds = duration_text(sum(job.seconds(0.0) for job in same))
         outputs = [output for job in same for output in job.outputs]
-        place = os.path.commonpath(outputs) if outputs else ", ".join(dict.fromkeys(_logs(same)))
+        few = outputs if len(same) == 1 and len(outputs) <= NAMED_OUTPUTS else [os.path.commonpath(outputs)]
+        place = ", ".join(few if outputs else dict.fromkeys(_logs(same)))
         lines.append(f"  {len(same):>4} {rule:<{width}}  {seconds:>12}  {place}".rstrip())
     return lines
 
