@@ -77,7 +77,7 @@ def test_a_difference_is_claimed_where_its_interval_and_its_corrected_p_value_sh
             None not in (row.low, row.high, row.p_holm) and row.p_holm <= LEVEL and row.low > 0
         ),
     }
-    phrases = {"lower": "the error is lower", "higher": "it is higher"}
+    phrases = {"lower": "the error is lower", "higher": "the error is higher"}
     for direction, test in shown.items():
         said = said_of(sentence, phrases[direction])
         for model, name in NAMES.items():

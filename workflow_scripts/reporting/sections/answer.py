@@ -92,7 +92,7 @@ def against(who: str, other: str, rows: Sequence[ComparisonRow], level: float) -
     if named["lower"]:
         said.append(f"the error is lower for {listed(named['lower'])}")
     if named["higher"]:
-        said.append(f"it is higher for {listed(named['higher'])}")
+        said.append(f"the error is higher for {listed(named['higher'])}")
     if named["same"]:
         said.append(f"the errors are exactly the same for {listed(named['same'])}")
     if named["open"]:
