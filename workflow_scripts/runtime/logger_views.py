@@ -240,15 +240,16 @@ def _made(jobs: Iterable[Job]) -> list[str]:
     lines = []
     for rule, same in by_rule.items():
         seconds = duration_text(sum(job.seconds(0.0) for job in same))
-        outputs = [output for job in same for output in job.outputs]
-        few = outputs if len(same) == 1 and len(outputs) <= NAMED_OUTPUTS else [os.path.commonpath(outputs)]
-        place = ", ".join(few if outputs else dict.fromkeys(_logs(same)))
-        lines.append(f"  {len(same):>4} {rule:<{width}}  {seconds:>12}  {place}".rstrip())
+        lines.append(f"  {len(same):>4} {rule:<{width}}  {seconds:>12}  {_place(same)}".rstrip())
     return lines
 
 
-def _logs(jobs: Iterable[Job]) -> list[str]:
-    return [log for job in jobs for log in job.logs]
+def _place(jobs: Sequence[Job]) -> str:
+    """The files of one job with few of them, else the folder that holds all; logs where nothing else was made."""
+    outputs = [output for job in jobs for output in job.outputs]
+    if len(outputs) > NAMED_OUTPUTS or (outputs and len(jobs) > 1):
+        return os.path.commonpath(outputs)
+    return ", ".join(outputs or dict.fromkeys(log for job in jobs for log in job.logs))
 
 
 def _repeat(state: RunState, command: Sequence[str]) -> list[str]:
