@@ -33,7 +33,7 @@ rule all:
     input:
         metrics=f"results/{study.dataset}/summary/metrics.csv",
         report=f"results/{study.dataset}/report.html",
-        descriptions=DESCRIPTIONS,
+        descriptions=finished(DESCRIPTIONS),
         tracking=f"results/{study.dataset}/summary/tracking.json",
 
 

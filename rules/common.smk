@@ -70,6 +70,11 @@ DESCRIPTIONS = [f"{DATA}/cohorts/{cohort}.table_one.csv" for cohort in study.coh
 ATTRITION = [f"{DATA}/cohorts/{cohort}.attrition.csv" for cohort in study.cohorts if IS_MIMIC]
 RUN = f"{RESULTS}/runs/{{cohort}}/{{vital}}/{{model}}/{{arm}}/seed{{seed}}"
 RUN_RECORD = f"{RUN}/run.json"
+RUN_LOGS = [
+    f"logs/{study.dataset}/run_arm/{{cohort}}-{{vital}}-{{model}}-{{arm}}-seed{{seed}}.log",
+    f"logs/{study.dataset}/make_windows/{{cohort}}-{{vital}}.log",
+    f"logs/{study.dataset}/label_cohort/{{cohort}}.log",
+]
 TRANSFER = f"{RESULTS}/transfer/{{trained_on}}/{{evaluated_on}}/{{vital}}/{{model}}/{{arm}}/seed{{seed}}"
 EMBEDDED_MODELS = [name for name, variant in VARIANTS.items() if not variant.hub_id]
 PREPARED = "weights/prepared"
@@ -127,6 +132,21 @@ def raw_tables():
 def run_records():
     """The record of every run of the study."""
     return [RUN_RECORD.format(**vars(run)) for run in study.runs()]
+
+
+def finished(paths):
+    """All of these files; of an unfinished study those that are there."""
+    return [path for path in paths if Path(path).exists()] if study.unfinished else paths
+
+
+def missing_runs():
+    """Of an unfinished study the records that are not there, each with the logs that may say why."""
+    if not study.unfinished:
+        return {}
+    lacking = [run for run in study.runs() if not Path(RUN_RECORD.format(**vars(run))).exists()]
+    if len(lacking) == len(run_records()):
+        raise WorkflowError(f"{RESULTS}/runs\n  no run of this study has finished: there is nothing to show")
+    return {RUN_RECORD.format(**vars(run)): [log.format(**vars(run)) for log in RUN_LOGS] for run in lacking}
 
 
 def transfer_records():

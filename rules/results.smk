@@ -9,12 +9,13 @@ rule aggregate_metrics:
             ["evaluation"],
             [MODEL_TABLE],
             runs=run_records(),
-            transfers=transfer_records(),
+            transfers=finished(transfer_records()),
+            missing=missing_runs(),
         ),
-        records=run_records(),
-        transfers=transfer_records(),
-        windows=rules.data.input.windows,
-        cohorts=expand(COHORT, cohort=study.cohorts),
+        records=finished(run_records()),
+        transfers=finished(transfer_records()),
+        windows=finished(rules.data.input.windows),
+        cohorts=finished(expand(COHORT, cohort=study.cohorts)),
     output:
         intervals=f"{RESULTS}/summary/intervals.csv",
         comparisons=f"{RESULTS}/summary/comparisons.csv",
@@ -62,9 +63,9 @@ rule make_report:
         calibration=rules.aggregate_metrics.output.calibration,
         transfer=rules.aggregate_metrics.output.transfer,
         findings=rules.aggregate_metrics.output.findings,
-        attrition=ATTRITION,
-        descriptions=DESCRIPTIONS,
-        windows=rules.data.input.windows,
+        attrition=finished(ATTRITION),
+        descriptions=finished(DESCRIPTIONS),
+        windows=finished(rules.data.input.windows),
     output:
         report=f"{RESULTS}/report.html",
         # Names are <cohort>_<vital>_<figure>, and no part of a name holds an underscore.
@@ -99,8 +100,8 @@ rule make_report:
 rule sync_tracking:
     input:
         settings=TRACKING_SETTINGS,
-        records=run_records(),
-        windows=rules.data.input.windows,
+        records=finished(run_records()),
+        windows=finished(rules.data.input.windows),
         metrics=rules.aggregate_metrics.output.metrics,
     output:
         tracking=f"{RESULTS}/summary/tracking.json",

@@ -11,7 +11,7 @@ rule adapt_and_forecast:
         forecasts=f"{RUN}/forecasts.parquet",
         record=RUN_RECORD,
     log:
-        f"logs/{study.dataset}/run_arm/{{cohort}}-{{vital}}-{{model}}-{{arm}}-seed{{seed}}.log",
+        RUN_LOGS[0],
     benchmark:
         f"logs/{study.dataset}/run_arm/{{cohort}}-{{vital}}-{{model}}-{{arm}}-seed{{seed}}.benchmark.tsv"
     wildcard_constraints:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.evaluation.aggregation import arm_metrics, collect_rows, plot_tables, summarise_arms
+from workflow_scripts.evaluation.missing_runs import missing_row
 from workflow_scripts.evaluation.parameters import EvaluationParameters
 from workflow_scripts.evaluation.study_statistics import study_statistics
 from workflow_scripts.evaluation.summary import (
@@ -26,6 +27,7 @@ from workflow_scripts.evaluation.summary import (
     RankRow,
     RunRow,
     TransferRow,
+    in_study_order,
     metrics_table,
     rows_text,
 )
@@ -53,7 +55,7 @@ def main() -> None:
     options = _parse_arguments()
     settings = read_settings(options.settings)
     paths = [Path(path) for path in settings["runs"]]
-    rows = collect_rows(paths)
+    rows = _rows(paths, settings.get("missing", {}))
     if options.windows:
         _write_statistics(options, settings, rows, paths)
     arms = summarise_arms(rows)
@@ -64,6 +66,15 @@ def main() -> None:
         for name, text in plot_tables(arms).items():
             (folder / name).write_text(text, encoding="utf-8")
     write_text(options.metrics, metrics_table(rows))
+
+
+def _rows(paths: Sequence[Path], missing: Mapping[str, Sequence[str]]) -> list[RunRow]:
+    """The rows of all runs; `missing` names the records that an unfinished study lacks, and the logs that say why."""
+    finished = collect_rows([path for path in paths if str(path) not in missing])
+    lacking = [
+        missing_row(Path(path), [Path(log) for log in logs], finished) for path, logs in missing.items()
+    ]
+    return in_study_order([*finished, *lacking])
 
 
 def _write_statistics(
@@ -92,7 +103,8 @@ def _parse_arguments() -> argparse.Namespace:
         required=True,
         type=Path,
         help="settings file of this step (JSON); `runs` lists the paths of all run.json, `transfers` those of all "
-        "record.json, `evaluation` holds the settings of the statistics",
+        "record.json, `missing` those records that an unfinished study lacks, each with its logs, `evaluation` holds "
+        "the settings of the statistics",
     )
     parser.add_argument("--metrics", required=True, type=Path, help="CSV to write, one row for each run")
     parser.add_argument(

@@ -119,6 +119,11 @@ class Study(Parameters):
         description="evaluate what was learned on each cohort on the test windows of every other one too "
         "(docs/statistics.md)",
     )
+    unfinished: bool = Field(
+        False,
+        description="make tables and report of the runs that have finished, train nothing, and name the missing runs "
+        "with the reason that their logs give (docs/running.md)",
+    )
     weights: dict[str, str] = Field(
         {},
         description="where a model's weights come from: embedded, hub, or a path; by default embedded for the "

@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from workflow_scripts.evaluation.aggregation import ArmSummary, summarise_arms
-from workflow_scripts.evaluation.summary import IntervalRow, RunRow, read_metrics, read_rows
+from workflow_scripts.evaluation.summary import MISSING, IntervalRow, RunRow, read_metrics, read_rows
 from workflow_scripts.models.registry import REFERENCES
 from workflow_scripts.runtime.step import run_step
 from workflow_scripts.settings import Study, load_study
@@ -95,10 +95,12 @@ def _table(arms: list[ArmSummary], intervals: Mapping[tuple[str, str, str, str],
             _number(arm.mean("mape"), 1),
             _number(arm.mean("dtw"), 1e3),
         ]
-        cost = [f"{run.trainable_parameters:,}", _number(arm.mean("total_seconds"), 1, 1)]
+        trainable = "-" if run.trainable_parameters is None else f"{run.trainable_parameters:,}"
+        cost = [trainable, _number(arm.mean("total_seconds"), 1, 1)]
         lines.append(_line([name, run.arm, *errors, *cost]))
         if arm.reason:
-            lines.append(f"    {'failed: ' if arm.failed else ''}{arm.reason}"[:WIDTH])
+            diverged = any(run.status == "failed" for run in arm.runs)
+            lines.append(f"    {'failed: ' if diverged else ''}{arm.reason}"[:WIDTH])
     reasons = {row.reason for arm in arms if (row := intervals.get(_name(arm))) and not arm.failed}
     if reasons and "" not in reasons:
         lines.append(f"  no intervals, so no difference is claimed: {', '.join(sorted(reasons))}"[:WIDTH])
@@ -128,10 +130,12 @@ def _short(name: str, width: int) -> str:
 
 
 def _places(results: Path, rows: list[RunRow]) -> str:
-    failed = sum(row.status != "ok" for row in rows)
+    failed = sum(row.status == "failed" for row in rows)
+    missing = sum(row.status == MISSING for row in rows)
+    ended = f"{failed} failed" + (f", {missing} not finished" if missing else "")
     lines = [
         "",
-        f"{len(rows)} runs, {failed} failed. MSE, MAPE and DTW are of the scaled series. * smallest MSE",
+        f"{len(rows)} runs, {ended}. MSE, MAPE and DTW are of the scaled series. * smallest MSE",
         "~ not distinguishable from it: the interval of the paired difference holds zero",
         f"results: {results}/summary/metrics.csv",
         f"report:  {results}/report.html",

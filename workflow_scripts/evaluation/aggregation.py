@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from workflow_scripts.evaluation.summary import RunRow, in_study_order, table_text
+from workflow_scripts.evaluation.summary import MISSING, RunRow, in_study_order, table_text
 from workflow_scripts.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ class ArmSummary:
 
     @property
     def first(self) -> RunRow:
-        """A run to read what all seeds share: names, rank, counts of parameters."""
-        return self.runs[0]
+        """A run to read what all seeds share: names, rank, counts of parameters; one that ran, where there is one."""
+        return next((run for run in self.runs if run.status != MISSING), self.runs[0])
 
     @property
     def method(self) -> str:

@@ -24,8 +24,8 @@ def calibration_rows(arm: ArmSummary, scores: Sequence[WindowScores]) -> Iterato
             arm=first.arm,
             level=level,
             seeds=len(arm.runs),
-            patients=first.test_patients,
-            windows=first.test_windows,
+            patients=len(np.unique(scores[0].patient)),
+            windows=len(scores[0].patient),
             observed=None if arm.failed else share,
             reason=arm.reason if arm.failed else "",
         )

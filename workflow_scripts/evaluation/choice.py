@@ -16,7 +16,7 @@ class Candidate:
 
     arm: str
     validation_loss: float | None
-    trainable_parameters: int
+    trainable_parameters: int | None
     reason: str
 
 
@@ -48,7 +48,7 @@ def choose_adapter(arms: Sequence[ArmSummary]) -> Choice:
             expected="at least one run of a parameter-efficient method, such as lora",
             remedy="name such arms and ranks in params.yaml",
         )
-    best = min(whole, key=lambda arm: (_loss(arm), arm.first.trainable_parameters))
+    best = min(whole, key=lambda arm: (_loss(arm), arm.first.trainable_parameters or 0))
     run = min(best.runs, key=lambda run: (run.best_validation_loss, run.seed))
     return Choice(
         model=subject.model,

@@ -13,6 +13,9 @@ from workflow_scripts.runtime.errors import UserError
 METRIC_NAMES = ("mse", "mape", "mape_paper", "dtw", "mae", "rmse", "wql", "coverage_80")
 """In the order of every table. Smaller is better, except coverage_80, which should be 0.8."""
 
+SCORED_LEVELS = (0.1, 0.5, 0.9)
+"""Quantile levels that the metrics need."""
+
 POOLED = {"wql": ("quantile_loss", "absolute_truth"), "coverage_80": ("covered", "observed")}
 """Metrics over all observed points of all windows: the two parts of `Scores.per_window` whose sums' ratio they are."""
 
@@ -103,7 +106,7 @@ def score_steps(
     the truth lies within the 80 % interval (1 or 0). Arguments as for `score`; a window whose forecast is not finite
     is NaN at every observed step.
     """
-    low, median, high = (quantiles[:, _position(levels, level)] for level in (0.1, 0.5, 0.9))
+    low, median, high = (quantiles[:, _position(levels, level)] for level in SCORED_LEVELS)
     error = np.abs(truth.astype(np.float64) - median)
     covered = (truth >= low) & (truth <= high)
     steps = np.stack([(error / (scale_high - scale_low)) ** 2, error, covered], axis=-1)
@@ -132,7 +135,7 @@ def _check(
         )
     if not len(truth):
         raise refuse("no window", "at least one window")
-    missing = [level for level in (0.1, 0.5, 0.9) if not np.isclose(levels, level).any()]
+    missing = [level for level in SCORED_LEVELS if not np.isclose(levels, level).any()]
     if missing:
         raise refuse(f"no quantile level {missing[0]}", "the levels 0.1, 0.5 and 0.9 among the forecasts")
     if not scale_high > scale_low:

@@ -41,7 +41,7 @@ def models_of(subject: ResampledSubject) -> list[Model]:
             chosen = best_on_validation([arm.summary for arm in ranks])
             lora = next(arm for arm in ranks if arm.summary is chosen)
         first = next(iter(arms.values())).summary.first
-        smallest = min(arm.summary.first.total_parameters for arm in arms.values())
+        smallest = min(arm.summary.first.total_parameters or 0 for arm in arms.values())
         models.append(Model(name, first.family, smallest, arms, lora, ranks))
     return models
 

@@ -71,7 +71,17 @@ def score_windows(forecasts: Path, test: Windows) -> WindowScores:
 
     test: the test split of the run's windows. Raises UserError where the forecasts are not those of `test`.
     """
-    quantiles, levels = read_test_forecasts(forecasts, test)
+    return _score(*read_test_forecasts(forecasts, test), test)
+
+
+def unknown_scores(levels: Sequence[float], test: Windows) -> WindowScores:
+    """Scores of a run that has no forecasts: every error is not a number."""
+    return _score(
+        np.full((len(test), len(levels), test.target.shape[1]), np.nan, np.float32), [*levels], test
+    )
+
+
+def _score(quantiles: NDArray[np.float32], levels: list[float], test: Windows) -> WindowScores:
     scale = test.metadata.scale_low, test.metadata.scale_high
     parts = score(test.target, quantiles, levels, *scale).per_window
     parts["window"] = np.ones(len(test))

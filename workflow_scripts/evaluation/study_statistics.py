@@ -19,6 +19,7 @@ from workflow_scripts.evaluation.planning import planned_comparisons
 from workflow_scripts.evaluation.rank_threshold import NO_GAIN, gains, smallest_good_rank, threshold_shares
 from workflow_scripts.evaluation.subjects import ResampledArm, ResampledSubject, read_subject
 from workflow_scripts.evaluation.summary import (
+    MISSING,
     BreakdownRow,
     CalibrationRow,
     ComparisonRow,
@@ -57,8 +58,11 @@ def study_statistics(
     """
     result = StudyStatistics()
     for (cohort, vital), group in groupby(rows, key=lambda row: (row.cohort, row.vital)):
+        runs = [*group]
+        if all(run.status == MISSING for run in runs):  # Their windows may be missing too.
+            continue
         table = cohorts / f"{cohort}.parquet" if cohorts else None
-        read = read_subject([*group], folders, windows / cohort / f"{vital}.parquet", table, parameters)
+        read = read_subject(runs, folders, windows / cohort / f"{vital}.parquet", table, parameters)
         result.intervals.extend(_intervals(read.subject))
         result.comparisons.extend(_comparisons(read.subject))
         result.ranks.extend(_ranks(read.subject))

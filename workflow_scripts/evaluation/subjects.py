@@ -12,9 +12,16 @@ from workflow_scripts.evaluation.bootstrap import draw_patients, resample_patien
 from workflow_scripts.evaluation.breakdown import break_down, breakdown_rows, missing_rows
 from workflow_scripts.evaluation.calibration import calibration_rows
 from workflow_scripts.evaluation.comparison import Difference, compare
+from workflow_scripts.evaluation.metrics import SCORED_LEVELS
 from workflow_scripts.evaluation.parameters import EvaluationParameters
-from workflow_scripts.evaluation.patient_sums import RESAMPLED, PatientSums, score_windows, sum_by_patient
-from workflow_scripts.evaluation.summary import BreakdownRow, CalibrationRow, RunRow
+from workflow_scripts.evaluation.patient_sums import (
+    RESAMPLED,
+    PatientSums,
+    score_windows,
+    sum_by_patient,
+    unknown_scores,
+)
+from workflow_scripts.evaluation.summary import MISSING, BreakdownRow, CalibrationRow, RunRow
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.windows.reading import read_windows
 
@@ -114,7 +121,13 @@ def read_subject(
     )
     for summary in summarise_arms(rows):
         paths = [folders[run] / "forecasts.parquet" for run in summary.runs]
-        scores = [score_windows(path, test) for path in paths]
+        there = {
+            run: score_windows(path, test)
+            for run, path in zip(summary.runs, paths, strict=True)
+            if run.status != MISSING
+        }
+        levels = next((run.levels for run in there.values()), SCORED_LEVELS)
+        scores = [there.get(run) or unknown_scores(levels, test) for run in summary.runs]
         sums = sum_by_patient(scores)
         for run, path, values in zip(summary.runs, paths, sums.metrics(), strict=True):
             _check_record(run, path, values)

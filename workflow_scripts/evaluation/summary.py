@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 Row = TypeVar("Row", bound="DataclassInstance")
 
+MISSING = "missing"
+"""The status of a run that did not finish, in the tables of an unfinished study."""
+
 FIRST_ARMS = ("fit", "zero-shot", "full")
 """Arms that stand before all others in every table; the others follow by method, then by rank."""
 
@@ -22,7 +25,8 @@ FIRST_ARMS = ("fit", "zero-shot", "full")
 class RunRow:
     """One run. Its fields, in this order, are the columns of metrics.csv.
 
-    status is `ok`, or `failed` where a forecast was not finite; reason says what failed or is undefined.
+    status is `ok`, `failed` where training diverged or a forecast was not finite, or `missing` where an unfinished
+    study has no record of the run, which then has names and a reason only; reason says what failed or is undefined.
     mse, mape (%), mape_paper (%) and dtw are of the scaled series; mae and rmse are in the vital sign's unit.
     learning_rate: the chosen one. training_seconds is of all candidates. growth_host_mib: by how much the process grew
     beyond its libraries and the loaded model. Hashes are shortened.
@@ -46,17 +50,17 @@ class RunRow:
     rmse: float | None
     wql: float | None
     coverage_80: float | None
-    train_windows: int
-    validation_windows: int
-    test_windows: int
-    test_patients: int
-    non_finite_windows: int
-    total_parameters: int
-    trainable_parameters: int
-    start_up_seconds: float
-    training_seconds: float
-    forecast_seconds: float
-    total_seconds: float
+    train_windows: int | None
+    validation_windows: int | None
+    test_windows: int | None
+    test_patients: int | None
+    non_finite_windows: int | None
+    total_parameters: int | None
+    trainable_parameters: int | None
+    start_up_seconds: float | None
+    training_seconds: float | None
+    forecast_seconds: float | None
+    total_seconds: float | None
     peak_host_mib: float | None
     growth_host_mib: float | None
     peak_device_mib: float | None

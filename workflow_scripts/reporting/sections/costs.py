@@ -62,7 +62,7 @@ def cost_table(
     for arm in part.arms:
         cells = [Cell(_text(_value(arm, name), said)) for name, _, said in shown]
         failed = sum(run.status != "ok" for run in arm.runs)
-        remark = f"{failed} of {len(arm.runs)} runs failed" if failed else ""
+        remark = f"{failed} of {len(arm.runs)} runs failed or are missing" if failed else ""
         models.setdefault(arm.first.model, []).append(
             Line(arm_name(arm.first.arm), cells, remark, bool(failed))
         )

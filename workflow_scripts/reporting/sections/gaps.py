@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from workflow_scripts.evaluation.summary import MISSING
 from workflow_scripts.reporting.page import Block, Cell, Group, Line, Section, Table, heads
 from workflow_scripts.reporting.parts import Study
 from workflow_scripts.reporting.words import capital, cohort_name, subject, vital_name
@@ -12,11 +13,13 @@ MOST_SHOWN = 100
 
 def gap_section(study: Study, others: Sequence[Section]) -> Section:
     """Failed runs with their reasons, undefined metrics, arms that some vital sign lacks, and empty sections."""
-    failed = [row for row in study.rows if row.status != "ok"]
+    missing = [row for row in study.rows if row.status == MISSING]
+    failed = [row for row in study.rows if row.status not in ("ok", MISSING)]
     undefined = [row for row in study.rows if row.status == "ok" and row.reason]
     absent = _absent(study)
     blocks = []
     for heading, lines in (
+        (f"{len(missing)} of {len(study.rows)} runs have not finished", [_line(row) for row in missing]),
         (f"{len(failed)} of {len(study.rows)} runs failed", [_line(row) for row in failed]),
         (f"{len(undefined)} runs with an undefined metric", [_line(row) for row in undefined]),
         (f"{len(absent)} arms were not run", absent),

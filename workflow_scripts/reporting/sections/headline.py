@@ -144,7 +144,9 @@ def _groups(
             for column in columns:
                 cells.append(_cell(study, arm, column, best[part.vital, column.metric]))
         some = next(arm for arm in arms if arm)
-        cells.append(Cell(count(some.first.trainable_parameters)))
+        cells.append(
+            Cell("–" if some.first.trainable_parameters is None else count(some.first.trainable_parameters))
+        )
         if timed:
             cells.append(Cell(seconds(mean(some, "total_seconds"))))
         reasons = dict.fromkeys(arm.reason for arm in arms if arm and arm.reason)

@@ -41,9 +41,9 @@ def _facts(rows: Sequence[RunRow], latest: RunRecord) -> list[tuple[str, str]]:
         return ", ".join(sorted({value for value in values if value})) or "unknown"
 
     machine = latest.machine if isinstance(latest.machine, str) else _pairs(latest.machine)
-    finished = sorted(row.finished_at for row in rows)
+    finished = sorted(row.finished_at for row in rows if row.finished_at)
     facts = [
-        ("runs", f"{len(rows)}, finished {finished[0]} to {finished[-1]}"),
+        ("runs", f"{len(finished)}, finished {finished[0]} to {finished[-1]}"),
         ("git commit", distinct([row.git_commit for row in rows])),
         ("code", distinct([row.code_hash for row in rows])),
     ]

@@ -1,0 +1,37 @@
+"""Rows of runs without a record; the log's text is that of `runtime.step.run_step` for a UserError."""
+
+from pathlib import Path
+
+import pytest
+
+from workflow_scripts.evaluation.missing_runs import missing_row
+
+RECORD = Path("results/simulated/runs/sepsis3/heart_rate/moirai-nano/lora-r2/seed3/run.json")
+
+
+def test_a_missing_run_has_its_names_and_no_value() -> None:
+    row = missing_row(RECORD, [], [])
+    assert (row.dataset, row.cohort, row.vital) == ("simulated", "sepsis3", "heart_rate")
+    assert (row.model, row.family, row.arm, row.rank, row.seed) == ("moirai-nano", "moirai", "lora-r2", 2, 3)
+    assert (row.status, row.mse, row.test_windows, row.total_seconds) == ("missing", None, None, None)
+    assert row.reason == "not finished: the run has no record and its log names no error"
+
+
+@pytest.mark.parametrize(
+    ("model", "arm", "family"), [("persistence", "fit", "reference"), ("n-hits-hr", "fit-dilate", "n-hits")]
+)
+def test_references_and_models_from_scratch_are_named_too(model: str, arm: str, family: str) -> None:
+    row = missing_row(Path(f"results/x/runs/all/heart_rate/{model}/{arm}/seed0/run.json"), [], [])
+    assert (row.family, row.rank) == (family, None)
+
+
+def test_the_reason_is_the_last_error_of_the_first_log_that_has_one(tmp_path: Path) -> None:
+    run, windows = tmp_path / "run.log", tmp_path / "windows.log"
+    run.write_text("Traceback (most recent call last):\n  secret row 4711\n", encoding="utf-8")
+    windows.write_text(
+        "error: windows.test\n  found:      an older run\n\n"
+        "error: windows.split\n  found:      2 patients\n  expected:   3 splits\n  what to do: another cohort\n",
+        encoding="utf-8",
+    )
+    row = missing_row(RECORD, [tmp_path / "absent.log", run, windows], [])
+    assert row.reason == "not finished: windows.split: 2 patients"
