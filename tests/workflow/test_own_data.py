@@ -12,7 +12,7 @@ pytestmark = pytest.mark.workflow
 MONITOR_STUDY = (
     TINY_STUDY
     | yaml.safe_load((ROOT / "params/monitor.yaml").read_text(encoding="utf-8"))
-    | {"models": ["moirai-nano"], "arms": ["zero-shot"]}
+    | {"models": ["moirai-nano"], "arms": ["zero-shot"], "references": ["persistence", "mean-of-context"]}
 )
 
 
