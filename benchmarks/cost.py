@@ -52,7 +52,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2, help="how often all cases are measured in turn")
     parser.add_argument("--json", type=Path, help="also write all measurements to this file")
     parser.add_argument("--measure", nargs=2, metavar=("MODEL", "ARM"), help=argparse.SUPPRESS)
+    parser.add_argument("--markdown", action="store_true", help="print the table as docs/costs.md has it")
     options = parser.parse_args()
+    _check_names(parser, options)
     if options.measure:
         print(json.dumps(measure(*options.measure, options)))
         return
@@ -60,6 +62,21 @@ def main() -> None:
     _print(rounds, options)
     if options.json:
         options.json.write_text(json.dumps(rounds, indent=2) + "\n", encoding="utf-8")
+
+
+def _check_names(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Refuse what this benchmark cannot measure before the first case runs."""
+    from workflow_scripts.adaptation.arms import Arm
+    from workflow_scripts.models.registry import VARIANTS
+
+    for model in options.models:
+        if model not in VARIANTS:
+            parser.error(f"{model!r} is no model with pre-trained weights: {', '.join(VARIANTS)}")
+    for arm in options.arms:
+        try:
+            Arm.parse(arm)
+        except ValueError as error:
+            parser.error(str(error))
 
 
 def _measure_all(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
@@ -171,15 +188,15 @@ def _windows(batch: int) -> Any:
 
 
 COLUMNS = (
-    ("trainable", "trainable", "{:>12,.0f}"),
-    ("step_seconds", "step ms", "{:>10.1f}"),
-    ("examples", "examples/s", "{:>12.1f}"),
-    ("ratio", "step/full", "{:>11.2f}"),
-    ("paper_mib", "paper MiB", "{:>11.2f}"),
-    ("held_mib", "held MiB", "{:>10.2f}"),
-    ("grown_mib", "grown MiB", "{:>11.0f}"),
-    ("peak_mib", "peak MiB", "{:>10.0f}"),
-    ("window_seconds", "forecast ms", "{:>13.2f}"),
+    ("trainable", "trainable", "{:,.0f}"),
+    ("step_ms", "step ms", "{:.1f}"),
+    ("examples", "examples/s", "{:.1f}"),
+    ("ratio", "step / full", "{:.2f}"),
+    ("paper_mib", "paper MiB", "{:.2f}"),
+    ("held_mib", "held MiB", "{:.2f}"),
+    ("grown_mib", "grown MiB", "{:.0f}"),
+    ("peak_mib", "peak MiB", "{:.0f}"),
+    ("window_ms", "forecast ms", "{:.2f}"),
 )
 
 
@@ -190,33 +207,48 @@ def _print(rounds: list[dict[str, dict[str, Any]]], options: argparse.Namespace)
     about = machine()
     print(
         f"{about['processor']}, {about['cores']} cores, one thread; torch {versions()['torch']}; "
-        f"batch {options.batch}, context {CONTEXT}, horizon {HORIZON}, {len(rounds)} repeats"
+        f"batch {options.batch}, context {CONTEXT}, horizon {HORIZON}, {len(rounds)} repeats\n"
     )
-    print(f"{'model':<20}{'arm':<10}" + "".join(f"{name:>{_width(form)}}" for _, name, form in COLUMNS))
+    table = [["model", "arm", *(name for _, name, _ in COLUMNS)]]
     for case in rounds[0]:
-        model, arm = case.split()
-        row = {
-            name: statistics.median(measured[case][name] for measured in rounds) for name in rounds[0][case]
-        }
-        if "step_seconds" in row:
-            row["examples"] = options.batch / row["step_seconds"]
-            full = f"{model} full"
-            if full in rounds[0]:
-                row["ratio"] = statistics.median(
-                    measured[case]["step_seconds"] / measured[full]["step_seconds"] for measured in rounds
-                )
-        for name in ("step_seconds", "window_seconds"):
-            row[name] = 1e3 * row[name] if name in row else None
-        cells = (
-            form.format(row[name]) if row.get(name) is not None else " " * _width(form)
-            for name, _, form in COLUMNS
+        row = _row(case, rounds, options.batch)
+        cells = (form.format(row[name]) if name in row else "" for name, _, form in COLUMNS)
+        table.append([*case.split(), *cells])
+    for line in _markdown(table) if options.markdown else _aligned(table):
+        print(line)
+
+
+def _row(case: str, rounds: list[dict[str, dict[str, Any]]], batch: int) -> dict[str, float]:
+    """What one case's line says."""
+    row = {name: statistics.median(measured[case][name] for measured in rounds) for name in rounds[0][case]}
+    full = case.split()[0] + " full"
+    if "step_seconds" in row:
+        row["examples"] = batch / row["step_seconds"]
+        if full in rounds[0]:
+            ratios = [measured[case]["step_seconds"] / measured[full]["step_seconds"] for measured in rounds]
+            row["ratio"] = statistics.median(ratios)
+        row["step_ms"] = 1e3 * row["step_seconds"]
+    row["window_ms"] = 1e3 * row["window_seconds"]
+    return row
+
+
+def _aligned(table: list[list[str]]) -> list[str]:
+    """The table in columns of one width each, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if at < 2 else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(line, widths, strict=True))
         )
-        print(f"{model:<20}{arm:<10}" + "".join(cells))
+        for line in table
+    ]
 
 
-def _width(form: str) -> int:
-    """The width of a column's format."""
-    return len(form.format(0))
+def _markdown(table: list[list[str]]) -> list[str]:
+    """The table as a page of the documentation has it."""
+    lines = ["| " + " | ".join(line) + " |" for line in table]
+    rule = "|" + "|".join("---" if at < 2 else "---:" for at in range(len(table[0]))) + "|"
+    return [lines[0], rule, *lines[1:]]
 
 
 if __name__ == "__main__":
