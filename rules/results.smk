@@ -51,7 +51,17 @@ rule make_report:
         settings=step_settings(
             f"{RESULTS}/summary",
             "make_report",
-            ["dataset", "cohorts", "vitals", "windows", "training", "forecast", "evaluation", "report"],
+            [
+                "dataset",
+                "cohorts",
+                "vitals",
+                "windows",
+                "training",
+                "tuning",
+                "forecast",
+                "evaluation",
+                "report",
+            ],
             report_templates(),
             changed=changed_parameters(),
         ),

@@ -1,12 +1,16 @@
 """Checks that the report builds, says what is missing and stays readable where a study is partial, large or extreme."""
 
+import json
 import re
+import shutil
+from dataclasses import replace
 
 import pytest
 from fabricated_study import ARMS, MODELS, SCRATCH, fabricate_study
 from report_page import Page, page_of, report_of
 
-from workflow_scripts.evaluation.summary import read_metrics
+from workflow_scripts.evaluation.missing_runs import missing_row
+from workflow_scripts.evaluation.summary import in_study_order, metrics_table, read_metrics
 from workflow_scripts.reporting.parameters import ReportParameters
 
 ONE = {"vitals": ("heart_rate",), "statistics": False}
@@ -121,3 +125,37 @@ def test_long_data_of_a_figure_is_cut_on_the_page_and_whole_in_its_file(tmp_path
     # 24 hours of context and 12 of forecast.
     assert len(forecast.csv.splitlines()) == 1 + 36
     assert "16 more rows" in report.html
+
+
+def test_missing_runs_are_named_and_do_not_stop_the_page(tmp_path):
+    """No record: one seed of an arm, all of a model, and all of a vital sign, whose windows could not be made."""
+    study = fabricate_study(tmp_path, statistics=False, models=MODELS[:2], seeds=(0, 1))
+    rows = read_metrics(study.metrics)
+    absent = [
+        row
+        for row in rows
+        if row.model == MODELS[1] or (row.arm, row.seed) == ("lora-r2", 1) or row.vital != "heart_rate"
+    ]
+    (study.windows / "explicit/mean_blood_pressure.parquet").unlink()
+    lacking = []
+    for row in absent:
+        folder = study.runs / row.cohort / row.vital / row.model / row.arm / f"seed{row.seed}"
+        shutil.rmtree(folder)
+        lacking.append(replace(missing_row(folder / "run.json", [], []), dataset=row.dataset))
+    there = [row for row in rows if row not in absent]
+    study.metrics.write_text(metrics_table(in_study_order([*there, *lacking])))
+    page = page_of(study)
+    assert f"{len(absent)} of {len(rows)} runs have not finished" in page.text
+    assert "its log names no error" in page.text
+    assert not re.search(r"\b(nan|None)\b", page.text)
+
+
+def test_choices_at_an_end_of_the_tuning_s_candidates_are_named(tmp_path):
+    study = fabricate_study(tmp_path, **ONE, models=MODELS[:1])
+    rate = next(row.learning_rate for row in read_metrics(study.metrics) if row.learning_rate)
+    settings = json.loads(study.settings.read_text())["parameters"]
+    for rates, said in (([rate, 10 * rate], "smallest"), ([rate / 10, rate], "largest")):
+        page = page_of(study, settings=settings | {"tuning": {"learning_rates": rates}})
+        assert f"runs chose the {said} learning rate, {rate:g};" in page.text
+    page = page_of(study, settings=settings | {"tuning": {"learning_rates": [rate / 10, rate, 10 * rate]}})
+    assert "may lie beyond" not in page.text

@@ -9,6 +9,7 @@ from typing import Any
 from workflow_scripts.evaluation.aggregation import ArmSummary, summarise_arms
 from workflow_scripts.evaluation.planning import best_on_validation
 from workflow_scripts.evaluation.summary import (
+    MISSING,
     BreakdownRow,
     CalibrationRow,
     FindingRow,
@@ -112,8 +113,11 @@ def collect_study(rows: Sequence[RunRow], sources: Sources) -> Study:
     cohorts = {row.cohort for row in rows}
     parts = []
     for cohort, vital in dict.fromkeys((row.cohort, row.vital) for row in rows):
-        metadata = read_windows(sources.windows / cohort / f"{vital}.parquet", splits=("test",)).metadata
+        windows = sources.windows / cohort / f"{vital}.parquet"
         own = [arm for arm in arms if (arm.first.cohort, arm.first.vital) == (cohort, vital)]
+        if not windows.exists() and all(arm.first.status == MISSING for arm in own):
+            continue  # No windows could be made; its runs stand under what failed.
+        metadata = read_windows(windows, splits=("test",)).metadata
         parts.append(
             Part(
                 rows[0].dataset,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from workflow_scripts.evaluation.summary import MISSING
 from workflow_scripts.reporting.page import Block, Cell, Group, Line, Section, Table, heads
 from workflow_scripts.reporting.parts import Study
-from workflow_scripts.reporting.words import capital, cohort_name, subject, vital_name
+from workflow_scripts.reporting.words import capital, cohort_name, model_name, subject, vital_name
 
 MOST_SHOWN = 100
 """Rows of a table of failures; the rest stands in metrics.csv."""
@@ -28,6 +28,8 @@ def gap_section(study: Study, others: Sequence[Section]) -> Section:
             note = f"The first {MOST_SHOWN} of {len(lines)}." if len(lines) > MOST_SHOWN else ""
             table = Table(heading, heads("run", "what happened"), [Group(lines[:MOST_SHOWN])], words=True)
             blocks.append(Block(heading, tables=[table], note=note))
+    if at_end := _at_an_end(study):
+        blocks.append(Block("The tuning ended at an end of its candidates", points=at_end))
     empty = [f"{section.title}: {section.missing}" for section in others if section.missing]
     if empty:
         blocks.append(Block("Parts of this report that are empty", points=empty))
@@ -37,6 +39,25 @@ def gap_section(study: Study, others: Sequence[Section]) -> Section:
         else "Every run gave a finite error for every metric, and every part of the report is there."
     )
     return Section("gaps", "What failed or was skipped", blocks, lead)
+
+
+def _at_an_end(study: Study) -> list[str]:
+    """Each model whose arms chose the smallest or the largest learning rate: a better one may lie beyond."""
+    rates = sorted(study.sources.settings.get("tuning", {}).get("learning_rates", []))
+    if len(rates) < 2:
+        return []
+    points = []
+    for model in dict.fromkeys(row.model for row in study.rows):
+        chosen = [
+            row.learning_rate for row in study.rows if row.model == model and row.learning_rate is not None
+        ]
+        for word, end in (("smallest", rates[0]), ("largest", rates[-1])):
+            if number := chosen.count(end):
+                points.append(
+                    f"{capital(model_name(model))}: {number} of {len(chosen)} runs chose the {word} learning rate, "
+                    f"{end:g}; a better one may lie beyond the candidates"
+                )
+    return points
 
 
 def _line(row: object) -> Line:
