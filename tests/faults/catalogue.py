@@ -23,7 +23,8 @@ FAULTS = "tests/faults"
 CATALOGUE = {
     "killed jobs": Entry(
         "every rule",
-        "SIGKILL, SIGTERM and SIGINT at seeded moments of every job: at an import, a change of a file, a second",
+        "SIGKILL, SIGTERM and SIGINT at seeded moments of every job, also of rules that run on request: at an import,"
+        " a change of a file, a second",
         f"{SAME}; no job begins again after it was done",
         (f"{FAULTS}/test_killed_jobs.py",),
     ),
@@ -56,15 +57,15 @@ CATALOGUE = {
     ),
     "power failure": Entry(
         "every rule",
-        "each file that a rule made cut to half, or to nothing, with its time kept; also all at once",
-        f"noticed; {SAME}",
+        "each file that a rule made cut to half, and to nothing, with its time kept; also all at once",
+        f"noticed and removed, so that {SAME}",
         (f"{FAULTS}/test_power_loss.py",),
     ),
     "full disk": Entry(
         "each phase",
         "no space left in the folder that the phase writes",
         f"{TOLD}; with space, {SAME}",
-        (f"{FAULTS}/test_storage.py::test_a_full_disk_ends_in_one_message_and_the_study_goes_on_afterwards",),
+        (f"{FAULTS}/test_storage.py::test_a_full_disk_ends_in_one_message_and_the_phase_goes_on_afterwards",),
     ),
     "read-only": Entry(
         "training",
@@ -106,7 +107,7 @@ CATALOGUE = {
     ),
     "divergence": Entry(
         "training",
-        "a loss that is not finite",
+        "a loss that explodes until it is not finite",
         "a failed run with the step, and the last good weights",
         (
             "tests/programs/test_run_arm.py::"
@@ -135,11 +136,18 @@ CATALOGUE = {
     ),
     "raw tables": Entry(
         "extraction",
-        "bytes of a table overwritten, removed, doubled, cut, plain or compressed; a table cut in a study",
-        f"a result, or {TOLD}; no events are left",
+        "a cut or flipped gzip file, text that is not UTF-8, short lines, other order of columns, rows twice, a table"
+        " of MIMIC-IV or of another version; in a study: a table cut, and one swapped",
+        f"the same events, or {TOLD} and none are left",
         (
-            "tests/mimic/test_corruption.py",
-            "tests/workflow/test_bad_input.py::test_a_truncated_table_leaves_no_events",
+            f"{FAULTS}/test_raw_tables.py",
+            "tests/mimic/test_extraction.py::test_a_truncated_gzip_file_is_refused",
+            "tests/mimic/test_extraction.py::test_a_flipped_bit_in_a_gzip_file_is_refused",
+            "tests/mimic/test_extraction.py::test_a_plain_file_named_gz_is_refused",
+            "tests/mimic/test_extraction.py::test_a_file_of_zero_bytes_is_refused",
+            "tests/mimic/test_extraction.py::test_text_that_is_not_utf8_is_refused",
+            "tests/mimic/test_extraction.py::test_a_line_with_a_wrong_number_of_fields_is_located",
+            "tests/mimic/test_extraction.py::test_a_failure_keeps_the_events_of_the_last_success",
         ),
     ),
     "rows in messages": Entry(
@@ -168,7 +176,7 @@ CATALOGUE = {
     ),
     "generated input": Entry(
         "every reader",
-        "generated settings, headers and configurations of weights, series to forecast",
+        "generated settings, tables of MIMIC-III, headers and configurations of weights, series to forecast",
         "taken, or refused with one message",
         (f"{FAULTS}/test_fuzzing.py",),
     ),

@@ -1,12 +1,7 @@
 """The undisturbed study, made once; the marker `faults` chooses the full catalogue."""
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import pytest
-from fault_hook import set_hook
-from fault_study import ORDINARY, STUDY
-from projects import copy_project, run_in
+from shared_studies import Undisturbed, undisturbed_study
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -19,21 +14,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in full]
 
 
-@dataclass(frozen=True)
-class Undisturbed:
-    """project: the finished study. empty: the project before it. profiles: how much each job does (fault_hook)."""
-
-    project: Path
-    empty: Path
-    profiles: Path
-
-
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    empty = copy_project(folder / "empty", STUDY)
-    project = copy_project(folder / "project", STUDY)
-    set_hook(project, folder / "profiles", profiling=True)
-    run_in(project, *ORDINARY, VITALORA_WARM="0")
-    (project / "sitecustomize.py").unlink()
-    return Undisturbed(project, empty, folder / "profiles")
+    """The undisturbed study, made once."""
+    return undisturbed_study(tmp_path_factory.getbasetemp())

@@ -1,14 +1,17 @@
 """Generated settings, tables, weights and series: each is taken, or refused with one UserError.
 
-The quick profile tries 60 cases each; the full catalogue (`-m faults`) 2,600 each, above ten thousand in all.
+The quick profile tries 60 cases of each; the full catalogue (`-m faults`) 2,400 each, above ten thousand in all.
 """
 
 import copy
+import gzip
 import json
+import shutil
+import signal
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -16,14 +19,21 @@ import yaml
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
+from tiny_folder import chart_row, write_tables
 
+from workflow_scripts.mimic.extraction import extract_events
+from workflow_scripts.mimic.parameters import ExtractionParameters
+from workflow_scripts.mimic.tables import EVENT_TABLES
 from workflow_scripts.models.weights import count_elements
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.settings import load_study
 from workflow_scripts.windows.series import read_series
 
 ROOT = Path(__file__).parents[2]
-QUICK, FULL = 60, 2600
+QUICK, FULL = 60, 2400
+HANGS = 300
+"""Seconds after which a case is said to hang: thousands of times what one needs."""
+
 SETTINGS: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 WHOLE = "series,time,value\n" + "".join(
     f"{name},2100-01-01 {hour:02}:00:00,{80 + hour}\n" for name in ("first", "second") for hour in range(12)
@@ -77,25 +87,34 @@ def damaged(draw: st.DrawFn, content: bytes, furthest: int) -> bytes:
     return content
 
 
+def _hangs(*_: object) -> NoReturn:
+    raise TimeoutError(f"no end within {HANGS} s")
+
+
 @pytest.fixture(params=[QUICK, pytest.param(FULL, marks=pytest.mark.faults)], ids=["quick", "full"])
 def attempt(
     request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
 ) -> Callable[..., None]:
     """Try an action on generated cases; whatever is no UserError fails the test."""
 
-    def run(strategy: st.SearchStrategy[Any], action: Callable[[Any], object]) -> None:
+    def run(strategy: st.SearchStrategy[Any], action: Callable[[Any], object], share: float = 1) -> None:
         tried = 0
 
         @seed(20240516)
-        @settings(max_examples=request.param, database=None)
+        @settings(max_examples=int(share * request.param), database=None)
         @given(strategy)
         def check(case: Any) -> None:
             nonlocal tried
             tried += 1
+            signal.alarm(HANGS)
             with suppress(UserError):
                 action(case)
 
-        check()
+        signal.signal(signal.SIGALRM, _hangs)
+        try:
+            check()
+        finally:
+            signal.alarm(0)
         record_property("injected", tried)
 
     return run
@@ -142,3 +161,44 @@ def test_series_to_forecast(attempt, tmp_path: Path) -> None:
         read_series(path, context=6)
 
     attempt(damaged(WHOLE.encode(), len(WHOLE)), read)
+
+
+@st.composite
+def damaged_table(draw: st.DrawFn, contents: dict[Path, bytes]) -> tuple[Path, bytes]:
+    """A table file and what it holds instead: of a compressed one either the text or the file itself is damaged."""
+    path = draw(st.sampled_from(sorted(contents)))
+    content = contents[path]
+    if path.suffix == ".gz" and draw(st.booleans()):
+        text = gzip.decompress(content)
+        return path, gzip.compress(draw(damaged(text, len(text))), mtime=0)
+    return path, draw(damaged(content, len(content)))
+
+
+@pytest.mark.parametrize("zipped", [False, True], ids=["plain", "compressed"])
+def test_csv_tables(attempt, tmp_path: Path, zipped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One table of a MIMIC-III folder is damaged: events of every table, or none of any and the table's name."""
+    # Small blocks take less time, and many lie on a border between two.
+    monkeypatch.setattr("workflow_scripts.mimic.reading._BLOCK_BYTES", 256)
+    hours = [chart_row(charttime=f"2100-01-01 {hour:02}:00:00", value="Arm, Left") for hour in range(20)]
+    raw, events = write_tables(tmp_path / "raw", zipped=zipped, chartevents=hours), tmp_path / "events"
+    contents = {path: path.read_bytes() for path in raw.iterdir()}
+
+    def read(case: tuple[Path, bytes]) -> None:
+        path, content = case
+        path.write_bytes(content)
+        shutil.rmtree(events, ignore_errors=True)
+        error, counts = None, {}
+        try:
+            counts = extract_events(raw, events, ExtractionParameters())["vitals"]
+        except UserError as raised:
+            error = raised
+        path.write_bytes(contents[path])
+        if error is not None:
+            assert path.name.partition(".")[0] in error.where
+            assert list(events.iterdir()) == []
+            return
+        assert {path.stem for path in events.iterdir()} == {*EVENT_TABLES}
+        dropped = sum(count for name, count in counts.items() if name.startswith("dropped"))
+        assert counts["read"] == counts["kept"] - counts["derived"] + dropped
+
+    attempt(damaged_table(contents), read, share=0.25)

@@ -1,5 +1,6 @@
 """Snakemake itself is ended while jobs run; two work in one folder; the settings change meanwhile."""
 
+import json
 import os
 import shutil
 import signal
@@ -11,7 +12,17 @@ from pathlib import Path
 import pytest
 import yaml
 from fault_hook import noted, set_hook
-from fault_study import ORDINARY, RESULTS, STUDY, LostError, compare, copy_study, run_again
+from fault_study import (
+    LORA,
+    ORDINARY,
+    RESULTS,
+    STUDY,
+    LostError,
+    compare,
+    compare_part,
+    copy_study,
+    run_again,
+)
 from projects import run_in
 
 pytestmark = pytest.mark.workflow
@@ -32,11 +43,11 @@ def unfinished(undisturbed, tmp_path: Path) -> Path:
     return folder
 
 
-def start(folder: Path) -> subprocess.Popen[bytes]:
+def start(folder: Path, *targets: str) -> subprocess.Popen[bytes]:
     """Start the ordinary command, as the leader of a group as a terminal's foreground job is."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.Popen(
-        ORDINARY,
+        [*ORDINARY, *targets],
         cwd=folder,
         env=os.environ | {"PATH": path},
         stdout=subprocess.DEVNULL,
@@ -115,11 +126,13 @@ def test_a_second_snakemake_in_the_folder_is_turned_away_and_disturbs_nothing(
 @pytest.mark.faults
 def test_settings_changed_during_the_run_are_noticed_by_the_next(undisturbed, unfinished: Path) -> None:
     """The run goes on with what it read; the next command repeats what the change concerns."""
-    changed = STUDY | {"training": STUDY["training"] | {"steps": 4}}
+    record = str(LORA / "run.json")
+    changed = STUDY | {"training": STUDY["training"] | {"steps": 2}}
     (unfinished / "params.yaml").write_text(yaml.safe_dump(changed))
-    first = start(unfinished)
+    first = start(unfinished, record)
     wait_until(lambda: training(unfinished))
     (unfinished / "params.yaml").write_text(yaml.safe_dump(STUDY))
     assert first.wait(PATIENCE) == 0
-    run_again(unfinished)
-    compare(unfinished, undisturbed.project)
+    assert json.loads((unfinished / record).read_text())["training"]["steps"] == 2
+    run_again(unfinished, record)
+    compare_part(unfinished, undisturbed.project, record, str(LORA))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from fault_hook import job_of, noted, set_hook
-from fault_study import RESULTS, copy_study
+from fault_study import LORA, copy_study
 from linear_model import LinearModel
 from projects import run_in
 
@@ -21,7 +21,6 @@ from workflow_scripts.training.forecasting import forecast
 from workflow_scripts.training.loop import fit
 from workflow_scripts.training.parameters import ForecastParameters, TrainingParameters
 
-LORA = RESULTS / "runs/sepsis3/heart_rate/moirai-nano/lora-r2/seed0"
 ADAPTER = LORA / "adapter/adapter_model.safetensors"
 STRIKES = 9
 """Events of two writes of a checkpoint; a run that goes on from the last one has fewer."""
@@ -33,6 +32,13 @@ def command_of(project: Path, result: Path) -> str:
     return json.loads(record.read_text())["shellcmd"]
 
 
+def training_of(project: Path) -> dict[str, object]:
+    """Steps and losses of the run, without times."""
+    training = json.loads((project / LORA / "run.json").read_text())["training"]
+    names = ("steps", "best_step", "best_validation_loss", "train_loss", "validation_loss")
+    return {name: training[name] for name in names}
+
+
 @pytest.mark.workflow
 @pytest.mark.faults
 def test_a_run_killed_between_and_inside_checkpoint_writes_ends_with_the_same_weights(
@@ -40,11 +46,12 @@ def test_a_run_killed_between_and_inside_checkpoint_writes_ends_with_the_same_we
 ) -> None:
     """Every event of the first two writes in turn: temporary file, content, synchronisation, new name.
 
-    Expected: the undisturbed study's adapter, byte for byte.
+    Expected: the undisturbed study's adapter, byte for byte, and its losses.
     """
     folder = copy_study(undisturbed.project, tmp_path / "project")
     command = command_of(folder, LORA / "run.json")
-    expected = (folder / ADAPTER).read_bytes()
+    expected, losses = (folder / ADAPTER).read_bytes(), training_of(folder)
+    assert losses["best_step"] > 0, "what is compared was learned"
     shutil.rmtree(folder / LORA)
     plans = tmp_path / "plans"
     set_hook(folder, plans)
@@ -57,6 +64,7 @@ def test_a_run_killed_between_and_inside_checkpoint_writes_ends_with_the_same_we
     record_property("injected", struck)
     assert struck > STRIKES // 2
     assert (folder / ADAPTER).read_bytes() == expected
+    assert training_of(folder) == losses
     assert not (folder / LORA / "checkpoints").exists()
 
 

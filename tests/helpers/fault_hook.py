@@ -96,28 +96,31 @@ KINDS = ("change", "event", "second")
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 
-def set_hook(project: Path, folder: Path, profiling: bool = False) -> None:
-    """Let every step of the project look for its plan in the folder; profiling: note how much there is to count."""
+def set_hook(project: Path, folder: Path, profiling: bool = False, before: str = "") -> None:
+    """Let every step of the project look for its plan in the folder.
+
+    profiling: note how much there is to count. before: a statement that every process runs first.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     text = _HOOK.format(folder=str(folder), unstruck=UNSTRUCK, profiling=profiling)
-    (project / "sitecustomize.py").write_text(text, encoding="utf-8")
+    (project / "sitecustomize.py").write_text(f"{before}\n{text}", encoding="utf-8")
 
 
-def jobs(profiles: Path) -> list[str]:
-    """The jobs of the profiled study."""
-    return sorted(path.stem for path in profiles.glob("*.profile"))
+def jobs(profiles: Path, step: str = "") -> list[str]:
+    """The jobs of the profiled study, or those of a step."""
+    return sorted(path.stem for path in profiles.glob(f"{step}*.profile"))
 
 
-def plan_strikes(folder: Path, profiles: Path, seed: int, strikes: int) -> None:
-    """For every job, `strikes` moments, each with another signal and another kind of moment."""
-    for job in jobs(profiles):
+def plan_strikes(folder: Path, profiles: Path, seed: int, strikes: int, step: str = "") -> None:
+    """For every job of a step (or of all), `strikes` moments, each with another signal and another kind of moment."""
+    for job in jobs(profiles, step):
         counts = json.loads((profiles / f"{job}.profile").read_text())
         for number in range(strikes):
             digest = hashlib.sha256(f"{seed} {job} {number}".encode()).digest()
             share = int.from_bytes(digest[:4], "big") / 2**32
             kind = KINDS[(seed + number) % 3]
             at = share * counts[kind] if kind == "second" else 1 + int(share * counts[kind])
-            which = SIGNALS[(digest[4] + number) % 3] if strikes < 3 else SIGNALS[(seed + 2 * number) % 3]
+            which = SIGNALS[(digest[4] + number) % 3]
             plan = {"signal": int(which), "when": kind, "at": at}
             (folder / f"{job}.plan{number}").write_text(json.dumps(plan))
 

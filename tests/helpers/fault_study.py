@@ -13,13 +13,15 @@ from projects import TINY_STUDY, run_in
 STUDY = TINY_STUDY | {
     "models": ["moirai-nano"],
     "references": ["persistence"],
-    "from_scratch": [],
     "ranks": [2],
-    "training": {"steps": 6, "evaluate_every": 2, "checkpoint_seconds": 0},
+    "training": TINY_STUDY["training"] | {"checkpoint_seconds": 0, "from_scratch": "shared"},
+    "forecast": TINY_STUDY["forecast"] | {"batch_size": 40},
     "evaluation": {"resamples": 200},
 }
+"""Its runs are the tiny study's, with settings that change no result (tests/workflow/test_same_answer.py)."""
 ORDINARY = ("snakemake", "--cores", "2")
 RESULTS = Path("results/simulated")
+LORA = RESULTS / "runs/sepsis3/heart_rate/moirai-nano/lora-r2/seed0"
 SUMMARY = RESULTS / "summary"
 COSTS = ("second", "mib", "finished_at", "git_commit")
 """Parts of the names of columns that tell of the machine and the time."""
@@ -39,22 +41,23 @@ def copy_study(source: Path, target: Path) -> Path:
     return target
 
 
-def run_again(folder: Path) -> str:
+def run_again(folder: Path, *targets: str) -> str:
     """Run the ordinary command, which must succeed; return what it said."""
     try:
-        done = run_in(folder, *ORDINARY)
+        done = run_in(folder, *ORDINARY, *targets)
     except AssertionError as error:
         raise LostError(f"the ordinary command fails: {error}") from None
     return done.stdout + done.stderr
 
 
-def refused_once(folder: Path, *command: str) -> str:
-    """Run a command that must end with one message and no traceback; return it."""
-    done = run_in(folder, *(command or ORDINARY), expect=1)
+def refused_once(folder: Path, *targets: str) -> str:
+    """Run the ordinary command, which must end with one message and no traceback; return it."""
+    done = run_in(folder, *ORDINARY, *targets, expect=1)
     text = done.stdout + done.stderr
     if "Traceback" in text:
         raise LostError(f"a traceback instead of a message: {text}")
     assert_message_without_patient_data(text)
+    assert_no_patient_data([folder / "logs", folder / ".snakemake/log"], folder, "simulated")
     return text
 
 
@@ -75,16 +78,48 @@ def compare(folder: Path, undisturbed: Path) -> None:
     )
 
 
+def compare_part(folder: Path, undisturbed: Path, target: str, place: str) -> None:
+    """The same for what one target makes: `place` holds what it holds in the undisturbed study."""
+    made = contents(folder, place)
+    if not made:
+        raise LostError(f"nothing in {place}")
+    expected = contents(undisturbed, place)
+    different = [name for name, content in made.items() if content != expected.get(name)]
+    if different:
+        raise SilentlyWrongError(f"differ from the undisturbed run's: {different}")
+    if leftovers(folder):
+        raise LostError(f"left behind: {leftovers(folder)}")
+    planned = run_in(folder, *ORDINARY, "--dry-run", target).stdout
+    if "Nothing to be done" not in planned:
+        raise LostError(f"something is left to do: {planned}")
+    assert_no_patient_data([folder / "logs", folder / ".snakemake/log"], folder, "simulated")
+
+
+def contents(folder: Path, place: str) -> dict[str, object]:
+    """Tables without costs, data and weights byte by byte; records, which tell of times, are left out."""
+    return {
+        str(path.relative_to(folder)): rows_without_costs(path)
+        if path.suffix == ".csv"
+        else path.read_bytes()
+        for path in sorted((folder / place).rglob("*"))
+        if path.suffix in (".csv", ".gz", ".parquet", ".safetensors")
+    }
+
+
+def rows_without_costs(path: Path) -> list[dict[str, str]]:
+    """The rows of a table without what the clock and the kernel measured."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            {name: value for name, value in row.items() if not any(cost in name for cost in COSTS)}
+            for row in csv.DictReader(file)
+        ]
+
+
 def numbers(folder: Path) -> dict[str, object]:
     """All that must not differ: tables without costs, and the hashes of forecasts and adapters."""
-    tables: dict[str, object] = {}
-    for path in sorted((folder / SUMMARY).glob("*.csv")):
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        tables[path.name] = [
-            {name: value for name, value in row.items() if not any(cost in name for cost in COSTS)}
-            for row in rows
-        ]
+    tables: dict[str, object] = {
+        path.name: rows_without_costs(path) for path in sorted((folder / SUMMARY).glob("*.csv"))
+    }
     for path in sorted((folder / RESULTS / "runs").rglob("run.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
         tables[str(path.relative_to(folder))] = [

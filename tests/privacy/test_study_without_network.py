@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from network_trap import TRAPPED, noted, off_the_network, set_trap
+from network_trap import noted, off_the_network, set_trap
 from projects import run_in
 
 from workflow_scripts.mimic.canaries import icustay_id, subject_id
@@ -130,8 +130,8 @@ def test_files_with_rows_of_patients_are_for_their_owner_only(study: Path) -> No
     assert (study / "mlflow.db").stat().st_mode & 0o077 == 0
 
 
-def test_a_run_opens_no_connection_off_the_machine(study: Path) -> None:
-    assert noted(study.parent / TRAPPED) == []
+def test_a_run_opens_no_connection_off_the_machine(connections: Path) -> None:
+    assert noted(connections) == []
 
 
 def test_the_trap_would_have_noted_a_connection(tmp_path: Path) -> None:

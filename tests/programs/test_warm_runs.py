@@ -20,7 +20,7 @@ if sys.platform != "linux":
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODEL = "lag-llama-nano"
 """The family that is quickest to import."""
-MEASURED = ("seconds", "memory", "finished_at", "git_commit", "cost")
+MEASURED = ("seconds", "memory", "finished_at", "git_commit", "cost", "forked")
 
 
 @pytest.fixture(scope="module")

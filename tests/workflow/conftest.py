@@ -4,18 +4,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from projects import TINY_STUDY, commit_all, copy_project, run_in
+from shared_studies import finished_study
 
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The finished tiny study, in a repository of its own. Tests that change it work on a copy."""
-    folder = copy_project(tmp_path_factory.mktemp("study") / "project", TINY_STUDY)
-    run_in(folder, "git", "init", "--quiet")
-    commit_all(folder, "the project")
-    run_in(folder, "dvc", "repro")
-    commit_all(folder, "the first results")
-    return folder
+    return finished_study(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture

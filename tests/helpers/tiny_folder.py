@@ -1,4 +1,10 @@
-"""Rows of a tiny MIMIC-III folder: one patient, one stay, everything at noon of its first day."""
+"""A tiny MIMIC-III folder: one patient, one stay, everything at noon of its first day."""
+
+import csv
+import gzip
+from pathlib import Path
+
+from workflow_scripts.mimic.tables import TABLES
 
 Rows = list[dict[str, object]]
 
@@ -43,3 +49,19 @@ SMALL: dict[str, Rows] = {
 def chart_row(**values: object) -> dict[str, object]:
     """A CHARTEVENTS row of the tiny folder's one stay: heart rate 80 at noon, unless told otherwise."""
     return {**_STAY, "itemid": 211, "charttime": _NOON, "value": "80", "valuenum": 80} | values
+
+
+def write_tables(folder: Path, upper: bool = True, zipped: bool = False, **tables: Rows | None) -> Path:
+    """Write the tiny folder with the standard library; tables given by name replace its own, None leaves one out."""
+    folder.mkdir(exist_ok=True)
+    for table, rows in {**SMALL, "chartevents": [chart_row()], **tables}.items():
+        if rows is None:
+            continue
+        header = [name.upper() if upper else name for name in TABLES[table]]
+        path = folder / f"{table.upper()}.csv{'.gz' if zipped else ''}"
+        opener = gzip.open if zipped else open
+        with opener(path, "wt", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(header)
+            writer.writerows([row.get(name, "") for name in TABLES[table]] for row in rows)
+    return folder
