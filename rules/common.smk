@@ -219,10 +219,10 @@ TRANSFER_SETTINGS = {
 TRACKING_SETTINGS = step_settings(
     f"{RESULTS}/summary", "sync_tracking", ["dataset", "tracking"], [MODEL_TABLE], runs=run_records()
 )
-# snakemake formats the command: braces of the address are no wildcards.
-TRACKING_URI = shlex.quote(study.tracking.uri).replace("{", "{{").replace("}", "}}")
+# No parameter of a rule: with another address no run is another.
+TRACKING = shlex.quote(study.tracking.uri)
 TRACKING_COMMAND = (
-    f"python -m workflow_scripts.init_tracking --dataset {study.dataset} --uri {TRACKING_URI}"
+    f"python -m workflow_scripts.init_tracking --dataset {study.dataset} --uri {{TRACKING}}"
     f" --settings {TRACKING_SETTINGS}"
 )
 

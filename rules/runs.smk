@@ -23,7 +23,6 @@ rule adapt_and_forecast:
         gpu=1,
     params:
         dataset=study.dataset,
-        tracking=shlex.quote(study.tracking.uri),
         folder=subpath(output.record, parent=True),
         base=lambda wildcards, input: f"--weights {parent(input.weights)}",
     message:
@@ -32,7 +31,7 @@ rule adapt_and_forecast:
         "python -m workflow_scripts.warm run_arm --dataset {params.dataset} --cohort {wildcards.cohort}"
         " --vital {wildcards.vital} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
         " --windows {input.windows} {params.base} --settings {input.settings}"
-        " --tracking {params.tracking} --output {params.folder} &> {log}"
+        " --tracking {TRACKING} --output {params.folder} &> {log}"
 
 
 use rule adapt_and_forecast as forecast_zero_shot with:
@@ -52,7 +51,6 @@ use rule adapt_and_forecast as train_from_scratch with:
         arm=FITTED_ARM,
     params:
         dataset=study.dataset,
-        tracking=shlex.quote(study.tracking.uri),
         folder=subpath(output.record, parent=True),
         base="",
 
