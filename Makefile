@@ -8,10 +8,10 @@ STAMP := $(ENVIRONMENT)/.installed
 TOOLS := $(ENVIRONMENT)/tools/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help env run test unit-test faults lint format docs ui verify explain privacy hooks sbom audit clean
+.PHONY: help env run test unit-test faults lint format docs ui tracking-server verify explain privacy hooks sbom audit clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
 env: $(STAMP) ## Create .venv with the pinned dependencies
 
@@ -48,6 +48,9 @@ docs: $(STAMP) ## Build the documentation as a site in docs/_build; warnings are
 
 ui: $(STAMP) ## Browse the runs in MLflow on 127.0.0.1:5000
 	@$(ACTIVATE) && python -m workflow_scripts.browse_runs --port 5000
+
+tracking-server: $(STAMP) ## Serve MLflow to several machines from PostgreSQL (docs/tracking-server.md)
+	@$(ACTIVATE) && python -m workflow_scripts.serve_tracking $(OPTIONS)
 
 verify: $(STAMP) ## Reproduce every stored hash and metric from the stored files, without training
 	@$(ACTIVATE) && python -m workflow_scripts.verify_results

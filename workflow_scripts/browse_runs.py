@@ -5,22 +5,15 @@ Example:
 """
 
 import argparse
-import os
-import sys
 from pathlib import Path
 
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.step import read_settings, run_step
 from workflow_scripts.runtime.tracking.client import is_database
+from workflow_scripts.runtime.tracking.server import become_server
 from workflow_scripts.sync_tracking import sync
 
 START_PAGE = "#/experiments/{experiment_id}/runs?workflowType=machine_learning"
-
-ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-}
 
 
 def main() -> None:
@@ -56,24 +49,9 @@ def main() -> None:
             page = START_PAGE.format(experiment_id=shown["experiment_id"])
             print(f"{settings['dataset']}: {server}/{page}", flush=True)
     if is_database(uri):
-        _serve(uri, options.port)
-
-
-def _serve(uri: str, port: int) -> None:
-    """Become the server: one worker, no telemetry, no jobs of its own, reachable from this machine only."""
-    os.environ.update(ENVIRONMENT)
-    command = [
-        "server",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-        "--backend-store-uri",
-        uri,
-    ]
-    os.execv(sys.executable, [sys.executable, "-m", "mlflow", *command])
+        become_server(
+            ["--host", "127.0.0.1", "--port", str(options.port), "--workers", "1", "--backend-store-uri", uri]
+        )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """A job whose MLflow server goes away: real `mlflow server` processes on 127.0.0.1."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,24 +13,19 @@ from typing import Any
 
 import pytest
 from finished_runs import finished_run, tracking_settings
+from ports import free_port
 
-from workflow_scripts.browse_runs import ENVIRONMENT
 from workflow_scripts.reporting.run_pages import run_contents
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import read_json
 from workflow_scripts.runtime.tracking import track_run
 from workflow_scripts.runtime.tracking.client import connect, search
+from workflow_scripts.runtime.tracking.server import ENVIRONMENT
 from workflow_scripts.sync_tracking import sync
 
 pytestmark = pytest.mark.workflow
 
 SECONDS_TO_START = 180
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @contextmanager
@@ -73,7 +67,7 @@ def test_a_server_that_goes_away_costs_no_run_and_is_brought_up_to_date_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    port = _free_port()
+    port = free_port()
     uri = f"http://127.0.0.1:{port}"
     paths = [
         finished_run(tmp_path, arm, loss=loss)

@@ -1,6 +1,9 @@
 """The base of every settings model: unknown keys refused, values immutable."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Self
+from urllib.parse import parse_qs, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Parameters(BaseModel):
@@ -21,3 +24,20 @@ class TrackingParameters(Parameters):
         description="whether only people who may use the data can reach the store: adapters trained on credentialed "
         "data are registered as models only then",
     )
+
+    @model_validator(mode="after")
+    def _without_password(self) -> Self:
+        """The address stands in settings files and on command lines. The whole group is checked: a message repeats
+        the value of a single field."""
+        if holds_password(self.uri):
+            raise ValueError(
+                "uri holds a password: leave it out and write it to ~/.mlflow/credentials, for PostgreSQL to ~/.pgpass "
+                "(docs/tracking-server.md)"
+            )
+        return self
+
+
+def holds_password(uri: str) -> bool:
+    """Whether an address of a server or a database names a password."""
+    parts = urlsplit(uri)
+    return parts.password is not None or "password" in parse_qs(parts.query, keep_blank_values=True)

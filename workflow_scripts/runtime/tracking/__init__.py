@@ -13,6 +13,7 @@ they are refused.
     mirror      MLflow is brought up to date with records
     registry    the best adapters
     views       saved views of the table of runs
+    server      how a process becomes MLflow's server
 """
 
 from workflow_scripts.runtime.tracking.runs import TrackedRun, track_run
