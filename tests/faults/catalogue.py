@@ -84,9 +84,11 @@ CATALOGUE = {
     ),
     "tracking store": Entry(
         "tracking",
-        "SQLite locked, a store that is absent or breaks, an MLflow server that goes away; jobs killed while open",
+        "SQLite locked or on a full disk, a store that is absent or breaks, an MLflow server that is away at the start,"
+        " in the middle and at the end; jobs killed while open",
         "training finishes; sync_tracking brings MLflow up to date once",
         (
+            f"{FAULTS}/test_storage.py::test_a_full_disk_below_mlflow_costs_no_run_and_is_made_good_afterwards",
             "tests/runtime/test_sync_tracking.py::test_a_locked_store_stops_neither_job_nor_repair",
             "tests/runtime/test_sync_tracking.py::test_half_a_run_is_replaced",
             "tests/runtime/test_tracking.py::test_a_job_killed_at_once_does_not_stay_running",
@@ -173,6 +175,15 @@ CATALOGUE = {
         "a metric, forecasts, adapter, windows or code changed after the run",
         "found by make verify",
         ("tests/programs/test_run_arm.py::test_whatever_was_changed_afterwards_is_found",),
+    ),
+    "edits": Entry(
+        "every rule",
+        "a module, a data file or a parameter changed, also on a clone without Snakemake's memory",
+        "exactly the jobs that it concerns would run again",
+        (
+            "tests/workflow/test_same_answer.py::test_an_edit_runs_the_jobs_that_it_concerns_and_no_other",
+            "tests/workflow/test_same_answer.py::test_a_parameter_is_noticed_and_runs_only_what_it_concerns",
+        ),
     ),
     "generated input": Entry(
         "every reader",

@@ -9,12 +9,13 @@ import pytest
 import yaml
 from fault_hook import jobs, noted, plan_strikes, set_hook
 from fault_study import (
+    LORA,
     ORDINARY,
-    RESULTS,
     STUDY,
     LostError,
     SilentlyWrongError,
     compare,
+    compare_part,
     copy_study,
     leftovers,
 )
@@ -29,13 +30,12 @@ LONGEST = 60
 def run_until_done(folder: Path, plans: Path, *targets: str) -> int:
     """Repeat the ordinary command until it succeeds; return how many jobs were struck.
 
-    Each time, jobs that need nothing of a killed one go on. No job may begin more often than it was struck, plus one.
+    No job may begin more often than it was struck, plus one.
     """
     for _ in range(LONGEST):
         before = len(noted(plans, "struck"))
         # Plain processes: what a warm server's own death does stands in tests/runtime/test_warm.py.
-        command = (*ORDINARY, "--keep-going", *targets)
-        if run_in(folder, *command, expect=None, VITALORA_WARM="0").returncode == 0:
+        if run_in(folder, *ORDINARY, *targets, expect=None, VITALORA_WARM="0").returncode == 0:
             break
         if len(noted(plans, "struck")) == before:
             raise LostError("the command fails although nothing was struck")
@@ -46,29 +46,27 @@ def run_until_done(folder: Path, plans: Path, *targets: str) -> int:
     return struck.total()
 
 
-def test_runs_that_are_killed_end_as_if_undisturbed(
+def test_a_run_that_is_killed_ends_as_if_undisturbed(
     undisturbed, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     folder, plans = copy_study(undisturbed.project, tmp_path / "project"), tmp_path / "plans"
-    shutil.rmtree(folder / RESULTS / "runs/sepsis3")
-    shutil.rmtree(folder / RESULTS / "summary")
+    record = str(LORA / "run.json")
+    shutil.rmtree(folder / LORA)
     set_hook(folder, plans)
-    plan_strikes(plans, undisturbed.profiles, seed=1, strikes=1, step="run_arm")
-    record_property("injected", run_until_done(folder, plans))
-    assert set(noted(plans, "struck")) == set(jobs(undisturbed.profiles, "run_arm"))
-    compare(folder, undisturbed.project)
+    plan_strikes(plans, undisturbed.profiles, seed=1, strikes=2, step="run_arm")
+    record_property("injected", run_until_done(folder, plans, record))
+    assert noted(plans, "struck")
+    compare_part(folder, undisturbed.project, str(LORA), record)
 
 
 @pytest.mark.faults
-def test_a_study_whose_every_job_is_killed_four_times_ends_as_if_undisturbed(
+def test_a_study_whose_every_job_is_killed_twice_ends_as_if_undisturbed(
     undisturbed, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     folder, plans = copy_study(undisturbed.empty, tmp_path / "project"), tmp_path / "plans"
     set_hook(folder, plans)
-    plan_strikes(plans, undisturbed.profiles, seed=2, strikes=4)
-    struck = run_until_done(folder, plans)
-    record_property("injected", struck)
-    assert struck >= 40
+    plan_strikes(plans, undisturbed.profiles, seed=2, strikes=2)
+    record_property("injected", run_until_done(folder, plans))
     assert set(noted(plans, "struck")) == set(jobs(undisturbed.profiles))
     compare(folder, undisturbed.project)
 
@@ -103,7 +101,7 @@ def test_rules_that_run_on_request_are_killed_and_end_as_if_undisturbed(
     steps = {job.rpartition("-")[0] for job in jobs(profiles)}
     assert steps >= {"evaluate_transfer", "run_arm", "choose_adapter", "pretrain_model", "simulate_monitor"}
     set_hook(folder, plans)
-    plan_strikes(plans, profiles, seed=3, strikes=2)
+    plan_strikes(plans, profiles, seed=3, strikes=3)
     record_property("injected", run_until_done(folder, plans, *REQUESTS))
     assert set(noted(plans, "struck")) == set(jobs(profiles))
     if results(folder) != results(whole):

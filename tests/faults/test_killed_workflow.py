@@ -18,7 +18,6 @@ from fault_study import (
     RESULTS,
     STUDY,
     LostError,
-    compare,
     compare_part,
     copy_study,
     run_again,
@@ -27,18 +26,19 @@ from projects import run_in
 
 pytestmark = pytest.mark.workflow
 
+RUNS = RESULTS / "runs/sepsis3/heart_rate/moirai-nano"
+TRAINED = [str(RUNS / name / "seed0/run.json") for name in ("full", "lora-r2")]
+"""The runs that are disturbed: two at once."""
 PATIENCE = 300
 """Seconds after which a test gives up waiting for what must happen; none is judged by how soon it does."""
 
 
 @pytest.fixture
 def unfinished(undisturbed, tmp_path: Path) -> Path:
-    """A study that lacks its trained runs and what came of them, with a hook that notes every job that begins."""
+    """A study that lacks its trained runs, with a hook that notes every job that begins."""
     folder = copy_study(undisturbed.project, tmp_path / "project")
-    for name in ("full", "lora-r2"):
-        shutil.rmtree(folder / RESULTS / "runs/sepsis3/heart_rate/moirai-nano" / name)
-    shutil.rmtree(folder / RESULTS / "summary")
-    (folder / RESULTS / "report.html").unlink()
+    for record in TRAINED:
+        shutil.rmtree((folder / record).parent)
     set_hook(folder, tmp_path / "notes")
     return folder
 
@@ -95,7 +95,7 @@ def test_after_snakemake_was_ended_the_ordinary_command_goes_on(
     undisturbed, unfinished: Path, how: str
 ) -> None:
     """No `snakemake --unlock` is needed: the lock of a process that is dead is nobody's."""
-    snakemake = start(unfinished)
+    snakemake = start(unfinished, *TRAINED)
     wait_until(lambda: training(unfinished))
     if how == "Ctrl-C":
         os.killpg(snakemake.pid, signal.SIGINT)
@@ -104,23 +104,23 @@ def test_after_snakemake_was_ended_the_ordinary_command_goes_on(
     else:
         snakemake.send_signal(signal.Signals[how])
     snakemake.wait(PATIENCE)
-    run_again(unfinished)
+    run_again(unfinished, *TRAINED)
     wait_until(lambda: not processes_in(unfinished))
-    compare(unfinished, undisturbed.project)
+    compare_part(unfinished, undisturbed.project, str(RUNS), *TRAINED)
 
 
 @pytest.mark.faults
 def test_a_second_snakemake_in_the_folder_is_turned_away_and_disturbs_nothing(
     undisturbed, unfinished: Path
 ) -> None:
-    first = start(unfinished)
+    first = start(unfinished, *TRAINED)
     wait_until(lambda: training(unfinished))
-    second = run_in(unfinished, *ORDINARY, expect=None)
+    second = run_in(unfinished, *ORDINARY, *TRAINED, expect=None)
     assert second.returncode == 1
     assert "cannot be locked" in second.stdout + second.stderr
     assert "Traceback" not in second.stdout + second.stderr
     assert first.wait(PATIENCE) == 0
-    compare(unfinished, undisturbed.project)
+    compare_part(unfinished, undisturbed.project, str(RUNS), *TRAINED)
 
 
 @pytest.mark.faults
@@ -135,4 +135,4 @@ def test_settings_changed_during_the_run_are_noticed_by_the_next(undisturbed, un
     assert first.wait(PATIENCE) == 0
     assert json.loads((unfinished / record).read_text())["training"]["steps"] == 2
     run_again(unfinished, record)
-    compare_part(unfinished, undisturbed.project, record, str(LORA))
+    compare_part(unfinished, undisturbed.project, str(LORA), record)

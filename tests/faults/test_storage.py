@@ -19,8 +19,10 @@ from fault_study import (
     SUMMARY,
     compare_part,
     copy_study,
+    numbers,
     refused_once,
     run_again,
+    tracked,
 )
 from projects import run_in
 
@@ -69,7 +71,7 @@ def test_a_full_disk_ends_in_one_message_and_the_phase_goes_on_afterwards(
         assert os.strerror(errno.ENOSPC) in text
         assert "what to do" in text
     run_again(folder, target)
-    compare_part(folder, undisturbed.project, target, place)
+    compare_part(folder, undisturbed.project, place, target)
 
 
 @pytest.mark.faults
@@ -80,7 +82,7 @@ def test_results_that_cannot_be_written_are_named(undisturbed, tmp_path: Path) -
         subprocess.run(["mount", "-o", "remount,ro", str(folder / place)], check=True)
         assert os.strerror(errno.EROFS) in refused_once(folder, target)
     run_again(folder, target)
-    compare_part(folder, undisturbed.project, target, place)
+    compare_part(folder, undisturbed.project, place, target)
 
 
 @pytest.mark.faults
@@ -100,3 +102,21 @@ def test_a_changed_setting_is_noticed_although_the_clock_went_back(
     planned = run_in(folder, *ORDINARY, "--dry-run").stdout
     assert "adapt_and_forecast" in planned
     assert "make_windows" not in planned
+
+
+@pytest.mark.faults
+def test_a_full_disk_below_mlflow_costs_no_run_and_is_made_good_afterwards(
+    undisturbed, tmp_path: Path
+) -> None:
+    place, target = PHASES["train"]
+    folder = copy_study(undisturbed.project, tmp_path / "project")
+    study = STUDY | {"tracking": {"uri": "sqlite:///store/mlflow.db"}}
+    (folder / "params.yaml").write_text(yaml.safe_dump(study))
+    shutil.rmtree(folder / place)
+    with small_disk(folder / "store"):
+        run_again(folder, target)
+        compare_part(folder, undisturbed.project, place, target)
+        assert "MLflow" in refused_once(folder)
+    run_again(folder)
+    assert tracked(folder / "store") == tracked(undisturbed.project)
+    assert numbers(folder) == numbers(undisturbed.project)

@@ -78,8 +78,8 @@ def compare(folder: Path, undisturbed: Path) -> None:
     )
 
 
-def compare_part(folder: Path, undisturbed: Path, target: str, place: str) -> None:
-    """The same for what one target makes: `place` holds what it holds in the undisturbed study."""
+def compare_part(folder: Path, undisturbed: Path, place: str, *targets: str) -> None:
+    """The same for what some targets make: `place` holds what it holds in the undisturbed study."""
     made = contents(folder, place)
     if not made:
         raise LostError(f"nothing in {place}")
@@ -89,7 +89,9 @@ def compare_part(folder: Path, undisturbed: Path, target: str, place: str) -> No
         raise SilentlyWrongError(f"differ from the undisturbed run's: {different}")
     if leftovers(folder):
         raise LostError(f"left behind: {leftovers(folder)}")
-    planned = run_in(folder, *ORDINARY, "--dry-run", target).stdout
+    if "RUNNING" in tracked(folder):
+        raise LostError("MLflow shows a run that is still running")
+    planned = run_in(folder, *ORDINARY, "--dry-run", *targets).stdout
     if "Nothing to be done" not in planned:
         raise LostError(f"something is left to do: {planned}")
     assert_no_patient_data([folder / "logs", folder / ".snakemake/log"], folder, "simulated")
