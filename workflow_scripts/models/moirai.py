@@ -8,6 +8,7 @@ attends to every other, and no loss is taken on them.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -18,12 +19,13 @@ from numpy.typing import NDArray
 from scipy import special
 from torch import Tensor, nn
 from torch.distributions import AffineTransform, Distribution, LogNormal, Normal, StudentT
-from uni2ts.distribution import MixtureOutput
+from uni2ts.distribution import DistrParamProj, MixtureOutput
 from uni2ts.distribution.log_normal import LogNormalOutput
 from uni2ts.distribution.negative_binomial import NegativeBinomial, NegativeBinomialOutput
 from uni2ts.distribution.normal import NormalFixedScaleOutput
 from uni2ts.distribution.student_t import StudentTOutput
 from uni2ts.loss.packed import PackedNLLLoss
+from uni2ts.module.ts_embed import MultiInSizeLinear, MultiOutSizeLinear
 
 from workflow_scripts.models.base_weights import read_config
 from workflow_scripts.models.interface import ForecastModel, Series
@@ -41,6 +43,64 @@ def moirai_module_class() -> type[nn.Module]:
     return MODULE.MoiraiModule
 
 
+_PATCH: ContextVar[int | None] = ContextVar("patch size of all tokens that a module is given", default=None)
+"""None: upstream's own computation, for tokens of any sizes."""
+
+
+class OneInSize(MultiInSizeLinear):
+    """The projection of patches of one size; upstream computes those of all sizes for every token and adds zeros."""
+
+    def forward(self, x: Tensor, in_feat_size: Tensor) -> Tensor:
+        """x: [..., patch]."""
+        patch = _PATCH.get()
+        if patch is None:
+            return super().forward(x, in_feat_size)
+        number = self.in_features_ls.index(patch)
+        return nn.functional.linear(x, self.weight[number, :, :patch], self.bias[number])
+
+
+class OneOutSize(MultiOutSizeLinear):
+    """One parameter of the distribution, for the points of a patch of one size."""
+
+    def forward(self, x: Tensor, out_feat_size: Tensor) -> Tensor:
+        """Returns [..., dim x patch]."""
+        patch = _PATCH.get()
+        if patch is None:
+            return super().forward(x, out_feat_size)
+        number, kept = self.out_features_ls.index(self.dim * patch), (self.dim, -1)
+        weight, mask, bias = (
+            part.unflatten(0, kept)[:, :patch].flatten(0, 1)
+            for part in (self.weight[number], self.mask[number], self.bias[number])
+        )
+        return nn.functional.linear(x, weight * mask, bias)
+
+
+class OneSizeProjection(DistrParamProj):
+    """All parameters of the distribution, for the points of a patch of one size."""
+
+    @property
+    def out_size(self) -> int:
+        """Points of a token."""
+        return _PATCH.get() or self.__dict__["out_size"]
+
+
+_FOR_ONE_SIZE = {
+    MultiInSizeLinear: OneInSize,
+    MultiOutSizeLinear: OneOutSize,
+    DistrParamProj: OneSizeProjection,
+}
+
+
+@contextmanager
+def _patches_of(size: int) -> Iterator[None]:
+    """All tokens are patches of this size, and no wider."""
+    token = _PATCH.set(size)
+    try:
+        yield
+    finally:
+        _PATCH.reset(token)
+
+
 class Moirai(ForecastModel):
     """A MOIRAI 1.0-R or 1.1-R checkpoint of any size. `module` is uni2ts' MoiraiModule."""
 
@@ -53,6 +113,9 @@ class Moirai(ForecastModel):
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
+        # Of the published models' five sizes only one is asked for at a time.
+        for layer in module.modules():
+            layer.__class__ = _FOR_ONE_SIZE.get(type(layer), type(layer))
         self._patch_sizes = sorted(module.patch_sizes)
         self._most_tokens: int = module.max_seq_len
 
@@ -110,7 +173,7 @@ class Moirai(ForecastModel):
         packed = self._pack(context, target)
         masks = {name: packed[name] for name in _LOSS_INPUTS}
         with _unchecked():
-            distribution = self.module(**packed)
+            distribution = self._distribution(packed)
             if not _is_finite(distribution.base_dist):
                 # Upstream's likelihood draws from the components first, which then ends in an error.
                 return distribution.base_dist.weights.logits.sum() * torch.nan
@@ -124,13 +187,13 @@ class Moirai(ForecastModel):
         unknown = values.new_zeros(len(values), horizon)
         packed = self._pack(context, unknown)
         with _unchecked():
-            distribution = self.module(**packed)
+            distribution = self._distribution(packed)
         first = -(-values.shape[1] // patch)
         predicted = slice(first, first - (-horizon // patch))
 
         def points(parameter: Tensor) -> Array:
             """One parameter of the distribution at the forecast points, [batch, 1, horizon]."""
-            flat = parameter[:, predicted, :patch].flatten(1, 2)[:, None, :horizon]
+            flat = parameter[:, predicted].flatten(1, 2)[:, None, :horizon]
             return flat.double().cpu().numpy()
 
         drawn = mixture_quantiles(distribution.base_dist, points, uniforms.cpu().numpy())
@@ -138,6 +201,11 @@ class Moirai(ForecastModel):
         scale, location = (_every_point(value, patch) for value in (affine.scale, affine.loc))
         restored = drawn * points(scale) + points(location)
         return torch.from_numpy(restored).to(values.device, torch.float32)
+
+    def _distribution(self, packed: dict[str, Tensor]) -> Distribution:
+        """What the module says of every point of `_pack`'s tokens, [batch, tokens, patch]."""
+        with _patches_of(packed["target"].shape[2]):
+            return self.module(**packed)
 
     def _pack(self, context: Series, target: Tensor) -> dict[str, Tensor]:
         """`pack` with the patch size of this context, for windows of no more tokens than the model was trained on."""
@@ -150,7 +218,7 @@ class Moirai(ForecastModel):
         require_at_most("windows.horizon", horizon, (self._most_tokens - variates) * patch, "MOIRAI")
         past_tokens = self._most_tokens - -(-horizon // patch)
         require_at_most("windows.context", steps, past_tokens // variates * patch, "MOIRAI")
-        return pack(context.values, target, patch, self._patch_sizes[-1], context.covariates)
+        return pack(context.values, target, patch, patch, context.covariates)
 
 
 _LOSS_INPUTS = ("target", "observed_mask", "prediction_mask", "sample_id", "variate_id")
@@ -235,23 +303,27 @@ def mixture_quantiles(mixture: Distribution, points: Callable[[Tensor], Array], 
     """
     logits = np.stack([points(logit) for logit in mixture.weights.logits.unbind(-1)], axis=-1)
     upper = np.cumsum(special.softmax(logits, axis=-1), axis=-1)
-    upper[..., -1] = 1.0
-    edges = np.concatenate((np.zeros_like(upper[..., :1]), upper), axis=-1)
-    # Below 1, so that an uniform above rounding's last sum still finds the last component.
-    chosen = (uniforms[..., None] > upper[..., :-1]).sum(-1)
-    drawn = np.empty_like(uniforms)
+    # Not the last edge, so that an uniform above rounding's last sum still finds the last component.
+    chosen = sum(np.greater(uniforms, edge) for edge in np.moveaxis(upper[..., :-1], -1, 0))
+    edges = np.concatenate(
+        (np.zeros_like(upper[..., :1]), upper[..., :-1], np.ones_like(upper[..., :1])), axis=-1
+    )
+    # The place of each uniform's point among all points of a parameter.
+    place = np.broadcast_to(np.arange(logits[..., 0].size).reshape(logits.shape[:-1]), uniforms.shape).ravel()
+    drawn, flat = np.empty(uniforms.size), uniforms.ravel()
     for number, component in enumerate(mixture.components):
-        rows = chosen == number
-        low, high = (np.broadcast_to(edges[..., number + side], uniforms.shape)[rows] for side in (0, 1))
+        rows = np.flatnonzero(np.equal(chosen, number))
+        at = place[rows]
+        low, high = (edges[..., number + side].ravel()[at] for side in (0, 1))
         spacing = np.finfo(np.float64).eps
-        level = np.clip((uniforms[rows] - low) / (high - low), spacing, 1 - spacing)
-        drawn[rows] = _quantile(component, partial(_at, points, rows), level)
-    return drawn
+        level = np.clip((flat[rows] - low) / (high - low), spacing, 1 - spacing)
+        drawn[rows] = _quantile(component, partial(_at, points, at), level)
+    return drawn.reshape(uniforms.shape)
 
 
-def _at(points: Callable[[Tensor], Array], rows: NDArray[np.bool_], parameter: Tensor) -> Array:
-    """One parameter at the points that are marked in rows."""
-    return np.broadcast_to(points(parameter), rows.shape)[rows]
+def _at(points: Callable[[Tensor], Array], places: NDArray[np.int64], parameter: Tensor) -> Array:
+    """One parameter at some points."""
+    return points(parameter).ravel()[places]
 
 
 def _quantile(component: Distribution, value: Callable[[Tensor], Array], level: Array) -> Array:
@@ -272,8 +344,35 @@ def _quantile(component: Distribution, value: Callable[[Tensor], Array], level: 
     )
 
 
+_SUMMED = 32
+"""Terms of a negative binomial that are summed before the search: more than most quantiles need."""
+
+
 def negative_binomial_quantile(level: Array, total_count: Array, logits: Array) -> Array:
-    """Smallest whole number whose cumulative probability reaches `level`.
+    """Smallest whole number whose cumulative probability reaches `level`; float64 of one dimension.
+
+    The first terms are summed, each from the one before: P(k + 1) = P(k) (k + r) / (k + 1) / (1 + exp(-logits)).
+    What lies beyond them is searched for.
+    """
+    quantile = np.full_like(level, np.nan)
+    rest, failure = np.arange(len(level)), special.expit(logits)
+    with np.errstate(invalid="ignore"):
+        term = np.exp(total_count * special.log_expit(-logits))
+    wanted, count, reached = level, total_count, term
+    for number in range(_SUMMED):
+        enough = reached >= wanted
+        quantile[rest[enough]] = number
+        rest, wanted, count, failure, term, reached = (
+            part[~enough] for part in (rest, wanted, count, failure, term, reached)
+        )
+        term = term * failure * (count + number) / (number + 1)
+        reached = reached + term
+    quantile[rest] = _searched_quantile(level[rest], total_count[rest], logits[rest])
+    return np.where(np.isfinite(total_count) & np.isfinite(logits) & np.isfinite(level), quantile, np.nan)
+
+
+def _searched_quantile(level: Array, total_count: Array, logits: Array) -> Array:
+    """The same by bisection.
 
     The cumulative probability of k is the regularised incomplete beta function I_p(total_count, k + 1) with
     p = 1 / (1 + exp(logits)) (Abramowitz and Stegun 26.5.26); the search doubles, then halves.
@@ -294,4 +393,4 @@ def negative_binomial_quantile(level: Array, total_count: Array, logits: Array) 
         enough = reaches(middle)
         low, high = np.where(enough, low, middle), np.where(enough, middle, high)
         middle = np.floor((low + high) / 2)
-    return np.where(np.isfinite(total_count) & np.isfinite(logits) & np.isfinite(level), high, np.nan)
+    return high
