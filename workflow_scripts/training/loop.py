@@ -161,10 +161,10 @@ class _Run:
             self._validate()
         else:
             self._restore(state)
+        self._model.module.train()
 
     def step(self, rows: Tensor) -> None:
         """One step of the optimiser on these training windows."""
-        self._model.module.train()
         loss = self._model.loss(*self._train.batch(rows))
         self._optimiser.zero_grad(set_to_none=True)
         (loss + self._hooks.penalty()).backward()
@@ -188,6 +188,8 @@ class _Run:
             self.keep_best()
             error.history = self.history
             raise
+        # Once here and not at every step: the walk over all modules is a large part of a small model's step.
+        self._model.module.train()
         exhausted = self._without_improvement >= self._parameters.patience
         self.history.stopped_early = exhausted and self.history.steps < self._parameters.steps
 
