@@ -25,7 +25,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-CONTEXT, HORIZON, STEP, SEED = 32, 12, 3600, 0
+CONTEXT, STEP, SEED = 32, 3600, 0
 LOOPS = ("upstream", "exact", "frozen")
 
 
@@ -36,30 +36,36 @@ def main() -> None:
     )
     parser.add_argument("--series", type=int, default=32, help="series in the batch")
     parser.add_argument("--samples", type=int, default=20, help="sample paths for each series")
+    parser.add_argument("--horizon", type=int, default=12, help="steps to forecast")
     parser.add_argument("--repeats", type=int, default=3, help="how often all loops are measured in turn")
     parser.add_argument("--json", type=Path, help="also write all measurements to this file")
     parser.add_argument("--measure", choices=LOOPS, help=argparse.SUPPRESS)
     parser.add_argument("--paths", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        print(json.dumps(measure(options.measure, options.series, options.samples, options.paths)))
+        print(
+            json.dumps(
+                measure(options.measure, options.series, options.samples, options.paths, options.horizon)
+            )
+        )
         return
-    rounds = _measure_all(options.series, options.samples, options.repeats)
-    _print(rounds, options.series, options.samples)
+    rounds = _measure_all(options)
+    _print(rounds, options)
     if options.json:
         options.json.write_text(json.dumps(rounds, indent=2) + "\n", encoding="utf-8")
 
 
-def _measure_all(series: int, samples: int, repeats: int) -> list[dict[str, dict[str, Any]]]:
+def _measure_all(options: argparse.Namespace) -> list[dict[str, dict[str, Any]]]:
     """For each repeat, each loop's measurement; within a repeat they follow one another directly."""
     environment = os.environ | {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     rounds = []
     with tempfile.TemporaryDirectory() as folder:
-        for _ in range(repeats):
+        for _ in range(options.repeats):
             measured = {}
             for loop in LOOPS:
                 command = [sys.executable, __file__, "--measure", loop, "--paths", f"{folder}/{loop}.npy"]
-                command += ["--series", str(series), "--samples", str(samples)]
+                for name in ("series", "samples", "horizon"):
+                    command += [f"--{name}", str(getattr(options, name))]
                 result = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
                 measured[loop] = json.loads(result.stdout)
             measured["exact"]["gap"] = largest_gap(Path(folder), "exact")
@@ -76,14 +82,17 @@ def largest_gap(folder: Path, loop: str) -> float:
     return float((abs(other - upstream) / (high - low)[:, None, None]).max())
 
 
-def _print(rounds: list[dict[str, dict[str, Any]]], series: int, samples: int) -> None:
+def _print(rounds: list[dict[str, dict[str, Any]]], options: argparse.Namespace) -> None:
     import torch
 
     from workflow_scripts.runtime.machine import machine
 
     about = machine()
     print(f"{about['processor']}, {about['cores']} cores, one thread used; torch {torch.__version__}")
-    print(f"{series} series, {samples} samples, context {CONTEXT}, horizon {HORIZON}; {len(rounds)} repeats")
+    print(
+        f"{options.series} series, {options.samples} samples, context {CONTEXT}, horizon {options.horizon}; "
+        f"{len(rounds)} repeats"
+    )
     print(f"{'loop':<10}{'wall s':>9}{'CPU s':>9}{'peak MiB':>10}{'faster, wall':>14}{'faster, CPU':>13}")
     for loop in LOOPS:
         wall, cpu, peak = (
@@ -99,7 +108,7 @@ def _print(rounds: list[dict[str, dict[str, Any]]], series: int, samples: int) -
     print(f"`exact` and upstream's loop differ by {gap:.1e} of a row's scale at most")
 
 
-def measure(loop: str, series: int, samples: int, paths: Path) -> dict[str, Any]:
+def measure(loop: str, series: int, samples: int, paths: Path, horizon: int = 12) -> dict[str, Any]:
     """One loop's wall and CPU seconds and its process's peak memory; its paths go to a file."""
     import numpy as np
     import torch
@@ -113,11 +122,11 @@ def measure(loop: str, series: int, samples: int, paths: Path) -> dict[str, Any]
     model = LagLlama.create(VARIANTS["lag-llama"].sizes, seed=SEED)
     values = _values(series)
     generator = torch.Generator().manual_seed(SEED)
-    uniforms = torch.rand(series, samples, HORIZON, dtype=torch.float64, generator=generator)
+    uniforms = torch.rand(series, samples, horizon, dtype=torch.float64, generator=generator)
     start = torch.arange(series) * STEP
     if loop == "upstream":
         upstream = UpstreamLoop(model.module.state_dict(), list(model.configuration.lags))
-        calendar = _calendar(start)
+        calendar = _calendar(start, horizon)
         begun = time.perf_counter(), time.process_time()
         drawn = upstream.sample(values, calendar, uniforms)
     else:
@@ -141,7 +150,7 @@ def _values(series: int) -> Any:
     return 60 + 40 * torch.rand(series, 1, generator=generator) + 5 * phase.sin() + noise
 
 
-def _calendar(start: Any) -> Any:
+def _calendar(start: Any, horizon: int) -> Any:
     """Calendar features of the window and the horizon, by pandas; float32 [series, context + horizon, 6]."""
     import numpy as np
     import pandas as pd
@@ -150,7 +159,7 @@ def _calendar(start: Any) -> Any:
     rows = []
     for second in start.tolist():
         first = pd.Timestamp(second, unit="s") + pd.Timedelta(seconds=STEP * 1092)
-        moments = pd.date_range(first, periods=CONTEXT + HORIZON, freq="h")
+        moments = pd.date_range(first, periods=CONTEXT + horizon, freq="h")
         fields = [
             moments.second / 59,
             moments.minute / 59,
@@ -170,12 +179,14 @@ class UpstreamLoop:
     013ff0c), as described, not as written.
     """
 
-    def __init__(self, weights: dict[str, Any], lags: list[int]) -> None:
+    def __init__(
+        self, weights: dict[str, Any], lags: list[int], heads: int = 9, layers: int = 8, head_width: int = 16
+    ) -> None:
         import torch
 
         self.torch = torch
         self.weights, self.lags = weights, torch.tensor(lags)
-        self.heads, self.layers = 9, 8
+        self.heads, self.layers, self.head_width = heads, layers, head_width
 
     def sample(self, values: Any, calendar: Any, uniforms: Any) -> Any:
         """Paths [series, samples, horizon], each draw the quantile of its uniform number."""
@@ -197,17 +208,7 @@ class UpstreamLoop:
 
         loc, scale = self._robust(past, observed)
         hidden = self._network(self._features((past - loc) / scale, loc, scale, calendar))
-        raw = [
-            (
-                hidden @ self._weight(f"param_proj.proj.{i}.weight").T
-                + self._weight(f"param_proj.proj.{i}.bias")
-            )
-            for i in range(3)
-        ]
-        softplus = self.torch.nn.functional.softplus
-        df, shift = 2 + softplus(raw[0]), raw[1]
-        spread = softplus(raw[2]).clamp(min=2.0**-23)
-        df, shift, spread = (parameter[:, -1, 0].double() for parameter in (df, shift, spread))
+        df, shift, spread = (parameter[:, -1].double() for parameter in self._head(hidden))
         standard = self.torch.from_numpy(stdtrit(df.numpy(), numbers.numpy()))
         return (loc[:, 0].double() + scale[:, 0].double() * (shift + spread * standard)).float()
 
@@ -239,6 +240,18 @@ class UpstreamLoop:
             hidden = hidden + self._feed_forward(self._norm(hidden, f"{block}.rms_2"), f"{block}.mlp")
         return self._norm(hidden, "transformer.ln_f")
 
+    def _head(self, hidden: Any) -> tuple[Any, Any, Any]:
+        """Degrees of freedom, location and scale of every token's next value, [rows, tokens]."""
+        df, shift, spread = (
+            (
+                hidden @ self._weight(f"param_proj.proj.{i}.weight").T
+                + self._weight(f"param_proj.proj.{i}.bias")
+            ).squeeze(-1)
+            for i in range(3)
+        )
+        softplus = self.torch.nn.functional.softplus
+        return 2 + softplus(df), shift, softplus(spread).clamp(min=2.0**-23)
+
     def _norm(self, hidden: Any, name: str) -> Any:
         mean_square = (hidden * hidden).mean(dim=-1, keepdim=True)
         return hidden * (mean_square + 1e-5).rsqrt() * self._weight(f"{name}.scale")
@@ -255,7 +268,7 @@ class UpstreamLoop:
         return mixed.transpose(1, 2).flatten(2) @ self._weight(f"{name}.c_proj.weight").T
 
     def _rotary(self, tokens: int) -> tuple[Any, Any]:
-        torch, width = self.torch, 16
+        torch, width = self.torch, self.head_width
         frequencies = 10000.0 ** (-torch.arange(0, width, 2).float() / width)
         angles = torch.arange(tokens).float()[:, None] * frequencies
         angles = torch.cat([angles, angles], dim=1)
