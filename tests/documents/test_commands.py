@@ -30,12 +30,17 @@ PROGRAMS = {
     "git",
     "grep",
     "head",
+    "kubectl",
     "ln",
     "mlflow",
     "open",
+    "pg_dump",
     "pip",
+    "podman",
     "source",
     "ssh",
+    "sudo",
+    "umask",
 }
 OTHER_ENVIRONMENTS = {
     "uv",
