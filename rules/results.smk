@@ -1,5 +1,7 @@
 # From run records to tables, figures and the report.
 
+from workflow_scripts.reporting import captions
+
 
 rule aggregate_metrics:
     input:
@@ -83,9 +85,9 @@ rule make_report:
             directory(f"{RESULTS}/figures"),
             patterns=["{part}_{sign}_{figure}.svg"],
             caption="../workflow_scripts/reporting/captions/figures.rst",
-            category="{part}",
-            subcategory="{sign}",
-            labels={"figure": "{figure}"},
+            category=captions.category,
+            subcategory=captions.subcategory,
+            labels=captions.labels,
         ),
     log:
         f"logs/{study.dataset}/make_report.log",

@@ -215,5 +215,8 @@ def test_without_intervals_no_difference_is_claimed(study):
 
 def test_the_answer_stands_before_everything_else(page):
     start = page.html.index('id="answer"')
-    assert start < page.html.index("What this run is not") < page.html.index('id="headline"')
+    assert start < page.html.index('id="caveats"') < page.html.index('id="headline"')
+    # Before it stands only what to read it with, in a few words.
+    before = page.text[: page.text.index("The answer")]
+    assert "What this run is not · Simulated patients · Stand-in weights · One seed" in before
     assert all(model_name(model) in page.text for model in MODELS[:2])

@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from itertools import product
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import altair
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workflow_scripts.evaluation.summary import TransferRow
-from workflow_scripts.reporting.captions import CAPTIONS, caption
+from workflow_scripts.reporting.captions import CAPTIONS, caption, category, labels, subcategory
 from workflow_scripts.reporting.sections.calibration import densities
 from workflow_scripts.reporting.sections.fans import hour_marks
 from workflow_scripts.reporting.sections.pareto import not_dominated
@@ -45,6 +46,22 @@ def test_the_names_tell_snakemake_where_a_figure_belongs(report):
         # The caption is chosen by the name's last part there, by the kind on the page.
         assert caption(figure.name.rpartition("_")[2]) == caption(figure.kind)
     assert "snakemake.wildcards.figure" in CAPTIONS.read_text()
+
+
+def test_snakemakes_report_labels_the_figures_as_the_page_does(report, page, tmp_path):
+    report.write_figures(tmp_path / "figures")
+    headings = set(re.findall(r"<h2[^>]*>(.*?)</h2>", page.html))
+    found = {}
+    for figure in report.figures:
+        part, sign, name = figure.name.split("_")
+        wildcards = SimpleNamespace(part=part, sign=sign, figure=name)
+        shown = labels(wildcards, SimpleNamespace(figures=tmp_path / "figures"))
+        assert shown["section"] in headings
+        found[figure.name] = category(wildcards), subcategory(wildcards), shown["figure"]
+    expected = "Sepsis (explicit codes)", "Heart rate", "Chronos-T5 nano: error against rank"
+    assert found["explicit_heart-rate_error-by-rank-chronos-t5-nano"] == expected
+    between = SimpleNamespace(part="all", sign="heart-rate", figure="transfer-chronos-t5-nano-full")
+    assert category(between) == "Between cohorts"
 
 
 def test_a_figures_file_needs_no_style_sheet(report):

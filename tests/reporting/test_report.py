@@ -20,13 +20,16 @@ from workflow_scripts.evaluation.summary import (
     read_metrics,
     read_rows,
 )
+from workflow_scripts.reporting.captions import caption
 from workflow_scripts.reporting.charts import _rendered
 from workflow_scripts.reporting.parameters import ReportParameters
 from workflow_scripts.reporting.parts import POINTS, collect_study
-from workflow_scripts.reporting.report import make_report
+from workflow_scripts.reporting.sections.breakdown import group_section, horizon_section
 from workflow_scripts.reporting.sections.cohorts import cohort_section
 from workflow_scripts.reporting.sections.costs import cost_section, cost_table
 from workflow_scripts.reporting.sections.fans import fan_section
+from workflow_scripts.reporting.sections.findings import finding_section
+from workflow_scripts.reporting.sections.provenance import provenance_section
 from workflow_scripts.reporting.sections.transfer import transfer_table, verdict
 from workflow_scripts.reporting.statistics import Statistics, comparison_part
 from workflow_scripts.reporting.words import capital, model_name, seconds, subject
@@ -237,15 +240,16 @@ def test_no_mark_of_a_patient_is_in_the_page_or_in_a_figure(report):
 def test_small_groups_have_neither_point_nor_count(report):
     groups = next(figure for figure in report.figures if figure.kind == "error-by-first-icu")
     assert {row["level"] for row in groups.rows} == {"MICU", "SICU"}
-    assert "TSICU: fewer than 11 patients: not shown" in report.html
+    assert "Not shown, fewer than 11 patients: TSICU." in report.html
 
 
 def test_findings_stand_beside_the_papers(study, page):
     rows = read_rows(study.table("findings"), FindingRow)
     part = page.section("findings")
     for said in ("agrees", "disagrees", "undecided", "not tested"):
-        assert part.count(f">{said}<") == sum(row.verdict == said for row in rows)
-    assert "there is no Chronos small" in part
+        # Once in a finding's line, once among its claims.
+        assert part.count(f">{said}<") == 2 * sum(row.verdict == said for row in rows)
+    assert "1 of 7 claims could not be tested: there is no Chronos small." in part
     assert "−2.0 % (−4.0 % to −1.0 %)" in part
     assert ["N-HiTS", "without", "18.02", "7.46", "20.46", "7.22", "6.38", "13.97"] in page.rows
     # Below it stands what was trained from scratch here, in the same columns; their MAPE is our mape_paper.
@@ -253,6 +257,27 @@ def test_findings_stand_beside_the_papers(study, page):
     order = [here["mean_blood_pressure"], here["heart_rate"]]
     values = [f"{v:.2f}" for row in order for v in (row.mse * 1e4, row.mape_paper, row.dtw * 1e3)]
     assert ["without", *values] in [row[1:] for row in page.rows]
+
+
+def test_a_finding_counts_its_verdicts_and_names_what_was_compared_in_words(study):
+    row = read_rows(study.table("findings"), FindingRow)[0]
+    ids = "chronos-t5-nano lora-r4 against n-hits-hr fit, moirai-1.1-R-small full"
+    levelling = {"value": 8.0, "low": 2.0, "high": 8.0, "found": "rank 8: the smallest within 1% of the best"}
+    claims = [
+        replace(row, subject=f"LoRA beats full: {ids}", value=-0.000502, low=-0.02, high=0.0),
+        replace(row, verdict="undecided", reason="the interval shows neither"),
+        replace(row, finding=7, **levelling),
+    ]
+    collected = collect_study(read_metrics(study.metrics), sources(study, findings=claims))
+    first, *_, last = finding_section(collected).blocks[0].folds
+    assert [(mark.text, mark.below) for mark in first.marks] == [("agrees", "1"), ("undecided", "1")]
+    claim, found = first.table.groups[0].lines[0].cells
+    assert claim.text == "LoRA beats full fine-tuning"
+    assert claim.below == (
+        "Chronos-T5 nano (LoRA, rank 4) against N-HiTS (settings for heart rate), MOIRAI 1.1 small (full fine-tuning)"
+    )
+    assert found.text == "\N{MINUS SIGN}0.1 % (\N{MINUS SIGN}2.0 % to 0.0 %)"
+    assert last.table.groups[0].lines[0].cells[1].text == "rank 8 (2 to 8)"
 
 
 def test_both_sides_say_over_how_many_claims_they_are_corrected(page):
@@ -267,11 +292,24 @@ def test_both_sides_say_over_how_many_claims_they_are_corrected(page):
 
 def test_provenance_names_commit_hashes_versions_machine_and_what_was_changed(page):
     part = page.section("provenance")
-    for word in ("0123456789ab", "da7ada7ada7a", "ba5eba5eba5e", "torch 2.13.0", "cores 2", "training.steps"):
+    for word in ("0123456789ab", "da7ada7ada7a", "ba5eba5eba5e", "torch 2.13.0", "2 cores", "training.steps"):
         assert word in part
     changed = part[part.index("Parameters that differ") : part.index("All settings")]
     assert "windows.split" not in changed
     assert "1, 2, 4, 8" in changed
+
+
+def test_provenance_says_where_changes_were_not_committed_and_versions_are_mixed(study):
+    rows = read_metrics(study.metrics)
+    commits = [replace(row, git_commit="0123456789ab-dirty", code_hash="c0de") for row in rows]
+    other = replace(rows[-1], seed=1, git_commit="fedcba987654", code_hash="0dd")
+    section = provenance_section(collect_study([*commits, other], sources(study)))
+    facts = {line.name: line.cells[0].text for line in section.blocks[0].tables[0].groups[0].lines}
+    changed = "0123456789ab with changes that were not committed"
+    assert facts["git commit"] == f"2 commits are mixed: {changed}, fedcba987654"
+    mixed = [value for name, value in facts.items() if name.startswith("code of")]
+    assert sorted(mixed) == ["2 versions are mixed: 0dd, c0de", "c0de"]
+    assert facts["runs"].endswith(" UTC")
 
 
 def test_without_statistics_seeds_are_shown_as_mean_with_extremes_and_nothing_is_claimed(tmp_path):
@@ -333,7 +371,7 @@ def test_the_costs_of_each_vital_sign_stand_apart_and_a_failed_run_takes_part_in
         group = next(g for g in table.groups if g.name == capital(model_name(MODELS[0])))
         tables[name] = (group.lines[1].cells[place].text, group.lines[1].remark)
     assert tables["two"] == (seconds(one.training_seconds + 10), "")
-    assert tables["failed"] == ("–", "1 of 2 runs failed")
+    assert tables["failed"] == ("–", "1 of 2 runs failed or are missing")
 
 
 def test_an_undefined_metric_is_named_and_not_averaged_over(tmp_path):
@@ -386,13 +424,14 @@ def test_of_a_foundation_model_the_figures_show_the_arm_that_validation_chose(st
         else row
         for row in read_metrics(study.metrics)
     ]
-    report = make_report(changed, sources(study))
-    for figure in report.figures:
-        if figure.kind in ("error-by-hours-ahead", "error-by-sex", "error-by-age"):
-            shown = {row["arm"] for row in figure.rows if row["model"] == MODELS[0]}
-            assert shown == {worst[figure.rows[0]["vital"]]}
-    assert "the arm with the smallest validation loss" in report.html
-    assert "best arm of each model" not in report.html
+    collected = collect_study(changed, sources(study))
+    sections = [horizon_section(collected), group_section(collected)]
+    figures = [figure for section in sections for block in section.blocks for figure in block.figures]
+    assert len(figures) > 4
+    for figure in figures:
+        shown = {row["arm"] for row in figure.rows if row["model"] == MODELS[0]}
+        assert shown == {worst[figure.rows[0]["vital"]]}
+        assert "the arm with the smallest validation loss" in caption(figure.kind)
 
 
 def test_missing_sources_are_named(study, tmp_path):
@@ -438,7 +477,8 @@ def test_names_are_those_that_a_clinician_reads(page):
 def test_breakdowns_follow_the_tables_order(study, report):
     rows = read_rows(study.table("breakdown"), BreakdownRow)
     onset = next(figure for figure in report.figures if figure.kind == "error-by-hours-from-onset")
-    expected = dict.fromkeys(row.level for row in rows if row.dimension == "hours_from_onset")
+    levels = (row.level.replace("-", "\N{MINUS SIGN}") for row in rows if row.dimension == "hours_from_onset")
+    expected = dict.fromkeys(levels)
     assert list(dict.fromkeys(row["level"] for row in onset.rows)) == list(expected)
     ahead = next(figure for figure in report.figures if figure.kind == "error-by-hours-ahead")
     assert max(row["hours_ahead"] for row in ahead.rows) == 12

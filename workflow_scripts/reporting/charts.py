@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from workflow_scripts.reporting.themes import LIGHT, look
@@ -24,7 +25,14 @@ WIDTH = 400
 LOGARITHMIC_FROM = 30
 """Errors whose largest is so many times the smallest are drawn on a logarithmic axis."""
 
-REFERENCE = "reference"
+WIDEST = 1.25
+"""Widths of a reader's widest usual fonts (DejaVu Sans, Verdana) over those that drawings are measured in."""
+
+LONGEST_TITLE = 46
+"""Letters of a title in one line."""
+
+LETTER = 6.8
+"""Pixels of a letter of 12 pixels in such a font."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +48,8 @@ class Figure:
 
     @cached_property
     def svg(self) -> str:
-        """The figure as SVG with the page's colour variables."""
-        return _rendered(json.dumps(self.spec))
+        """The figure as SVG with the page's colour variables, with room for the widest fonts."""
+        return _rendered(json.dumps(_times_fonts(self.spec, WIDEST)))
 
     @property
     def file_svg(self) -> str:
@@ -79,11 +87,14 @@ def make_figure(
     """
     import altair as alt
 
-    heading = alt.TitleParams(title, subtitle=subtitle)
-    sized: Any = chart.properties(width=WIDTH, height=height, title=heading)
-    sized = sized.properties(autosize=alt.AutoSizeParams(type="fit", contains="padding"))
-    spec = _styled(sized, columns).to_dict(validate=False)
+    spec = chart.to_dict(validate=False)
     spec.pop("$schema")
+    # Plain values: Altair copies the whole chart at each of its own steps.
+    heading = wrap(title, LONGEST_TITLE)
+    spec |= {"title": {"text": heading, "subtitle": subtitle}, "config": _looks(columns)}
+    if not isinstance(chart, alt.FacetChart):  # Its panels have sizes of their own.
+        whole = height + 16 * (len(heading) - 1)
+        spec |= {"width": WIDTH, "height": whole, "autosize": {"type": "fit", "contains": "padding"}}
     spec["padding"] = 2
     spec["datasets"] = {
         key: [{column: _finite(value) for column, value in row.items()} for row in table]
@@ -92,52 +103,64 @@ def make_figure(
     return Figure(name, kind, f"{title}, {subtitle}", words, spec, rows)
 
 
-def _styled(chart: Any, columns: int) -> Any:
-    return (
-        chart.configure(background="transparent", font="system-ui, sans-serif", aria=False, lineBreak="\n")
-        .configure_view(stroke=None)
-        .configure_axis(
-            labelColor="var(--ink)",
-            titleColor="var(--muted)",
-            gridColor="var(--grid)",
-            domainColor="var(--line)",
-            tickColor="var(--line)",
-            labelFontSize=12,
-            titleFontSize=12,
-            titleFontWeight="normal",
-            labelLimit=190,
-            titleLimit=380,
-        )
-        .configure_legend(
-            labelColor="var(--ink)",
-            titleColor="var(--muted)",
-            labelFontSize=12,
-            orient="top",
-            direction="horizontal",
-            columns=columns,
-            title=None,
-            labelLimit=175,
-            symbolSize=80,
-            symbolOpacity=1,
-            rowPadding=3,
-        )
-        .configure_title(
-            color="var(--ink)",
-            subtitleColor="var(--muted)",
-            fontSize=13.5,
-            subtitleFontSize=12,
-            anchor="start",
-            limit=WIDTH - 4,
-            offset=8,
-        )
-    )
+def _looks(columns: int) -> dict[str, Any]:
+    """Vega-Lite's config for every figure. columns: of the legend."""
+    ink, muted = {"labelColor": "var(--ink)"}, {"titleColor": "var(--muted)"}
+    return {
+        "background": "transparent",
+        "font": "system-ui, sans-serif",
+        "aria": False,
+        "lineBreak": "\n",
+        "view": {"stroke": None},
+        "axis": ink
+        | muted
+        | {
+            "gridColor": "var(--grid)",
+            "domainColor": "var(--line)",
+            "tickColor": "var(--line)",
+            "labelFontSize": 12,
+            "titleFontSize": 12,
+            "titleFontWeight": "normal",
+            "labelLimit": 190,
+            "labelPadding": 4,
+            "titleLimit": 380,
+        },
+        "legend": ink
+        | muted
+        | {
+            "labelFontSize": 12,
+            "orient": "top",
+            "direction": "horizontal",
+            "columns": columns,
+            "title": None,
+            "labelLimit": _room(columns),
+            "symbolSize": 80,
+            "symbolOpacity": 1,
+            "rowPadding": 3,
+        },
+        "header": ink | {"labelFontSize": 12, "labelPadding": 4},
+        "title": {
+            "color": "var(--ink)",
+            "subtitleColor": "var(--muted)",
+            "fontSize": 13.5,
+            "subtitleFontSize": 12,
+            "anchor": "start",
+            "limit": WIDTH - 4,
+            "offset": 8,
+        },
+    }
+
+
+def _room(columns: int) -> int:
+    """Pixels for a legend's label, beside its symbol."""
+    return WIDTH // columns - 30
 
 
 def legend_columns(names: Iterable[str], labels: Iterable[str]) -> int:
     """Two columns where names of a legend fit beside labels of the other axis, else one."""
     longest = max((len(name) for name in names), default=0)
-    beside = min(190, 6.6 * max((len(label) for label in labels), default=0))
-    return 2 if 2 * (26 + 6.6 * longest) + beside + 30 <= WIDTH else 1
+    beside = min(190, LETTER * max((len(label) for label in labels), default=0))
+    return 2 if 2 * (26 + LETTER * longest) + beside + 30 <= WIDTH else 1
 
 
 def data(name: str = "rows") -> "alt.NamedData":
@@ -192,6 +215,18 @@ def error_axis(scale: "alt.Scale", title: str) -> "alt.Axis":
     return alt.Axis(title=title, tickCount=5)
 
 
+def _times_fonts(part: Any, factor: float) -> Any:
+    """A chart with all its texts, and what limits their lengths, larger by a factor."""
+    if isinstance(part, dict):
+        return {
+            name: value * factor
+            if name.lower().endswith(("fontsize", "limit")) and isinstance(value, (int, float))
+            else _times_fonts(value, factor)
+            for name, value in part.items()
+        }
+    return [_times_fonts(one, factor) for one in part] if isinstance(part, list) else part
+
+
 @lru_cache(maxsize=512)
 def _rendered(spec: str) -> str:
     import vl_convert
@@ -200,8 +235,9 @@ def _rendered(spec: str) -> str:
 
 
 def _slim(svg: str) -> str:
-    """What an image in a page needs: no roles of its own, and a tenth of a pixel is fine enough."""
+    """What an image in a page needs: texts in their own size, no roles, and a tenth of a pixel is fine enough."""
     svg = re.sub(r' (?:aria-[a-z]+|role|pointer-events)="[^"]*"', "", svg)
+    svg = re.sub(r'font-size="([\d.]+)px"', lambda match: f'font-size="{float(match[1]) / WIDEST:g}px"', svg)
     svg = re.sub(r"\d+\.\d\d+", lambda match: f"{float(match[0]):.1f}", svg)
     return svg.replace(' xmlns:xlink="http://www.w3.org/1999/xlink" version="1.1" class="marks"', "", 1)
 

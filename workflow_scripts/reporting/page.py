@@ -17,12 +17,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Line:
-    """A row of a table. remark: a sentence below it; failed: whether it tells of a failure."""
+    """A row of a table. remark: a sentence below it; failed: whether it tells of a failure; mark: of its name."""
 
     name: str
     cells: Sequence[Cell]
     remark: str = ""
     failed: bool = False
+    mark: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Table:
     """A table with a label for those who cannot see it.
 
     heads: one or two rows; the last has a cell for each column. folded: the words to unfold it by; empty: shown.
-    words: whether the cells are text, to be wrapped and set to the left.
+    words: whether the cells are text, to be wrapped and set to the left. verdicts: whether their rows begin with one.
     """
 
     label: str
@@ -55,6 +56,7 @@ class Table:
     groups: Sequence[Group]
     folded: str = ""
     words: bool = False
+    verdicts: bool = False
 
     @property
     def columns(self) -> int:
@@ -63,13 +65,28 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Fold:
+    """A line that unfolds into a table: short words with their marks, a text, a small text below it."""
+
+    marks: Sequence[Cell]
+    text: str
+    below: str = ""
+    table: Table | None = None
+
+
+@dataclass(frozen=True)
 class Block:
-    """A part of a section: heading, sentences, figures, tables, a note. drawing: an SVG document's text."""
+    """A part of a section: heading, sentences, lines that unfold, figures, tables, a note.
+
+    folded: the words to unfold the figures by; empty: shown. drawing: an SVG document's text.
+    """
 
     heading: str = ""
     text: str = ""
     points: Sequence[str] = ()
+    folds: Sequence[Fold] = ()
     figures: Sequence[Figure] = ()
+    folded: str = ""
     tables: Sequence[Table] = ()
     note: str = ""
     drawing: str = ""

@@ -12,7 +12,7 @@ from workflow_scripts.evaluation.summary import RunRow
 from workflow_scripts.reporting import themes
 from workflow_scripts.reporting.captions import caption
 from workflow_scripts.reporting.charts import Figure
-from workflow_scripts.reporting.page import Section
+from workflow_scripts.reporting.page import Block, Section
 from workflow_scripts.reporting.parts import Sources, Study, collect_study
 from workflow_scripts.reporting.sections.answer import answer_section, lead
 from workflow_scripts.reporting.sections.breakdown import group_section, horizon_section, onset_section
@@ -109,9 +109,19 @@ def _figures(section: Section) -> Iterator[Figure]:
     return (figure for block in section.blocks for figure in block.figures)
 
 
-def _captions(section: Section) -> list[str]:
-    """What the section's figures show, each kind once."""
-    return list(dict.fromkeys(caption(figure.kind) for figure in _figures(section)))
+def _captions(block: Block, section: Section) -> tuple[str, Mapping[str, str]]:
+    """What a block's figures show: one caption for all, or each at the first figure that it tells of.
+
+    Of blocks whose figures share one caption, only the first says it.
+    """
+    first: dict[str, str] = {}
+    for figure in block.figures:
+        first.setdefault(caption(figure.kind), figure.name)
+    if len(first) > 1:
+        return "", {name: text for text, name in first.items()}
+    kinds = {figure.kind for figure in block.figures}
+    teller = next(other for other in section.blocks if kinds & {figure.kind for figure in other.figures})
+    return (next(iter(first)) if teller is block else ""), {}
 
 
 def _unchecked() -> AbstractContextManager[Any]:

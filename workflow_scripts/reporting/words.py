@@ -1,6 +1,7 @@
 """Names and numbers as a clinician reads them."""
 
 import math
+import re
 
 MINUS = "\N{MINUS SIGN}"
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -103,6 +104,24 @@ def subject(model: str, arm: str) -> str:
     return model_name(model) if arm == "fit" else f"{model_name(model)}, {arm_name(arm)}"
 
 
+_IDS = re.compile(
+    rf"(?<![\w-])((?:{'|'.join((*_MODELS, *(prefix for prefix, _ in _FAMILIES)))})(?:[-.][A-Za-z0-9]+)*)"
+    rf"(?: ({'|'.join(_METHODS)})(?:-r(\d+))?)?(?![\w-])"
+)
+
+
+def in_words(text: str) -> str:
+    """A text with names for the ids of models and their arms: `Chronos-T5 nano (LoRA, rank 4) against …`."""
+
+    def named(found: re.Match[str]) -> str:
+        model, method, rank = found.groups()
+        if method in (None, "fit"):
+            return model_name(model)
+        return f"{model_name(model)} ({arm_name(f'{method}-r{rank}' if rank else method)})"
+
+    return re.sub(r"\bfull\b(?! fine)", "full fine-tuning", _IDS.sub(named, text))
+
+
 def capital(text: str) -> str:
     """The text with its first letter as a capital."""
     return text[:1].upper() + text[1:]
@@ -137,6 +156,12 @@ def signed(value: float, digits: int = 2) -> str:
     if not value or text.strip("0.") == "":
         return text
     return f"{MINUS if value < 0 else '+'}{text}"
+
+
+def signed_percent(share: float) -> str:
+    """A relative difference in percent at one decimal; one that is not nothing keeps its sign."""
+    sign = MINUS if share < 0 else "+" if share else ""
+    return f"{sign}{abs(100 * share):,.1f} %"
 
 
 def signed_span(low: float, high: float, digits: int = 2) -> str:

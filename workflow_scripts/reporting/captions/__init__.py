@@ -1,8 +1,13 @@
-"""The figures' captions: one text for the page and for Snakemake's report."""
+"""The figures' captions: one text for the page and for Snakemake's report; and the labels that they have there."""
 
+import re
 from functools import cache
+from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
+
+from workflow_scripts.reporting.words import capital, cohort_name, vital_name
 
 CAPTIONS = Path(__file__).parent / "figures.rst"
 
@@ -17,3 +22,46 @@ def caption(kind: str) -> str:
         snakemake=SimpleNamespace(wildcards=wildcards)
     )
     return " ".join(text.split())
+
+
+SECTIONS = {
+    "error-by-arm": "Results at a glance",
+    "mean-ranks": "Results at a glance",
+    "error-by-rank": "Error against rank",
+    "error-and-": "What a smaller error costs",
+    "forecast": "Example forecasts",
+    "calibration": "Calibration",
+    "pit": "Calibration",
+    "error-by-hours-ahead": "Error by how far ahead",
+    "error-by-hours-from-onset": "Error by hours from onset",
+    "error-by-sex": "Error by patient group",
+    "error-by-age": "Error by patient group",
+    "error-by-first-icu": "Error by patient group",
+    "error-by-cohort": "Between cohorts",
+    "transfer": "Between cohorts",
+}
+"""Where the figures stand on the page, by what their names begin with."""
+
+
+def section_of(figure: str) -> str:
+    """The title of the section in which a figure stands."""
+    return next(title for start, title in SECTIONS.items() if figure.startswith(start))
+
+
+def category(wildcards: Any) -> str:
+    """Snakemake's category of a figure: its cohort in words."""
+    section = section_of(wildcards.figure)
+    return section if section == "Between cohorts" else capital(cohort_name(wildcards.part.replace("-", "_")))
+
+
+def subcategory(wildcards: Any) -> str:
+    """Snakemake's subcategory of a figure: its vital sign in words."""
+    return capital(vital_name(wildcards.sign.replace("-", "_")))
+
+
+def labels(wildcards: Any, output: Any) -> dict[str, str]:
+    """Snakemake's labels of a figure: its section on the page, and the title that stands in its file."""
+    path = Path(output.figures, f"{wildcards.part}_{wildcards.sign}_{wildcards.figure}.svg")
+    title = re.search("<title>(.*?)</title>", path.read_text(encoding="utf-8"))
+    shown = unescape(title[1]) if title else wildcards.figure
+    return {"section": section_of(wildcards.figure), "figure": shown.rpartition(", ")[0] or shown}

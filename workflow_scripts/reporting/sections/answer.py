@@ -139,10 +139,18 @@ def _best(study: Study, part: Part) -> str:
     if miss is not None:
         sentence += f": its forecasts miss by {number(miss, 1)}\N{NO-BREAK SPACE}{part.unit} on average"
         sentence += f" ({statistics.confidence} interval {ends})" if ends else ""
+        sentence += _simplest(part)
     if interval is None or interval.low is None:
         reason = interval.reason if interval else "no intervals were computed"
         return f"{sentence}. No difference is claimed: {reason}."
     return f"{sentence}. It was picked on these same patients, which flatters it."
+
+
+def _simplest(part: Part) -> str:
+    """How far the last value carried forward misses, to hold the best against; no difference is claimed."""
+    arm = next((arm for arm in part.arms if arm.first.model == "persistence"), None)
+    miss = mean(arm, "mae") if arm else None
+    return "" if miss is None else f"; the last value carried forward misses by {number(miss, 1)}"
 
 
 def _idle(part: Part) -> str:

@@ -8,6 +8,9 @@ from workflow_scripts.reporting.parts import Study
 from workflow_scripts.reporting.sections.breakdown_figures import TITLES, level_name, part_figure, preferred
 from workflow_scripts.reporting.words import capital, subject
 
+HIDDEN = "not shown"
+"""What the reasons say of parts of few patients."""
+
 
 def horizon_section(study: Study) -> Section:
     """Error by how far ahead the forecast looks."""
@@ -31,21 +34,40 @@ def _section(study: Study, key: str, title: str, dimensions: Sequence[str]) -> S
         rows = [row for row in part.of(study.sources.breakdown) if row.dimension in dimensions]
         tables = [preferred([row for row in rows if row.dimension == dimension]) for dimension in dimensions]
         figures = [figure for table in tables if table and (figure := part_figure(study, part, table))]
-        hidden = dict.fromkeys(_hidden(row) for row in rows if row.value is None)
-        if figures or hidden:
-            note = f"{capital('; '.join(hidden))}." if hidden else ""
+        note = _hidden([row for row in rows if row.value is None])
+        if figures or note:
             blocks.append(Block(part.title, figures=figures, note=note))
     missing = "" if blocks else "The table of parts (breakdown.csv) has nothing of this."
     if len(dimensions) == 1 and blocks:
-        notes = [
-            f"{block.heading}: {block.note[0].lower()}{block.note[1:]}" for block in blocks if block.note
-        ]
-        blocks = [Block("", figures=[one for block in blocks for one in block.figures], note=" ".join(notes))]
+        blocks = [Block(figures=[one for block in blocks for one in block.figures], note=_together(blocks))]
     return Section(key, title, blocks, missing=missing)
 
 
-def _hidden(row: BreakdownRow) -> str:
-    """Why a part has no value; a dimension that the data do not have is a row without a level."""
+def _together(blocks: Sequence[Block]) -> str:
+    """The notes of several parts; what they have in common is said once."""
+    if len({block.note for block in blocks}) == 1:
+        return blocks[0].note
+    return " ".join(
+        f"{block.heading}: {block.note[0].lower()}{block.note[1:]}" for block in blocks if block.note
+    )
+
+
+def _hidden(rows: Sequence[BreakdownRow]) -> str:
+    """Which parts have no value, a sentence for each reason."""
+    parts: dict[str, list[str]] = {}
+    for row in rows:
+        parts.setdefault(_why(row.reason), []).append(_part(row))
+    return " ".join(f"{why}: {', '.join(dict.fromkeys(named))}." for why, named in parts.items())
+
+
+def _why(reason: str) -> str:
+    """`Not shown, fewer than 11 patients` for `fewer than 11 patients: not shown`."""
+    if HIDDEN not in reason:
+        return capital(reason or "no value")
+    return f"Not shown, {reason.removeprefix(f'{HIDDEN}: ').removesuffix(f': {HIDDEN}')}"
+
+
+def _part(row: BreakdownRow) -> str:
+    """A part's name; a dimension that the data do not have is a row without a level."""
     named = level_name(row.level) if row.level else TITLES[row.dimension]
-    arm = f" ({subject(row.model, row.arm)})" if row.model and "not shown" not in row.reason else ""
-    return f"{named}{arm}: {row.reason or 'no value'}"
+    return f"{named} ({subject(row.model, row.arm)})" if row.model and HIDDEN not in row.reason else named

@@ -1,5 +1,6 @@
 """Figures of the error by a part of the test windows: a line over the horizon, or points with intervals."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from workflow_scripts.reporting.charts import (
     pick,
 )
 from workflow_scripts.reporting.parts import Part, Study, compared_arms
-from workflow_scripts.reporting.words import capital, model_name, number, subject
+from workflow_scripts.reporting.words import MINUS, capital, model_name, number, subject
 
 TITLES = {
     "horizon_step": "error by hours ahead",
@@ -38,7 +39,7 @@ def preferred(rows: Sequence[BreakdownRow]) -> list[BreakdownRow]:
 
 def level_name(level: str) -> str:
     """A level in words."""
-    return LABELS.get(level, level)
+    return LABELS.get(level) or re.sub(r"(?<!\d)-(?=\d)", MINUS, level)
 
 
 def part_figure(study: Study, part: Part, table: Sequence[BreakdownRow]) -> Figure | None:

@@ -1,39 +1,41 @@
 """Calibration: how often the truth lies below each forecast quantile, and the histogram of its place (PIT)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import Any
 
 from workflow_scripts.evaluation.summary import CalibrationRow
-from workflow_scripts.reporting.charts import Figure, data, make_figure
+from workflow_scripts.reporting.charts import Figure, data, legend_columns, make_figure
 from workflow_scripts.reporting.page import Block, Section
 from workflow_scripts.reporting.parts import Part, Study, chosen_of
 from workflow_scripts.reporting.themes import SHAPES, look
-from workflow_scripts.reporting.words import arm_name, capital, model_name, percent, subject
+from workflow_scripts.reporting.words import arm_name, capital, method_name, model_name, percent, subject
+
+PANELS, PANEL = 3, 98
+"""Panels side by side, and the pixels of each: a phone shows the figure nearly as wide as it is drawn."""
 
 COLOURS = ("var(--series-6)", "var(--series-1)", "var(--series-0)", "var(--series-2)", "var(--series-3)")
 
 
 def calibration_section(study: Study) -> Section:
-    """Two figures for each model of each cohort and vital sign."""
-    blocks = []
+    """A figure for each cohort and vital sign, with a panel for each model; histograms are folded."""
+    figures, histograms, notes = [], [], []
     for part in study.parts:
         rows = part.of(study.sources.calibration)
         broken = {(row.model, row.arm): row.reason for row in rows if row.observed is None}
         rows = [row for row in rows if (row.model, row.arm) not in broken]
-        figures, histograms = [], []
-        for model in dict.fromkeys(row.model for row in rows):
-            own = _chosen(part, [row for row in rows if row.model == model])
-            figures.append(_figure(part, model, own))
-            histograms.append(_histogram(study, part, model, own))
-        notes = [f"{subject(*arm)}: {reason}" for arm, reason in broken.items()]
-        if figures or notes:
-            blocks.append(
-                Block(
-                    part.title,
-                    figures=figures + histograms,
-                    note=f"Not shown: {'; '.join(notes)}." if notes else "",
-                )
-            )
+        models = {
+            model: _chosen(part, [row for row in rows if row.model == model])
+            for model in dict.fromkeys(row.model for row in rows)
+        }
+        if models:
+            figures.append(_figure(part, models))
+        histograms += [_histogram(study, part, model, own) for model, own in models.items()]
+        said = [f"{subject(*arm)}, {reason}" for arm, reason in broken.items()]
+        notes += [f"{part.title}, not shown: {'; '.join(said)}."] if said else []
+    blocks = [Block(figures=figures, note=" ".join(notes))] if figures or notes else []
+    if histograms:
+        blocks.append(Block(figures=histograms, folded="Where the truth falls within the forecast (PIT)"))
     missing = "" if blocks else "There is no table of calibration (calibration.csv), or it is empty."
     return Section(
         "calibration",
@@ -61,7 +63,7 @@ def _chosen(part: Part, rows: Sequence[CalibrationRow]) -> dict[str, list[Calibr
     }
 
 
-def _figure(part: Part, model: str, arms: dict[str, list[CalibrationRow]]) -> Figure:
+def _figure(part: Part, models: Mapping[str, Mapping[str, Sequence[CalibrationRow]]]) -> Figure:
     import altair as alt
 
     rows = [
@@ -71,47 +73,58 @@ def _figure(part: Part, model: str, arms: dict[str, list[CalibrationRow]]) -> Fi
             "model": model,
             "arm": name,
             "name": arm_name(name),
+            "method": method_name(name.rpartition("-r")[0] or name),
+            "panel": "\n".join(wrap(capital(model_name(model)), 16)),
             "nominal": row.level,
             "observed": row.observed,
         }
+        for model, arms in models.items()
         for name, own in arms.items()
         for row in own
     ]
-    names = [arm_name(name) for name in arms]
-    share = alt.Axis(format="%", tickCount=5)
-    base = alt.Chart(data()).encode(
+    methods = list(dict.fromkeys(str(row["method"]) for row in rows))
+    colours = [COLOURS[place % len(COLOURS)] for place in range(len(methods))]
+    shapes = [SHAPES[place % len(SHAPES)] for place in range(len(methods))]
+    # In panels so small there is room for the ends alone.
+    ends = "datum.value == 0.5 ? '' : datum.label"
+    share = alt.Axis(format="%", values=[0, 0.5, 1], labelFlush=True, labelExpr=ends)
+    base = alt.Chart().encode(
         x=alt.X("nominal:Q").scale(domain=[0, 1]).axis(share).title("nominal level"),
         y=alt.Y("observed:Q").scale(domain=[0, 1]).axis(share).title("observed below it"),
-        color=alt.Color("name:N").scale(domain=names, range=list(COLOURS[: len(names)])),
+        color=alt.Color("method:N").scale(domain=methods, range=colours),
         tooltip=[
             alt.Tooltip("name:N", title="arm"),
             alt.Tooltip("nominal:Q", format=".0%"),
             alt.Tooltip("observed:Q", format=".1%"),
         ],
     )
-    diagonal = alt.Chart(data("diagonal")).mark_line(color="var(--muted)", strokeDash=[4, 4], strokeWidth=1.2)
-    chart = alt.layer(
-        diagonal.encode(x="at:Q", y="at:Q"),
-        base.mark_line(strokeWidth=1.8),
-        base.mark_point(filled=True, size=45, opacity=1).encode(
-            shape=alt.Shape("name:N").scale(domain=names, range=list(SHAPES[: len(names)]))
+    diagonal = alt.Chart().mark_rule(color="var(--muted)", strokeDash=[4, 4], strokeWidth=1.2)
+    panels = alt.layer(
+        diagonal.encode(x=alt.datum(0), y=alt.datum(0), x2=alt.datum(1), y2=alt.datum(1)),
+        base.mark_line(strokeWidth=1.6),
+        base.mark_point(filled=True, size=30, opacity=1).encode(
+            shape=alt.Shape("method:N").scale(domain=methods, range=shapes)
         ),
-    )
+    ).properties(width=PANEL, height=PANEL, view=alt.ViewBackground(stroke="var(--line)"))
+    order = list(dict.fromkeys(str(row["panel"]) for row in rows))
+    chart = panels.facet(
+        data=data(), facet=alt.Facet("panel:N", sort=order, title=None), columns=PANELS
+    ).properties(spacing=14)
     words = "; ".join(
-        f"{arm_name(name)}: at most {percent(_distance(far), 1)} off, at {percent(far.level)}"
+        f"{subject(model, name)}: at most {percent(_distance(far), 1)} off, at {percent(far.level)}"
+        for model, arms in models.items()
         for name, own in arms.items()
         for far in [max(own, key=_distance)]
     )
     return make_figure(
-        f"{part.key}_calibration-{_slug(model)}",
+        f"{part.key}_calibration",
         "calibration",
-        f"{capital(model_name(model))}: calibration",
+        "Calibration",
         f"Share observed below each quantile, farthest from the nominal level: {words}.",
         chart,
         rows,
         part.title,
-        300,
-        {"diagonal": [{"at": 0.0}, {"at": 1.0}]},
+        columns=legend_columns(methods, []),
     )
 
 

@@ -1,17 +1,19 @@
 """The seven findings of arXiv 2405.10216 beside what was found here, and published errors of earlier models."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from workflow_scripts.evaluation.summary import FindingRow
-from workflow_scripts.reporting.page import Block, Cell, Group, Head, Line, Section, Table, heads
+from workflow_scripts.reporting.page import Block, Cell, Fold, Group, Head, Line, Section, Table, heads
 from workflow_scripts.reporting.parts import Part, Study, kind, mean
 from workflow_scripts.reporting.published import FINDINGS, PUBLISHED
 from workflow_scripts.reporting.words import (
     capital,
     cohort_name,
+    in_words,
     number,
     probability,
-    signed,
+    signed_percent,
     subject,
     vital_name,
 )
@@ -20,7 +22,11 @@ PUBLISHED_METRICS = (("mse", 1e4), ("mape_paper", 1.0), ("dtw", 1e3))
 PUBLISHED_VITALS = (("mean_blood_pressure_derived", "mean_blood_pressure"), ("heart_rate",))
 """The columns of the published table; the first name that a study has is taken."""
 
-MARKS = {"agrees": "good", "disagrees": "bad"}
+MARKS = {"agrees": "good", "disagrees": "bad", "undecided": "", "not tested": "muted"}
+"""The verdicts in the order in which they are shown."""
+MOST_REASONS = 3
+"""Reasons that are named above the findings; each claim has its own."""
+
 CORRECTED = (
     "A verdict holds after Holm's correction over all claims about a vital sign in a cohort; the intervals are not "
     "corrected. The answer at the top is corrected over all comparisons, which are more: it can leave open what has a "
@@ -34,11 +40,14 @@ NOTE = (
 
 
 def finding_section(study: Study) -> Section:
-    """One group of rows for each finding, and the published numbers."""
+    """One line for each finding, its verdicts first and its claims folded; and the published numbers."""
     rows = study.sources.findings
-    tables = [_table(study, rows)] if rows else []
+    folds = [
+        _fold(study, f"{number}. {words}", [row for row in rows if row.finding == number])
+        for number, words in FINDINGS.items()
+    ]
     blocks = [
-        Block(tables=tables),
+        Block(points=_untested(rows), folds=folds),
         Block(
             "Published errors of models trained from scratch",
             "These are not targets: the notes that quote them say that the authors ran on eICU-CRD with a value every "
@@ -58,47 +67,75 @@ def finding_section(study: Study) -> Section:
     )
 
 
-def _table(study: Study, rows: Sequence[FindingRow]) -> Table:
+def _fold(study: Study, finding: str, rows: Sequence[FindingRow]) -> Fold:
+    """How often each verdict was reached, and below it each claim."""
+    counts = Counter(row.verdict for row in rows)
+    marks = [
+        Cell(verdict, str(counts[verdict]) if len(rows) > 1 else "", mark)
+        for verdict, mark in MARKS.items()
+        if counts[verdict]
+    ]
+    if not rows:
+        return Fold([Cell("not tested", mark="muted")], finding, "findings.csv has nothing of it.")
+    reasons = {row.reason for row in rows}
+    below = in_words(f"{capital(reasons.pop())}.") if len(reasons) == 1 and rows[0].reason else ""
+    return Fold(marks, finding, below, _table(study, finding, rows, remarked=not below))
+
+
+def _untested(rows: Sequence[FindingRow]) -> list[str]:
+    """How many claims could not be tested, for each reason."""
+    reasons = Counter(row.reason for row in rows if row.verdict == "not tested").most_common()
+    said = [
+        f"{count} of {len(rows)} claims could not be tested: {in_words(reason)}."
+        for reason, count in reasons[:MOST_REASONS]
+    ]
+    rest = sum(count for _, count in reasons[MOST_REASONS:])
+    return said + [f"{rest} of {len(rows)} claims could not be tested for other reasons."] * bool(rest)
+
+
+def _table(study: Study, finding: str, rows: Sequence[FindingRow], remarked: bool) -> Table:
     groups = []
-    for finding, words in FINDINGS.items():
-        own = [row for row in rows if row.finding == finding]
-        lines = [_line(study, row) for row in own] or [
-            Line("not in the table", [Cell(""), Cell(""), Cell("not tested")])
-        ]
-        groups.append(Group(lines, f"{finding}. {words}"))
+    for vital, cohort in dict.fromkeys((row.vital, row.cohort) for row in rows):
+        where = capital(vital_name(vital)) if vital else "All vital signs"
+        where += f", {cohort_name(cohort)}" if cohort and len(study.cohorts) > 1 else ""
+        own = [row for row in rows if (row.vital, row.cohort) == (vital, cohort)]
+        groups.append(Group([_line(row, remarked) for row in own], where))
+    found = "found here" if rows[0].finding == 7 else "error of the first against the second"
     confidence = study.sources.statistics.confidence
-    return Table(
-        "The paper's findings beside ours",
-        heads("where", "found here", f"difference ({confidence} interval)", "verdict"),
-        groups,
-        words=True,
-    )
+    names = heads("verdict", "claim", f"{found} ({confidence} interval)")
+    return Table(f"Claims of finding {finding}", names, groups, words=True, verdicts=True)
 
 
-def _line(study: Study, row: FindingRow) -> Line:
-    where = [capital(vital_name(row.vital)) if row.vital else "All vital signs"]
-    where += [cohort_name(row.cohort)] if row.cohort and len(study.cohorts) > 1 else []
-    where += [row.subject] if row.subject else []
-    ends = " to ".join(_value(row.finding, end) for end in (row.low, row.high) if end is not None)
-    value = _value(row.finding, row.value)
+def _line(row: FindingRow, remarked: bool) -> Line:
+    claim, colon, arms = row.subject.rpartition(": ")
+    if not colon or " against " not in arms:
+        claim, arms = row.subject, ""
     counted = []
     if row.value is not None:
         counted = [f"{row.patients:,} patients", f"{row.seeds} seed{'s' if row.seeds != 1 else ''}"]
     if row.p_holm is not None:
         counted.append(f"p {probability(row.p_holm)} (Holm, {row.claims} claims)")
-    cells = [
-        Cell(row.found or "–"),
-        Cell(f"{value} ({ends})" if ends else value, ", ".join(counted)),
-        Cell(row.verdict, row.reason, MARKS.get(row.verdict, "")),
-    ]
-    return Line(", ".join(where), cells)
+    return Line(
+        row.verdict,
+        [Cell(capital(in_words(claim)), in_words(arms)), Cell(_found(row), ", ".join(counted))],
+        capital(in_words(row.reason)) if remarked else "",
+        mark=MARKS.get(row.verdict, ""),
+    )
 
 
-def _value(finding: int, value: float | None) -> str:
-    """A share of the other error as a percentage; finding 7 speaks of ranks, and of changes per doubling."""
-    if value is None:
+def _found(row: FindingRow) -> str:
+    """A share of the other error in percent; of finding 7 a rank, or the change per doubling of it."""
+    if row.value is None:
         return "–"
-    return number(value) if finding == 7 else f"{signed(100 * value, 1)} %"
+    if row.finding == 7 and row.found.startswith("rank "):
+        ends = "" if row.low is None or row.high is None else f" ({row.low:g} to {row.high:g})"
+        return f"rank {row.value:g}{ends}"
+    ends = (
+        ""
+        if row.low is None or row.high is None
+        else f" ({signed_percent(row.low)} to {signed_percent(row.high)})"
+    )
+    return f"{signed_percent(row.value)}{ends}" + (" per doubling of the rank" if row.finding == 7 else "")
 
 
 def _published(study: Study) -> Table:

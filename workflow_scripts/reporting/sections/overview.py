@@ -1,5 +1,7 @@
 """Two figures of all arms of a vital sign: their errors with intervals, and their mean ranks over patients."""
 
+from collections import Counter
+from textwrap import wrap
 from typing import Any
 
 from workflow_scripts.evaluation.summary import arm_position
@@ -19,6 +21,9 @@ from workflow_scripts.reporting.words import arm_name, capital, model_name, numb
 
 MOST_ROWS = 26
 """Arms in the figure of mean ranks, and rows in that of errors: more could not be read."""
+
+LONGEST_LABEL = 34
+"""Letters of an arm's name in one line."""
 
 AXIS = "MSE × 10⁻⁴"
 
@@ -41,10 +46,13 @@ def arm_figure(study: Study, part: Part) -> Figure | None:
     colours, shapes = model_scales(models)
     scale = error_scale([row[name] for row in rows for name in ("mse_e4", "low", "high")])
     chosen, opacity = pick("model_name")
-    base = alt.Chart(data()).encode(
+    # A model that has a row for itself stands in its middle.
+    middle, models_of = (own[len(own) // 2] if own else ""), Counter(row["row"] for row in rows)
+    drawn = [row | {"place": row["model_name"] if models_of[row["row"]] > 1 else middle} for row in rows]
+    base = alt.Chart(data("drawn")).encode(
         opacity=opacity,
         y=alt.Y("row:N", sort=order).title(None).axis(grid=True, ticks=False, domain=False),
-        yOffset=alt.YOffset("model_name:N", sort=list(models)) if own else alt.YOffset(),
+        yOffset=alt.YOffset("place:N", sort=own) if own else alt.YOffset(),
         color=alt.Color("model_name:N").scale(colours).legend(values=own),
         tooltip=[
             alt.Tooltip("model_name:N", title="model"),
@@ -68,7 +76,7 @@ def arm_figure(study: Study, part: Part) -> Figure | None:
         f"{len(arms)} arms, {AXIS}. Smallest: {_said(best)}; largest: {_said(worst)}. Bars are intervals where there "
         "are any, otherwise the extremes over seeds."
     )
-    height = 90 + len(order) * max(20, 7 * len(own)) + 10 * len(own)
+    height = 90 + len(order) * max(20, 8 * len(own)) + 10 * len(own)
     return make_figure(
         f"{part.key}_error-by-arm",
         "error-by-arm",
@@ -78,7 +86,8 @@ def arm_figure(study: Study, part: Part) -> Figure | None:
         rows,
         part.title,
         height + (0 if columns == 2 else 9 * len(own)),
-        columns=columns,
+        {"drawn": drawn},
+        columns,
     )
 
 
@@ -137,8 +146,11 @@ def mean_rank_figure(study: Study, part: Part) -> Figure | None:
         for row in shown
     ]
     colours, shapes = model_scales({row["model_name"]: study.places.get(row["model"]) for row in rows})
-    base = alt.Chart(data()).encode(
-        y=alt.Y("name:N", sort=None).title(None).axis(grid=True, ticks=False, domain=False, labelLimit=240),
+    drawn = [row | {"label": "\n".join(wrap(str(row["name"]), LONGEST_LABEL))} for row in rows]
+    base = alt.Chart(data("drawn")).encode(
+        y=alt.Y("label:N", sort=None)
+        .title(None)
+        .axis(grid=True, ticks=False, domain=False, labelLimit=240, labelFontSize=11),
         x=alt.X("mean_rank:Q").scale(zero=False).title("mean rank (1 is best)"),
     )
     band = alt.Chart(data("band")).mark_rect(color="var(--best)").encode(x=alt.X("from:Q"), x2="to:Q")
@@ -166,6 +178,6 @@ def mean_rank_figure(study: Study, part: Part) -> Figure | None:
         chart,
         rows,
         part.title,
-        100 + 19 * len(rows),
-        {"band": [{"from": shown[0].mean_rank, "to": reach}]},
+        100 + (24 if any("\n" in row["label"] for row in drawn) else 19) * len(rows),
+        {"band": [{"from": shown[0].mean_rank, "to": reach}], "drawn": drawn},
     )

@@ -16,7 +16,7 @@ from workflow_scripts.reporting.charts import (
     pick,
 )
 from workflow_scripts.reporting.page import Block, Section
-from workflow_scripts.reporting.parts import Part, Study, error, is_whole, mean
+from workflow_scripts.reporting.parts import Part, Study, error, is_whole, kind, mean
 from workflow_scripts.reporting.words import capital, model_name, subject
 
 AXIS = "MSE × 10⁻⁴"
@@ -79,7 +79,7 @@ def _rows(arms: Sequence[ArmSummary], column: str) -> list[dict[str, Any]]:
             "model": arm.first.model,
             "arm": arm.first.arm,
             "name": capital(subject(arm.first.model, arm.first.arm)),
-            "model_name": capital(model_name(arm.first.model)),
+            "model_name": "Reference" if kind(arm) == "reference" else capital(model_name(arm.first.model)),
             column: cost,
             "mse_e4": error(arm) * 1e4,
             "not_dominated": marked,
@@ -103,7 +103,6 @@ def _figure(
     scale = error_scale([row["mse_e4"] for row in rows])
     models = {row["model_name"]: study.places.get(row["model"]) for row in rows}
     colours, shapes = model_scales(models)
-    own = [model for model, place in models.items() if place is not None]
     chosen, opacity = pick("model_name")
     base = alt.Chart(data("drawn")).encode(
         x=_cost_axis(positive, nothing if len(positive) < len(rows) else None, axis),
@@ -121,14 +120,14 @@ def _figure(
         .add_params(chosen)
         .encode(
             opacity=opacity,
-            color=alt.Color("model_name:N").scale(colours).legend(values=own),
-            shape=alt.Shape("model_name:N").scale(shapes).legend(values=own),
+            color=alt.Color("model_name:N").scale(colours),
+            shape=alt.Shape("model_name:N").scale(shapes),
         ),
         front.mark_point(
             shape="circle", filled=False, size=230, strokeWidth=1.6, color="var(--ink)", opacity=1
         ),
     )
-    columns = legend_columns(own, ["00.0"])
+    columns = legend_columns(models, ["00.0"])
     best = [f"{row['name']}" for row in sorted(rows, key=lambda row: row[column]) if row["not_dominated"]]
     words = f"{len(rows)} arms, {AXIS} against {axis}. Beaten by no other in both: {'; '.join(best)}."
     return make_figure(
@@ -139,7 +138,7 @@ def _figure(
         chart,
         rows,
         part.title,
-        300 + (9 if columns == 2 else 19) * len(own),
+        300 + (9 if columns == 2 else 19) * len(models),
         {"drawn": drawn},
         columns,
     )

@@ -7,9 +7,9 @@ from workflow_scripts.evaluation.aggregation import ArmSummary
 from workflow_scripts.reporting.charts import Figure, any_known, data, error_axis, error_scale, make_figure
 from workflow_scripts.reporting.page import Block, Cell, Group, Line, Section, Table, heads
 from workflow_scripts.reporting.parts import Part, Study, best_of, is_whole, kind, mean
-from workflow_scripts.reporting.statistics import rank_part
+from workflow_scripts.reporting.statistics import RankPart, rank_part
 from workflow_scripts.reporting.themes import COLOURS, look
-from workflow_scripts.reporting.words import arm_name, capital, method_name, model_name, number, span
+from workflow_scripts.reporting.words import arm_name, capital, listed, method_name, model_name, number, span
 
 AXIS = "MSE × 10⁻⁴"
 NOTE = (
@@ -29,9 +29,14 @@ def rank_section(study: Study) -> Section:
         ]
         ranks = rank_part(study.sources.statistics, part.cohort, part.vital)
         if figures or ranks:
-            tables = [_table(part, ranks)] if ranks else []
-            note = NOTE.format(margin=ranks.margin) if ranks and not blocks else ""
-            blocks.append(Block(part.title, figures=figures, tables=tables, note=note))
+            tables = [_table(part, ranks)] if ranks and any(line.chosen for line in ranks.lines) else []
+            note = (
+                NOTE.format(margin=ranks.margin)
+                if ranks and tables and not any(block.note for block in blocks)
+                else ""
+            )
+            text = _without_threshold(ranks) if ranks and not tables else ""
+            blocks.append(Block(part.title, text, figures=figures, tables=tables, note=note))
     return Section(
         "rank",
         "Error against rank",
@@ -125,8 +130,9 @@ def _figure(study: Study, part: Part, model: str) -> Figure | None:
         alt.layer(*layers),
         [*rows, *lines],
         part.title,
-        300,
+        300 + 12 * len(lines),
         {"rows": rows, "lines": lines},
+        columns=1,
     )
 
 
@@ -151,7 +157,16 @@ def _words(rows: Sequence[Mapping[str, Any]], lines: Sequence[Mapping[str, Any]]
     return f"{AXIS}. {capital('; '.join(said(row) for row in (*rows, *lines)))}."
 
 
-def _table(part: Part, ranks: Any) -> Table:
+def _without_threshold(ranks: RankPart) -> str:
+    """Why no model of a part has a rank that is good enough."""
+    reasons: dict[str, list[str]] = {}
+    for line in ranks.lines:
+        reasons.setdefault(line.reason or "there is no threshold", []).append(line.subject)
+    said = [f"{listed(subjects)}: {reason}" for reason, subjects in reasons.items()]
+    return f"No rank is called good enough. {'; '.join(said)}."
+
+
+def _table(part: Part, ranks: RankPart) -> Table:
     lines = [
         Line(
             line.subject,

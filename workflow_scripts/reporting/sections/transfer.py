@@ -118,7 +118,7 @@ def transfer_matrix(table: Sequence[TransferRow]) -> Figure:
         chart,
         rows,
         f"{capital(vital_name(first.vital))}, {axis}",
-        height=120 + 46 * len({row["trained_on"] for row in rows}),
+        height=190 + 50 * len({row["trained_on"] for row in rows}),
         more={"drawn": drawn},
     )
 
