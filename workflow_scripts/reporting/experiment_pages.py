@@ -9,6 +9,9 @@ from workflow_scripts.reporting.sweeps import Sweep, means
 from workflow_scripts.runtime.tracking.names import plain, sweep_name
 from workflow_scripts.runtime.tracking.views import VIEW, saved_view
 
+WEIGHTS = "/artifacts/adapter/adapter_model.safetensors"
+"""The part of a run's page where its adapter can be downloaded."""
+
 SWEEP_COLUMNS = ("tags.`chosen`", "metrics.`best_rank`", "metrics.`mse`", "metrics.`mae`", "metrics.`wql`")
 RUN_COLUMNS = (
     "tags.`model`",
@@ -38,24 +41,17 @@ def experiment_views(vitals: Sequence[str]) -> dict[str, str]:
 
 
 def experiment_description(sweeps: Sequence[Sweep], experiment_id: str, dataset: str) -> str:
-    """The first lines answer, the rest explains: MLflow shows two lines until one asks for more."""
-    lines = []
-    for vital in dict.fromkeys(str(sweep.key["vital"]) for sweep in sweeps):
-        of_vital = [sweep for sweep in sweeps if sweep.key["vital"] == vital]
-        links = [
-            f"[best rank of each model]({view_link(experiment_id, _view_id('sweep', vital))})",
-            f"[every run]({view_link(experiment_id, _view_id('run', vital))})",
-        ]
-        links += [
-            f"[{sweep.key['model']}{_of_cohort(sweep, of_vital)}: adapter]"
-            f"({run_link(experiment_id, sweep.run_id(best), '/artifacts/adapter')})"
-            for sweep in of_vital
-            if (best := sweep.best_adapter())
-        ]
-        lines.append(f"**{plain(vital).capitalize()}:** {' · '.join(links)}")
+    """The first line leads to the answers, the rest explains: MLflow shows little more until one asks for it."""
+    vitals = dict.fromkeys(str(sweep.key["vital"]) for sweep in sweeps)
+    links = {
+        kind: " · ".join(
+            f"[{plain(vital)}]({view_link(experiment_id, _view_id(kind, vital))})" for vital in vitals
+        )
+        for kind in ("sweep", "run")
+    }
     stand_in = any(sweep.stand_in for sweep in sweeps)
     text = [
-        "<br>".join(lines),
+        f"**Best rank:** {links['sweep']}&emsp;**Every run:** {links['run']}",
         f"Forecasts of vital signs on **{dataset}**: a sweep for each model, vital sign and cohort, and below it "
         "one run for each arm and seed. Ranks and adapters are chosen on validation loss alone; `mse`, `mae` and "
         "the others are of test windows that no run trained on. `run.json`, an artifact of every run, is its full "
@@ -69,16 +65,19 @@ def experiment_description(sweeps: Sequence[Sweep], experiment_id: str, dataset:
 def _table_of_sweeps(sweeps: Sequence[Sweep], experiment_id: str) -> str:
     rows = []
     for sweep in sweeps:
-        chosen = sweep.chosen()
-        found = means(chosen)
-        arm = chosen[0]["key"]["arm"] if chosen else "–"
+        found = means(sweep.chosen())
         numbers = [str(sweep.best_rank() or "–"), number(found.get("mse")), number(found.get("mae"))]
-        rows.append([sweep_name(sweep.key), arm, *numbers, comparison(sweep, experiment_id)])
-    return table(["sweep", "chosen on validation", "best rank", "test MSE", "test MAE", ""], rows, 12_000)
+        chosen = _chosen(sweep, experiment_id)
+        rows.append([sweep_name(sweep.key), chosen, *numbers, comparison(sweep, experiment_id)])
+    names = ["sweep", "adapter chosen on validation", "best rank", "test MSE", "test MAE", "side by side"]
+    return table(names, rows, 12_000)
 
 
-def _of_cohort(sweep: Sweep, others: Sequence[Sweep]) -> str:
-    return f", {sweep.key['cohort']}" if len({other.key["cohort"] for other in others}) > 1 else ""
+def _chosen(sweep: Sweep, experiment_id: str) -> str:
+    """The chosen arm, with a link to its adapter's weights where it has one."""
+    chosen, best = sweep.chosen(), sweep.best_adapter()
+    arm = str(chosen[0]["key"]["arm"]) if chosen else "–"
+    return f"[{arm}]({run_link(experiment_id, sweep.run_id(best), WEIGHTS)})" if best else arm
 
 
 def _view_id(kind: str, vital: str) -> str:
