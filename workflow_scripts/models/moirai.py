@@ -83,6 +83,11 @@ class OneSizeProjection(DistrParamProj):
         """Points of a token."""
         return _PATCH.get() or self.__dict__["out_size"]
 
+    def forward(self, hidden: Tensor, patch_size: Tensor) -> Any:
+        """In float32, whatever the layers before computed in: likelihoods need all digits."""
+        with torch.autocast(hidden.device.type, enabled=False):
+            return super().forward(hidden.float(), patch_size)
+
 
 _FOR_ONE_SIZE = {
     MultiInSizeLinear: OneInSize,
@@ -241,7 +246,8 @@ def _unchecked() -> Iterator[None]:
 def _is_finite(mixture: Distribution) -> bool:
     named = ((part, name) for part in mixture.components for name in part.arg_constraints)
     parameters = [mixture.weights.logits, *(getattr(part, name) for part, name in named)]
-    return all(bool(parameter.isfinite().all()) for parameter in parameters)
+    # One answer for all, because a GPU is waited for at each.
+    return bool(torch.stack([parameter.isfinite().all() for parameter in parameters]).all())
 
 
 def pack(

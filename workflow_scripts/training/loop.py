@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -18,7 +18,10 @@ from workflow_scripts.runtime.progress import progress
 from workflow_scripts.training.checkpoints import Checkpoints, run_identity
 from workflow_scripts.training.data import WindowArrays, WindowTensors
 from workflow_scripts.training.memory import memory_of
-from workflow_scripts.training.parameters import TrainingParameters
+from workflow_scripts.training.precision import adamw, arithmetic
+
+if TYPE_CHECKING:
+    from workflow_scripts.training.parameters import TrainingParameters
 
 
 @dataclass
@@ -50,7 +53,7 @@ def fit(
     model: ForecastModel,
     train: WindowArrays,
     validation: WindowArrays,
-    parameters: TrainingParameters,
+    parameters: "TrainingParameters",
     seed: int,
     device: torch.device,
     checkpoints: Path | None = None,
@@ -97,11 +100,13 @@ def fit(
     return run.history
 
 
-def validation_loss(model: ForecastModel, windows: WindowTensors, batch_size: int) -> float:
-    """Mean loss over windows, in evaluation mode."""
+def validation_loss(
+    model: ForecastModel, windows: WindowTensors, batch_size: int, precision: str = "float32"
+) -> float:
+    """Mean loss over windows, in evaluation mode; precision: as `TrainingParameters` has it."""
     model.module.eval()
     total = 0.0
-    with torch.no_grad():
+    with torch.no_grad(), arithmetic(precision, windows.context.device):
         for first in range(0, len(windows), batch_size):
             context, target = windows.batch(slice(first, first + batch_size))
             total += float(model.loss(context, target)) * len(target)
@@ -116,7 +121,7 @@ class _Run:
         model: ForecastModel,
         train: WindowTensors,
         validation: WindowTensors,
-        parameters: TrainingParameters,
+        parameters: "TrainingParameters",
         seed: int,
         device: torch.device,
         hooks: TrainingHooks,
@@ -128,9 +133,7 @@ class _Run:
         named = model.module.named_parameters()
         self._trainable = {name: weight for name, weight in named if weight.requires_grad}
         self._weights = list(self._trainable.values())
-        self._optimiser = torch.optim.AdamW(
-            self._weights, lr=parameters.learning_rate, weight_decay=parameters.weight_decay
-        )
+        self._optimiser = adamw(self._weights, parameters.learning_rate, parameters.weight_decay, device)
         self._schedule = torch.optim.lr_scheduler.LambdaLR(
             self._optimiser, lambda step: _rate_factor(step, parameters)
         )
@@ -165,7 +168,8 @@ class _Run:
 
     def step(self, rows: Tensor) -> None:
         """One step of the optimiser on these training windows."""
-        loss = self._model.loss(*self._train.batch(rows))
+        with arithmetic(self._parameters.precision, self._device):
+            loss = self._model.loss(*self._train.batch(rows))
         self._optimiser.zero_grad(set_to_none=True)
         (loss + self._hooks.penalty()).backward()
         torch.nn.utils.clip_grad_norm_(self._weights, self._parameters.gradient_clip)
@@ -207,7 +211,8 @@ class _Run:
 
     def _validate(self) -> None:
         history = self.history
-        loss = validation_loss(self._model, self._validation, self._parameters.batch_size)
+        parameters = self._parameters
+        loss = validation_loss(self._model, self._validation, parameters.batch_size, parameters.precision)
         _require_finite(loss, "validation", history.steps)
         history.validation_loss.append((history.steps, loss))
         if not self._hooks.may_keep(history.steps):
@@ -265,7 +270,7 @@ def _require_finite(loss: float, kind: str, step: int) -> None:
         )
 
 
-def _rate_factor(step: int, parameters: TrainingParameters) -> float:
+def _rate_factor(step: int, parameters: "TrainingParameters") -> float:
     """Linear warm-up to 1, then cosine decay to 0 at the last step."""
     warmup = max(1, round(parameters.warmup_fraction * parameters.steps))
     if step < warmup:

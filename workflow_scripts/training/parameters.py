@@ -22,6 +22,11 @@ class TrainingParameters(Parameters):
     gradient_clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
     evaluate_every: int = Field(10, ge=1, description="steps between evaluations of the validation loss")
     patience: int = Field(5, ge=1, description="evaluations without improvement before training stops")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="bfloat16: matrix products of training in half the bits, for GPUs; weights and forecasts stay "
+        "float32 (docs/performance.md)",
+    )
     from_scratch: Literal["shared", "released"] = Field(
         "released",
         description="the budget of models that are trained from scratch: that of the authors' released models "

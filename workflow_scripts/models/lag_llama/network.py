@@ -105,7 +105,8 @@ class RMSNorm(nn.Module):
         self.scale = nn.Parameter(torch.ones(width))
 
     def forward(self, hidden: Tensor) -> Tensor:
-        return functional.rms_norm(hidden, self.scale.shape, self.scale, _NORM_EPSILON)
+        # In half precision the fused kernel wants a gain of the same type.
+        return functional.rms_norm(hidden, self.scale.shape, self.scale.to(hidden.dtype), _NORM_EPSILON)
 
 
 class Attention(nn.Module):
@@ -190,14 +191,18 @@ class Block(nn.Module):
 
 
 class StudentTHead(nn.Module):
-    """Three projections to degrees of freedom (above 2), location and scale (above 0)."""
+    """Three projections to degrees of freedom (above 2), location and scale (above 0).
+
+    In float32, whatever the layers before computed in: likelihoods need all digits.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.proj = nn.ModuleList(nn.Linear(width, 1) for _ in range(3))
 
     def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return domain_map(*(projection(hidden).squeeze(-1) for projection in self.proj))
+        with torch.autocast(hidden.device.type, enabled=False):
+            return domain_map(*(projection(hidden.float()).squeeze(-1) for projection in self.proj))
 
 
 def domain_map(df: Tensor, loc: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
