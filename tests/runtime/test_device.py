@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from workflow_scripts.runtime import device
 from workflow_scripts.runtime.device import (
+    SCHEDULED,
     SIMULATED,
     VISIBLE,
     devices_in_listing,
@@ -39,7 +41,7 @@ with lease_device(Path(sys.argv[1]), timeout_seconds=60) as leased:
 
 @pytest.fixture(autouse=True)
 def no_devices_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (SIMULATED, VISIBLE, "CUDA_DEVICE_ORDER"):
+    for name in (SIMULATED, VISIBLE, SCHEDULED, "CUDA_DEVICE_ORDER"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(device, "_nvidia_smi", lambda: "")
 
@@ -122,6 +124,41 @@ def test_a_single_device_set_by_a_scheduler_needs_no_lease(
         assert leased.identifier == "GPU-1f2e"
         assert "CUDA_DEVICE_ORDER" not in os.environ
     assert not (tmp_path / "locks").exists()
+
+
+def test_jobs_of_a_scheduler_that_see_the_same_names_do_not_wait_for_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With ConstrainDevices, Slurm numbers the devices of each job from 0 (slurm.schedmd.com/gres.html)."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv(VISIBLE, "0,1")
+    monkeypatch.setenv(SCHEDULED, "17")
+    with lease_device() as first, monkeypatch.context() as other:
+        other.setenv(VISIBLE, "0,1")
+        other.setenv(SCHEDULED, "18")
+        with lease_device(timeout_seconds=0) as second:
+            assert (first.identifier, second.identifier) == ("0", "0")
+
+
+def test_the_log_of_a_scheduler_s_job_names_its_device_and_node(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(VISIBLE, "1")
+    monkeypatch.setenv(SCHEDULED, "17")
+    monkeypatch.setenv("SLURMD_NODENAME", "node2")
+    with lease_device() as leased:
+        assert leased.identifier == "1"
+    assert capsys.readouterr().err == "device 1 of node node2, Slurm job 17\n"
+
+
+def test_of_simulated_devices_a_scheduler_s_job_has_those_that_it_was_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(SIMULATED, "0,1,2,3")
+    monkeypatch.setenv(VISIBLE, "2")
+    monkeypatch.setenv(SCHEDULED, "17")
+    with lease_device() as leased:
+        assert (leased.identifier, leased.torch_name) == ("2", "cpu")
 
 
 def test_a_lease_after_cuda_was_initialised_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,9 @@ SIMULATED = "VITALORA_DEVICES"
 """Environment variable with names of pretended devices ("0,1,2,3"), to try leases without any."""
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+SCHEDULED = "SLURM_JOB_ID"
+"""Environment variable: the job of the scheduler that divides this machine among its users."""
+
 TWELVE_HOURS = 12 * 3600.0
 
 
@@ -46,11 +49,16 @@ class Device:
 def visible_devices() -> list[str]:
     """Return the identifiers of the devices that this process may use, without importing torch.
 
-    In order: the simulated ones, those of CUDA_VISIBLE_DEVICES, those that nvidia-smi lists (the instances of
-    a divided device, MIG, count one by one), those of the kernel driver.
+    In order: the simulated ones (those of them that CUDA_VISIBLE_DEVICES names, in a scheduler's job), those of
+    CUDA_VISIBLE_DEVICES, those that nvidia-smi lists (the instances of a divided device, MIG, count one by one),
+    those of the kernel driver.
     """
     if SIMULATED in os.environ:
-        return _listed(os.environ[SIMULATED])
+        simulated = _listed(os.environ[SIMULATED])
+        if SCHEDULED in os.environ and VISIBLE in os.environ:
+            allotted = _listed(os.environ[VISIBLE])
+            return [name for name in simulated if name in allotted]
+        return simulated
     if VISIBLE in os.environ:
         return _listed(os.environ[VISIBLE])
     listing = _nvidia_smi()
@@ -108,9 +116,11 @@ def lease_device(folder: Path | None = None, timeout_seconds: float = TWELVE_HOU
     one leased device, with CUDA_DEVICE_ORDER=PCI_BUS_ID, so that indices mean what nvidia-smi shows. Where a
     scheduler has already set CUDA_VISIBLE_DEVICES to a single device, that one is used as it is, without a
     lease; where it names several, one of them is leased. Without any device the block runs on the CPU.
+    Which device a job of Slurm got, and on which node, is said on standard error: it goes to the job's log.
 
     Args:
-        folder: node-local folder of the lock files; by default the user's own below the temporary folder.
+        folder: node-local folder of the lock files; by default the user's own below the temporary folder, in a
+            scheduler's job the job's own: two jobs may each know their devices as 0 and 1, and not share one.
         timeout_seconds: longest time to wait for a device.
 
     Raises:
@@ -125,16 +135,26 @@ def lease_device(folder: Path | None = None, timeout_seconds: float = TWELVE_HOU
     if not devices:
         yield Device(None)
         return
-    if not simulated and VISIBLE in os.environ and len(devices) == 1:
-        yield Device(devices[0])
+    scheduled = SCHEDULED in os.environ
+    if VISIBLE in os.environ and len(devices) == 1 and (scheduled or not simulated):
+        _tell(devices[0])
+        yield Device(devices[0], simulated)
         return
-    folder = folder or Path(tempfile.gettempdir()) / f"vitalora-devices-{os.getuid()}"
+    owner = f"{os.getuid()}-{os.environ[SCHEDULED]}" if scheduled else f"{os.getuid()}"
+    folder = folder or Path(tempfile.gettempdir()) / f"vitalora-devices-{owner}"
     identifier, handle = _wait_for_lock(devices, folder, timeout_seconds)
+    _tell(identifier)
     try:
         with _environment({VISIBLE: identifier, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}):
             yield Device(identifier, simulated)
     finally:
         os.close(handle)
+
+
+def _tell(identifier: str) -> None:
+    if SCHEDULED in os.environ:
+        job, node = os.environ[SCHEDULED], os.environ.get("SLURMD_NODENAME", "unknown")
+        print(f"device {identifier} of node {node}, Slurm job {job}", file=sys.stderr, flush=True)
 
 
 def _wait_for_lock(devices: list[str], folder: Path, timeout_seconds: float) -> tuple[str, int]:
