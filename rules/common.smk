@@ -38,8 +38,9 @@ from workflow_scripts.settings import NAIVE_ARM, load_study, run_code, weights_f
 show_progress(workflow)
 from workflow_scripts.warm import own_servers
 
-# Runs are forked from servers that end with this Snakemake (docs/start-up.md); with VITALORA_WARM=0 from none.
-own_servers()
+# Runs are forked from servers that end with this Snakemake (docs/start-up.md); with VITALORA_WARM=0, and on a cluster,
+# where each job has a Snakemake of its own, from none.
+own_servers(alone=workflow.remote_exec)
 
 try:
     study = load_study(config)
@@ -219,8 +220,9 @@ TRANSFER_SETTINGS = {
 TRACKING_SETTINGS = step_settings(
     f"{RESULTS}/summary", "sync_tracking", ["dataset", "tracking"], [MODEL_TABLE], runs=run_records()
 )
-# No parameter of a rule: with another address no run is another.
-TRACKING = shlex.quote(study.tracking.uri)
+# Nodes of a cluster cannot share a SQLite file: their jobs track nothing, and sync_tracking brings MLflow up to date.
+IS_SQLITE = study.tracking.uri.startswith("sqlite:")
+TRACKING = shlex.quote("" if IS_SQLITE and workflow.remote_exec else study.tracking.uri)
 TRACKING_COMMAND = (
     f"python -m workflow_scripts.init_tracking --dataset {study.dataset} --uri {{TRACKING}}"
     f" --settings {TRACKING_SETTINGS}"
@@ -229,7 +231,7 @@ TRACKING_COMMAND = (
 
 def job_threads(wildcards):
     """On GPUs, as many jobs at once as devices; without one, one thread a job keeps the cores busy best."""
-    return threads_for(workflow.cores, len(visible_devices()))
+    return threads_for(workflow.cores or 1, len(visible_devices()))
 
 
 wildcard_constraints:

@@ -1,6 +1,11 @@
 # Base weights of every model: checked, recorded, and put in one place, wherever they come from.
 
 
+# A cluster's nodes may have no way to the hub; where it was submitted from has one, or nothing has.
+localrules:
+    prepare_weights,
+
+
 rule prepare_weights:
     input:
         settings=lambda wildcards: step_settings(

@@ -51,9 +51,15 @@ def main() -> None:
         sys.exit(os.WEXITSTATUS(status))
 
 
-def own_servers() -> None:
-    """Keep servers for the steps that this process starts, until it ends; unless the user has said 0."""
-    if os.environ.get(OWNER) != "0":
+def own_servers(alone: bool = False) -> None:
+    """Keep servers for the steps that this process starts, until it ends; unless the user has said 0.
+
+    alone: it starts one step, as a scheduler's job does: a server would gain nothing, and the one that the
+    environment names may be on another machine. The step runs plainly.
+    """
+    if alone:
+        os.environ[OWNER] = "0"
+    elif os.environ.get(OWNER) != "0":
         os.environ[OWNER] = str(os.getpid())
 
 

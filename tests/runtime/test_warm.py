@@ -303,6 +303,14 @@ def test_a_process_owns_the_servers_of_its_steps_unless_none_are_wanted(
     assert os.environ["VITALORA_WARM"] == after
 
 
+def test_a_job_of_a_cluster_looks_for_no_server_of_the_machine_that_it_was_submitted_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("VITALORA_WARM", "123")
+    own_servers(alone=True)
+    assert os.environ["VITALORA_WARM"] == "0"
+
+
 def test_a_step_that_is_not_served_runs_plainly(steps: Steps) -> None:
     assert not is_warm(steps.tell(step="unserved"))
 
