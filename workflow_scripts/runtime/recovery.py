@@ -77,7 +77,8 @@ def _remove_damaged(records: Path) -> None:
         if job.name in damaged and not all(map(is_whole, _files(job.result))):
             print(f"{job.result} is cut short (a power failure?): its job runs again", file=sys.stderr)
         if job.name in damaged | ends:
-            _remove(job.result)
+            with suppress(OSError):  # Its neighbours are removed nonetheless.
+                _remove(job.result)
 
 
 @dataclass(frozen=True)

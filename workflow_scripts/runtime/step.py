@@ -1,6 +1,5 @@
 """What every step module shares: its settings file and its way to end."""
 
-import errno
 import gc
 import os
 import sys
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import read_json
+from workflow_scripts.runtime.storage import refusal_of_storage
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -38,29 +38,6 @@ def keep_to_itself(online: bool = False) -> None:
         os.environ["HF_HUB_OFFLINE"] = "1"
 
 
-_STORAGE = {
-    errno.ENOSPC: "delete what is not needed, or move the project to a larger disk",
-    errno.EDQUOT: "delete what is not needed, or ask for a larger quota",
-    errno.EROFS: "mount the disk so that it can be written",
-    errno.EACCES: "mend the permissions of the folder",
-    errno.EIO: "look at the system's log: the disk may be failing",
-}
-"""What to do about a disk that refuses. Libraries not written in Python keep the system's words only."""
-
-
-def _of_storage(error: Exception) -> UserError | None:
-    """The message for an error of the disk, whichever library raised it; None for any other."""
-    for number, remedy in _STORAGE.items():
-        if os.strerror(number) in str(error):
-            return UserError(
-                where=str(getattr(error, "filename", None) or "the disk that a step writes to"),
-                found=os.strerror(number),
-                expected="a disk that takes what the step writes",
-                remedy=f"{remedy}; then start the same command again: what is done stays",
-            )
-    return None
-
-
 def run_step(main: Callable[[], None], online: bool = False) -> None:
     """Run a step's main function; what the user can mend ends it with one message and exit code 1.
 
@@ -84,7 +61,7 @@ def run_step(main: Callable[[], None], online: bool = False) -> None:
         print(f"error: the settings file, {error.title}: {'; '.join(problems)}", file=sys.stderr)
         raise SystemExit(1) from None
     except Exception as error:
-        refusal = _of_storage(error)
+        refusal = refusal_of_storage(error)
         if refusal is None:
             raise
         print(f"error: {refusal}", file=sys.stderr)

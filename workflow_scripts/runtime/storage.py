@@ -1,0 +1,43 @@
+"""A disk that refuses: one message instead of a traceback."""
+
+import errno
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from workflow_scripts.runtime.errors import UserError
+
+_REMEDIES = {
+    errno.ENOSPC: "delete what is not needed, or move the project to a larger disk",
+    errno.EDQUOT: "delete what is not needed, or ask for a larger quota",
+    errno.EROFS: "mount the disk so that it can be written",
+    errno.EACCES: "mend the permissions of the folder",
+    errno.EIO: "look at the system's log: the disk may be failing",
+}
+"""What to do about a disk that refuses. Libraries not written in Python keep the system's words only."""
+
+
+def refusal_of_storage(error: Exception) -> UserError | None:
+    """The message for an error of the disk, whichever library raised it; None for any other."""
+    for number in _REMEDIES:
+        if os.strerror(number) in str(error):
+            return _refusal(str(getattr(error, "filename", None) or "the disk that a step writes to"), number)
+    return None
+
+
+def require_writable(folders: Iterable[Path]) -> None:
+    """Raise UserError for a folder, or one below it, that cannot be written: before anything is computed for it."""
+    for top in folders:
+        for folder, _, _ in os.walk(top):
+            if not os.access(folder, os.W_OK):
+                read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+                raise _refusal(folder, errno.EROFS if read_only else errno.EACCES)
+
+
+def _refusal(where: str, number: int) -> UserError:
+    return UserError(
+        where=where,
+        found=os.strerror(number),
+        expected="a disk that takes what the step writes",
+        remedy=f"{_REMEDIES[number]}; then start the same command again: what is done stays",
+    )
