@@ -1,5 +1,6 @@
 """MLflow is brought up to date with records on disk: in a real SQLite store, read back with MLflow's client."""
 
+import re
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -222,6 +223,17 @@ def test_descriptions_say_what_the_numbers_are_not(uri: str, paths: list[Path]) 
     texts = [run.data.tags[DESCRIPTION] for run in _shown(uri)] + [experiment.tags[DESCRIPTION]]
     assert len(texts) == 6
     assert all("stand-in" in text and "simulated" in text for text in texts)
+
+
+def test_the_start_page_leads_to_the_best_rank_and_to_the_weights_of_the_chosen_adapter(
+    uri: str, paths: list[Path]
+) -> None:
+    sync(tracking_settings(uri, paths))
+    first, *_ = (text := _client(uri).get_experiment_by_name("simulated").tags[DESCRIPTION]).splitlines()
+    assert first.startswith("**Best rank:** [heart rate](")
+    assert "**Every run:** [heart rate](" in first
+    (link,) = re.findall(r"\[lora-r4\]\(#/experiments/1/runs/(\w+)/artifacts/([\w/.]+)\?", text)
+    assert [item.path for item in _client(uri).list_artifacts(link[0], "adapter")] == [link[1]]
 
 
 def test_three_hundred_sweeps_fit_into_a_description(uri: str, paths: list[Path]) -> None:

@@ -41,7 +41,7 @@ def experiment_views(vitals: Sequence[str]) -> dict[str, str]:
 
 
 def experiment_description(sweeps: Sequence[Sweep], experiment_id: str, dataset: str) -> str:
-    """The first line leads to the answers, the rest explains: MLflow shows little more until one asks for it."""
+    """The first line leads to the answers, the rest explains: MLflow shows two lines until one asks for more."""
     vitals = dict.fromkeys(str(sweep.key["vital"]) for sweep in sweeps)
     links = {
         kind: " · ".join(
@@ -64,7 +64,7 @@ def experiment_description(sweeps: Sequence[Sweep], experiment_id: str, dataset:
 
 def _table_of_sweeps(sweeps: Sequence[Sweep], experiment_id: str) -> str:
     rows = []
-    for sweep in sweeps:
+    for sweep in sorted(sweeps, key=lambda each: each.best_adapter() is None):
         found = means(sweep.chosen())
         numbers = [str(sweep.best_rank() or "–"), number(found.get("mse")), number(found.get("mae"))]
         chosen = _chosen(sweep, experiment_id)
@@ -74,10 +74,9 @@ def _table_of_sweeps(sweeps: Sequence[Sweep], experiment_id: str) -> str:
 
 
 def _chosen(sweep: Sweep, experiment_id: str) -> str:
-    """The chosen arm, with a link to its adapter's weights where it has one."""
-    chosen, best = sweep.chosen(), sweep.best_adapter()
-    arm = str(chosen[0]["key"]["arm"]) if chosen else "–"
-    return f"[{arm}]({run_link(experiment_id, sweep.run_id(best), WEIGHTS)})" if best else arm
+    """The chosen adapter's arm, as a link to its weights; what is no adapter has none."""
+    best = sweep.best_adapter()
+    return f"[{best['key']['arm']}]({run_link(experiment_id, sweep.run_id(best), WEIGHTS)})" if best else "–"
 
 
 def _view_id(kind: str, vital: str) -> str:
