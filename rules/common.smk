@@ -33,6 +33,7 @@ from workflow_scripts.runtime.files import write_json_if_changed
 from workflow_scripts.runtime.logger import show_progress
 from workflow_scripts.runtime.recovery import recover
 from workflow_scripts.runtime.restore import align_restored_times
+from workflow_scripts.runtime.storage import refusal_of_storage, require_writable
 from workflow_scripts.settings import NAIVE_ARM, load_study, run_code, weights_folder_of, write_step_settings
 
 show_progress(workflow)
@@ -50,6 +51,7 @@ try:
             definition_files(cohort, study.own_cohorts.get(cohort))
     elif study.dataset != SIMULATED_MONITOR:
         require_own_tables(study.dataset, study.cohorts)
+    require_writable(map(Path, (f"data/{study.dataset}", "weights/prepared", f"results/{study.dataset}")))
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -84,13 +86,12 @@ PREPARED = "weights/prepared"
 def step_settings(folder, step, groups=(), code=(), name="", **extra):
     """Write the settings file of a step and return its path: an input of every job of that step."""
     path = f"{folder}/settings/{step}{'.' if name else ''}{name}.json"
-    write_step_settings(
-        study,
-        list(groups),
-        [f"workflow_scripts.{step}", *map(str, code)],
-        Path(path),
-        extra,
-    )
+    try:
+        write_step_settings(
+            study, list(groups), [f"workflow_scripts.{step}", *map(str, code)], Path(path), extra
+        )
+    except OSError as error:
+        raise WorkflowError(str(refusal_of_storage(error) or error)) from None
     return path
 
 
