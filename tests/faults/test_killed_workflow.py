@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 import pytest
-import yaml
 from fault_hook import noted, set_hook
 from fault_study import (
     LORA,
@@ -21,6 +20,7 @@ from fault_study import (
     compare_part,
     copy_study,
     run_again,
+    set_study,
 )
 from projects import run_in
 
@@ -106,7 +106,7 @@ def test_after_snakemake_was_ended_the_ordinary_command_goes_on(
     snakemake.wait(PATIENCE)
     run_again(unfinished, *TRAINED)
     wait_until(lambda: not processes_in(unfinished))
-    compare_part(unfinished, undisturbed.project, str(RUNS), *TRAINED)
+    compare_part(unfinished, undisturbed.project, str(RUNS))
 
 
 @pytest.mark.faults
@@ -120,7 +120,7 @@ def test_a_second_snakemake_in_the_folder_is_turned_away_and_disturbs_nothing(
     assert "cannot be locked" in second.stdout + second.stderr
     assert "Traceback" not in second.stdout + second.stderr
     assert first.wait(PATIENCE) == 0
-    compare_part(unfinished, undisturbed.project, str(RUNS), *TRAINED)
+    compare_part(unfinished, undisturbed.project, str(RUNS))
 
 
 @pytest.mark.faults
@@ -128,11 +128,11 @@ def test_settings_changed_during_the_run_are_noticed_by_the_next(undisturbed, un
     """The run goes on with what it read; the next command repeats what the change concerns."""
     record = str(LORA / "run.json")
     changed = STUDY | {"training": STUDY["training"] | {"steps": 2}}
-    (unfinished / "params.yaml").write_text(yaml.safe_dump(changed))
+    set_study(unfinished, changed)
     first = start(unfinished, record)
     wait_until(lambda: training(unfinished))
-    (unfinished / "params.yaml").write_text(yaml.safe_dump(STUDY))
+    set_study(unfinished, STUDY)
     assert first.wait(PATIENCE) == 0
     assert json.loads((unfinished / record).read_text())["training"]["steps"] == 2
     run_again(unfinished, record)
-    compare_part(unfinished, undisturbed.project, str(LORA), record)
+    compare_part(unfinished, undisturbed.project, str(LORA))

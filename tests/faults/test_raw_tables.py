@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-import yaml
-from fault_study import ORDINARY, STUDY, copy_study, refused_once, run_again
+from fault_study import ORDINARY, UNTRACKED, copy_study, refused_once, run_again, set_study
 from projects import run_in
 from tiny_folder import chart_row, write_tables
 
@@ -97,7 +96,7 @@ def test_in_a_study_a_cut_table_leaves_no_events_and_a_swapped_one_is_extracted_
 ) -> None:
     """The simulated tables as a hospital's own folder, which no rule makes."""
     folder = copy_study(undisturbed.project, tmp_path / "project")
-    (folder / "params.yaml").write_text(yaml.safe_dump(STUDY | {"dataset": "mimic-iii"}))
+    set_study(folder, UNTRACKED | {"dataset": "mimic-iii"})
     raw, events = folder / "data/raw/mimic-iii", folder / "data/mimic-iii/events"
     shutil.copytree(folder / "data/raw/simulated", raw)
     table = raw / "CHARTEVENTS.csv.gz"

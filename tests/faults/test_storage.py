@@ -10,18 +10,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import yaml
 from fault_study import (
     LORA,
     ORDINARY,
     RESULTS,
     STUDY,
     SUMMARY,
+    UNTRACKED,
     compare_part,
     copy_study,
     numbers,
     refused_once,
     run_again,
+    set_study,
     tracked,
 )
 from projects import run_in
@@ -51,7 +52,7 @@ def small_disk(folder: Path) -> Iterator[None]:
         pytest.skip("only root may mount a small disk")
     try:
         # Snakemake removes folders that are empty, and nobody can remove a mounted one.
-        (folder / "keep").touch()
+        (folder / "keep").write_text("It is no result cut short.")
         yield
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
@@ -66,23 +67,27 @@ def test_a_full_disk_ends_in_one_message_and_the_phase_goes_on_afterwards(
 ) -> None:
     place, target = PHASES[phase]
     folder = copy_study(undisturbed.project, tmp_path / "project")
+    set_study(folder, UNTRACKED)
+    if (folder / target).is_file():
+        (folder / target).unlink()
     with small_disk(folder / place):
         text = refused_once(folder, target)
         assert os.strerror(errno.ENOSPC) in text
         assert "what to do" in text
     run_again(folder, target)
-    compare_part(folder, undisturbed.project, place, target)
+    compare_part(folder, undisturbed.project, place)
 
 
 @pytest.mark.faults
 def test_results_that_cannot_be_written_are_named(undisturbed, tmp_path: Path) -> None:
     place, target = PHASES["train"]
     folder = copy_study(undisturbed.project, tmp_path / "project")
+    set_study(folder, UNTRACKED)
     with small_disk(folder / place):
         subprocess.run(["mount", "-o", "remount,ro", str(folder / place)], check=True)
         assert os.strerror(errno.EROFS) in refused_once(folder, target)
     run_again(folder, target)
-    compare_part(folder, undisturbed.project, place, target)
+    compare_part(folder, undisturbed.project, place)
 
 
 @pytest.mark.faults
@@ -91,14 +96,14 @@ def test_a_changed_setting_is_noticed_although_the_clock_went_back(
 ) -> None:
     """Files a day ahead stand for a clock that went back a day after they were made."""
     folder = copy_study(undisturbed.project, tmp_path / "project")
-    files = [path for name in ("data", "results", "weights") for path in (folder / name).rglob("*")]
+    files = [path for name in ("data", "results", "weights", "logs") for path in (folder / name).rglob("*")]
     ahead = time.time() + 86_400
     for path in files:
         os.utime(path, (ahead, ahead))
     record_property("injected", 2)
     assert "Nothing to be done" in run_again(folder), "equal times are no reason to repeat anything"
     changed = STUDY | {"training": STUDY["training"] | {"steps": 2}}
-    (folder / "params.yaml").write_text(yaml.safe_dump(changed))
+    set_study(folder, changed)
     planned = run_in(folder, *ORDINARY, "--dry-run").stdout
     assert "adapt_and_forecast" in planned
     assert "make_windows" not in planned
@@ -110,12 +115,11 @@ def test_a_full_disk_below_mlflow_costs_no_run_and_is_made_good_afterwards(
 ) -> None:
     place, target = PHASES["train"]
     folder = copy_study(undisturbed.project, tmp_path / "project")
-    study = STUDY | {"tracking": {"uri": "sqlite:///store/mlflow.db"}}
-    (folder / "params.yaml").write_text(yaml.safe_dump(study))
+    set_study(folder, STUDY | {"tracking": {"uri": "sqlite:///store/mlflow.db"}})
     shutil.rmtree(folder / place)
     with small_disk(folder / "store"):
         run_again(folder, target)
-        compare_part(folder, undisturbed.project, place, target)
+        compare_part(folder, undisturbed.project, place)
         assert "MLflow" in refused_once(folder)
     run_again(folder)
     assert tracked(folder / "store") == tracked(undisturbed.project)

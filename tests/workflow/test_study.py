@@ -130,7 +130,7 @@ def test_a_naive_reference_does_not_wait_for_a_device(changed_project, monkeypat
     assert (changed_project / record).exists()
 
 
-def test_push_clone_pull_then_nothing_is_to_be_done(changed_project, tmp_path):
+def test_push_clone_pull_then_nothing_is_to_be_done_but_a_new_rank(changed_project, tmp_path):
     run_in(changed_project, "dvc", "remote", "add", "--default", "store", str(tmp_path / "store"))
     run_in(changed_project, "dvc", "remote", "modify", "private", "url", str(tmp_path / "private"))
     commit_all(changed_project, "a remote")
@@ -141,6 +141,9 @@ def test_push_clone_pull_then_nothing_is_to_be_done(changed_project, tmp_path):
     assert "up to date" in run_in(clone, "dvc", "status").stdout
     assert planned_jobs(clone) == {}
     assert "up to date" in run_in(clone, "dvc", "status").stdout
+    (clone / "params.yaml").write_text(yaml.safe_dump(TINY_STUDY | {"ranks": [1, 2, 4]}))
+    summary = {"aggregate_metrics": 1, "make_report": 1, "sync_tracking": 1}
+    assert planned_jobs(clone) == {"adapt_and_forecast": 3} | summary
 
 
 def test_metrics_and_plots_of_dvc_show_and_compare(changed_project):
