@@ -231,6 +231,35 @@ def test_a_display_that_fails_hands_over_to_snakemake_with_one_warning() -> None
     assert lines[1:] == ["Job stats", "rule a", "rule b"]
 
 
+def test_of_a_group_that_failed_on_a_cluster_the_jobs_that_were_done_are_not_called_failed(
+    tmp_path: Path,
+) -> None:
+    """Snakemake's GroupJob.log_error reports every member with `indent`."""
+    stream = io.StringIO()
+    dag = SimpleNamespace(jobs=[], needrun_jobs=list)
+    settings = SimpleNamespace(nocolor=True)
+    handler = ProgressHandler(
+        SimpleNamespace(dag=dag, cores=2, output_settings=settings), logging.StreamHandler(stream)
+    )
+    (tmp_path / "a").touch()
+    begun = {
+        "event": "job_info",
+        "rule_name": "make",
+        "wildcards": {},
+        "benchmark": None,
+        "shellcmd": "… &> log",
+    }
+    events: list[dict[str, object]] = [{"event": "run_info"}]
+    for number, name in enumerate("ab"):
+        files = {"jobid": number, "output": [str(tmp_path / name)], "log": [str(tmp_path / f"{name}.log")]}
+        events += [begun | files | {"rule_msg": name}, files | {"event": "job_error", "indent": True}]
+    for event in events:
+        handler.handle(logging.makeLogRecord({"levelno": logging.INFO} | event))
+    text = stream.getvalue()
+    assert "done, but its group has failed and is repeated as a whole: a\n" in text
+    assert re.findall(r"FAILED after .*: (\w)\n", text) == ["b"]
+
+
 @pytest.fixture
 def workflow(tmp_path: Path) -> Path:
     """A workflow of three jobs, one of which fails."""

@@ -7,6 +7,7 @@ and an environment lacks would stop every run.
 """
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -180,7 +181,11 @@ class ProgressHandler(logging.Handler):
         job = self._state.fail(record.jobid, now)
         if job is not None:
             job.logs = tuple(map(str, record.log)) or job.logs
-            self._view.print(failure(job, now, len(self._state.failed) - 1), "red")
+            # On a cluster: a group is reported, and repeated, as a whole.
+            if record.indent and job.outputs and all(map(os.path.exists, job.outputs)):
+                self._view.print(f"done, but its group has failed and is repeated as a whole: {job.message}")
+            else:
+                self._view.print(failure(job, now, len(self._state.failed) - 1), "red")
             self._resume(job.identity)
 
     def _resume(self, identity: int) -> None:
