@@ -21,7 +21,7 @@ common_settings = replace(
 )
 
 
-class Executor(official.Executor):  # type: ignore[misc]
+class Executor(official.Executor):
     """The official executor, whose pods go to the project's folder before anything else."""
 
     def get_job_exec_prefix(self, job: Any) -> str:  # noqa: ARG002
