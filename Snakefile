@@ -38,7 +38,10 @@ rule all:
 
 
 # One process readies the tracking store before many write to it: several cannot create its schema at once.
+# And no limit of jobs a second: under it, each look for jobs calls for another look a second later, and looks come with
+# every finished job, so that after some hundred jobs Snakemake does little else (docs/scaling.md).
 onstart:
+    workflow.scheduler.job_rate_limiter = None
     shell(TRACKING_COMMAND)
 
 
