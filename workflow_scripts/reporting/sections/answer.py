@@ -17,6 +17,9 @@ Verdict = Literal["lower", "higher", "same", "open", "missing"]
 METHOD = "lora"
 """The method that the study asks about."""
 
+KINDS = {"foundation": "", "scratch": ", trained from scratch", "reference": ", which learns nothing"}
+"""What a reader must know of a model that is no adapted one."""
+
 CORRECTED = (
     "A difference is said to be there where its {confidence} interval lies on one side of zero and its p-value stands "
     "Holm's correction over all comparisons of the vital sign. The verdicts on the paper's findings, further below, "
@@ -134,7 +137,9 @@ def _best(study: Study, part: Part) -> str:
         return "No arm gave a finite error."
     interval, shown = study.interval(best, "mse"), study.interval(best, "mae")
     ends = span(shown.low, shown.high, 1, "to") if shown else ""
-    sentence = f"The smallest measured MSE is that of {subject(best.first.model, best.first.arm)}"
+    sentence = (
+        f"The smallest measured MSE is that of {subject(best.first.model, best.first.arm)}{KINDS[kind(best)]}"
+    )
     miss = mean(best, "mae")
     if miss is not None:
         sentence += f": its forecasts miss by {number(miss, 1)}\N{NO-BREAK SPACE}{part.unit} on average"

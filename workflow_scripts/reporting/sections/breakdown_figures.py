@@ -62,7 +62,7 @@ def part_figure(study: Study, part: Part, table: Sequence[BreakdownRow]) -> Figu
     else:
         columns = legend_columns(places, levels)
         chart = _by_level(rows, places, levels, axis)
-        height = 70 + len(levels) * max(26, 9 * len(places))
+        height = 95 + len(levels) * max(26, 9 * len(places))
     return make_figure(
         f"{part.key}_{TITLES[dimension].lower().replace(' ', '-')}",
         TITLES[dimension].lower().replace(" ", "-"),
