@@ -218,6 +218,9 @@ TRANSFER_SETTINGS = {
     )
     for model in study.models
 }
+# Snakemake looks into a folder once: a settings file that is written afterwards would be missing.
+for run in study.runs():
+    run_settings(run.model)
 TRACKING_SETTINGS = step_settings(
     f"{RESULTS}/summary", "sync_tracking", ["dataset", "tracking"], [MODEL_TABLE], runs=run_records()
 )
