@@ -133,7 +133,8 @@ def disturb(
     third.suspend()
     lost = third.environ()["SLURM_JOB_ID"]
     cluster.set_node(2, "DOWN")
-    until(lambda: not any(f"[{lost}." in title for title in job_managers()))
+    elsewhere = [job["JobId"] for job in cluster.jobs() if job["NodeList"] != "node1"]
+    until(lambda: not any(f"[{job}." in title for job in elsewhere for title in job_managers()))
     cluster.set_node(2, "RESUME")
     # Slurm would let jobs of a lost node wait for two minutes.
     for waiting in until(lambda: [job["JobId"] for job in cluster.jobs() if job["Reason"] == "BeginTime"]):
