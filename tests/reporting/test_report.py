@@ -27,6 +27,7 @@ from workflow_scripts.reporting.parts import POINTS, collect_study
 from workflow_scripts.reporting.sections.breakdown import group_section, horizon_section
 from workflow_scripts.reporting.sections.cohorts import cohort_section
 from workflow_scripts.reporting.sections.costs import cost_section, cost_table
+from workflow_scripts.reporting.sections.domains import domain_section
 from workflow_scripts.reporting.sections.fans import fan_section
 from workflow_scripts.reporting.sections.findings import finding_section
 from workflow_scripts.reporting.sections.provenance import provenance_section
@@ -383,9 +384,10 @@ def test_an_undefined_metric_is_named_and_not_averaged_over(tmp_path):
 
 def test_several_cohorts_have_a_matrix_of_transfer(tmp_path):
     study = fabricate_study(tmp_path, **SMALL, cohorts=("explicit", "angus"))
-    report = report_of(study)
+    (block,) = domain_section(collect_study(read_metrics(study.metrics), sources(study))).blocks
+    figures = {figure.kind: figure for figure in block.figures}
     rows = read_rows(study.table("transfer"), TransferRow)
-    matrix = next(figure for figure in report.figures if figure.kind == "transfer")
+    matrix = figures["transfer"]
     assert len(matrix.rows) == len(rows) == 4
     for row, drawn in zip(rows, matrix.rows, strict=True):
         low, high = row.above_own_low, row.above_own_high
@@ -403,10 +405,7 @@ def test_several_cohorts_have_a_matrix_of_transfer(tmp_path):
         assert drawn["shown"] == (
             f"{row.value * 1e4:.2f}" if expected == "own cohort" else f"{row.above_own * 1e4:+.2f}"
         )
-    assert {row["cohort"] for row in next(f for f in report.figures if f.kind == "error-by-cohort").rows} == {
-        "explicit",
-        "angus",
-    }
+    assert {row["cohort"] for row in figures["error-by-cohort"].rows} == {"explicit", "angus"}
     hidden = replace(rows[1], value=None, low=None, high=None, above_own=None, reason="too few")
     text = transfer_table("heart_rate", [replace(hidden, above_own_low=None, above_own_high=None)], "95 %")
     assert [cell.text for cell in text.groups[0].lines[0].cells][1:3] == ["–", "–"]

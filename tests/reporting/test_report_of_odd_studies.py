@@ -34,7 +34,7 @@ ONE = {"vitals": ("heart_rate",), "statistics": False}
 )
 def test_a_study_with_missing_parts_still_gives_a_page(tmp_path, changes):
     study = fabricate_study(tmp_path, **ONE | {"statistics": True} | changes)
-    page = page_of(study)
+    page = Page(report_of(study).html)
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     assert "Provenance" in page.text
