@@ -77,7 +77,7 @@ def main() -> None:
     print(f"batch {options.batch}, context {CONTEXT}, horizon {HORIZON}\n")
     cases, skipped = [], []
     for model, arm in ((model, arm) for model in options.models for arm in options.arms):
-        missing = [name for name in NEEDED[VARIANTS[model].family] if not importlib.util.find_spec(name)]
+        missing = [name for name in NEEDED[VARIANTS[model].family] if not _is_installed(name)]
         if missing:
             skipped.append(f"{model}, {arm}: {', '.join(missing)} is not installed")
         elif time.perf_counter() - begun > options.limit:
@@ -98,6 +98,13 @@ def main() -> None:
     if options.json:
         found = {**known, "batch": options.batch, "cases": cases, "several_jobs": jobs, "skipped": skipped}
         options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _name(device: torch.device) -> str:
