@@ -139,6 +139,8 @@ import sys
 from importlib.machinery import PathFinder
 
 class Without:
+    find_distributions = PathFinder.find_distributions
+
     def find_spec(self, name, path=None, target=None):
         return None if name.split(".")[0] in {blocked!r} else PathFinder.find_spec(name, path, target)
 
