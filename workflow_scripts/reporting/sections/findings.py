@@ -79,7 +79,7 @@ def _fold(study: Study, finding: str, rows: Sequence[FindingRow]) -> Fold:
         return Fold([Cell("not tested", mark="muted")], finding, "findings.csv has nothing of it.")
     reasons = {row.reason for row in rows}
     below = in_words(f"{capital(reasons.pop())}.") if len(reasons) == 1 and rows[0].reason else ""
-    return Fold(marks, finding, below, _table(study, finding, rows, remarked=not below))
+    return Fold(marks, finding, below, _table(study, finding, rows, reasoned=not below))
 
 
 def _untested(rows: Sequence[FindingRow]) -> list[str]:
@@ -93,20 +93,20 @@ def _untested(rows: Sequence[FindingRow]) -> list[str]:
     return said + [f"{rest} of {len(rows)} claims could not be tested for other reasons."] * bool(rest)
 
 
-def _table(study: Study, finding: str, rows: Sequence[FindingRow], remarked: bool) -> Table:
+def _table(study: Study, finding: str, rows: Sequence[FindingRow], reasoned: bool) -> Table:
     groups = []
     for vital, cohort in dict.fromkeys((row.vital, row.cohort) for row in rows):
         where = capital(vital_name(vital)) if vital else "All vital signs"
         where += f", {cohort_name(cohort)}" if cohort and len(study.cohorts) > 1 else ""
         own = [row for row in rows if (row.vital, row.cohort) == (vital, cohort)]
-        groups.append(Group([_line(row, remarked) for row in own], where))
+        groups.append(Group([_line(row, reasoned) for row in own], where))
     found = "found here" if rows[0].finding == 7 else "error of the first against the second"
     confidence = study.sources.statistics.confidence
     names = heads("verdict", "claim", f"{found} ({confidence} interval)")
     return Table(f"Claims of finding {finding}", names, groups, words=True, verdicts=True)
 
 
-def _line(row: FindingRow, remarked: bool) -> Line:
+def _line(row: FindingRow, reasoned: bool) -> Line:
     claim, colon, arms = row.subject.rpartition(": ")
     if not colon or " against " not in arms:
         claim, arms = row.subject, ""
@@ -115,27 +115,27 @@ def _line(row: FindingRow, remarked: bool) -> Line:
         counted = [f"{row.patients:,} patients", f"{row.seeds} seed{'s' if row.seeds != 1 else ''}"]
     if row.p_holm is not None:
         counted.append(f"p {probability(row.p_holm)} (Holm, {row.claims} claims)")
-    return Line(
-        row.verdict,
-        [Cell(capital(in_words(claim)), in_words(arms)), Cell(_found(row), ", ".join(counted))],
-        capital(in_words(row.reason)) if remarked else "",
-        mark=MARKS.get(row.verdict, ""),
-    )
+    said = [", ".join(counted), in_words(row.reason) if reasoned else ""]
+    cells = [
+        Cell(capital(in_words(claim)), in_words(arms)),
+        Cell(_found(row), capital("; ".join(filter(None, said)))),
+    ]
+    return Line(row.verdict, cells, mark=MARKS.get(row.verdict, ""))
 
 
 def _found(row: FindingRow) -> str:
     """A share of the other error in percent; of finding 7 a rank, or the change per doubling of it."""
     if row.value is None:
         return "–"
-    if row.finding == 7 and row.found.startswith("rank "):
-        ends = "" if row.low is None or row.high is None else f" ({row.low:g} to {row.high:g})"
-        return f"rank {row.value:g}{ends}"
-    ends = (
-        ""
-        if row.low is None or row.high is None
-        else f" ({signed_percent(row.low)} to {signed_percent(row.high)})"
+    of_ranks = row.finding == 7 and row.found.startswith("rank ")
+    value, low, high = (
+        "" if each is None else f"{each:g}" if of_ranks else signed_percent(each)
+        for each in (row.value, row.low, row.high)
     )
-    return f"{signed_percent(row.value)}{ends}" + (" per doubling of the rank" if row.finding == 7 else "")
+    ends = f" ({low} to {high})" if low and high else ""
+    if of_ranks:
+        return f"rank {value}{ends}"
+    return f"{value}{ends}" + (" per doubling of the rank" if row.finding == 7 else "")
 
 
 def _published(study: Study) -> Table:
