@@ -138,13 +138,12 @@ BLOCKED = """
 import sys
 from importlib.machinery import PathFinder
 
-class Without:
-    find_distributions = PathFinder.find_distributions
-
-    def find_spec(self, name, path=None, target=None):
+class Without(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
         return None if name.split(".")[0] in {blocked!r} else PathFinder.find_spec(name, path, target)
 
-sys.meta_path[sys.meta_path.index(PathFinder)] = Without()
+sys.meta_path[sys.meta_path.index(PathFinder)] = Without
 sys.argv = ["gpu.py", *{arguments!r}]
 import runpy
 runpy.run_path({script!r}, run_name="__main__")
