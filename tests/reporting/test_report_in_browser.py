@@ -58,6 +58,15 @@ UNFOLD = """() => document.querySelectorAll('details').forEach(part =>
 """All figures have the same table of data: one stands for all of them."""
 
 
+RULES = {
+    ("screen", "light"): {"resultTypes": ["violations"]},
+    ("screen", "dark"): {"resultTypes": ["violations"], "runOnly": ["color-contrast"]},
+    ("phone", "light"): {"resultTypes": ["violations"], "rules": {"color-contrast": {"enabled": False}}},
+    ("phone", "dark"): None,
+}
+"""Options of axe for each look."""
+
+
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     """The report of a study with two cohorts, long names and everything in it."""
@@ -150,10 +159,10 @@ def test_it_is_accessible_in_either_theme(live, theme, tmp_path):
     picture = folder / f"report-{live.size}-{theme}.png"
     live.screenshot(path=picture)
     assert picture.stat().st_size > 10_000
-    if theme == "dark" and live.size == "phone":
-        return  # The colours and the page were both looked at: only the picture is new.
-    options = {"runOnly": ["color-contrast"]} if theme == "dark" else None
-    violations = axe.Axe().run(live, options=options).response["violations"]
+    # Colours do not change with the size, nor the page with the theme: what was looked at once is left out.
+    if not (rules := RULES[live.size, theme]):
+        return
+    violations = axe.Axe().run(live, options=rules).response["violations"]
     assert [(found["id"], found["nodes"][0]["html"][:200]) for found in violations] == []
 
 
