@@ -7,13 +7,15 @@ depend on the machine's speed.
 
 import hashlib
 import json
+import re
 import signal
 from pathlib import Path
 
 _HOOK = """\
-import atexit, hashlib, json, os, signal, sys, threading, time
+import atexit, hashlib, json, os, re, signal, sys, threading, time
 
 _FOLDER = {folder!r}
+_THREADS = re.compile({threads!r})
 _CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "tempfile.mkstemp", "tempfile.mkdtemp", "shutil.rmtree")
 
 
@@ -28,7 +30,7 @@ def _job():
         return None
     if not words or words[0] in {unstruck!r}:
         return None
-    return words[0] + "-" + hashlib.sha256(" ".join(words).encode()).hexdigest()[:12]
+    return words[0] + "-" + hashlib.sha256(_THREADS.sub("", " ".join(words)).encode()).hexdigest()[:12]
 
 
 def _note(text):
@@ -91,6 +93,8 @@ if _of:
 
 UNSTRUCK = ("init_tracking", "warm_server")
 """Steps that are no rule's."""
+THREADS = r" --threads \d+"
+"""What is no part of a job's name: it follows the cores."""
 
 KINDS = ("change", "event", "second")
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
@@ -102,7 +106,7 @@ def set_hook(project: Path, folder: Path, profiling: bool = False, before: str =
     profiling: note how much there is to count. before: a statement that every process runs first.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    text = _HOOK.format(folder=str(folder), unstruck=UNSTRUCK, profiling=profiling)
+    text = _HOOK.format(folder=str(folder), unstruck=UNSTRUCK, threads=THREADS, profiling=profiling)
     (project / "sitecustomize.py").write_text(f"{before}\n{text}", encoding="utf-8")
 
 
@@ -135,4 +139,4 @@ def noted(folder: Path, what: str) -> list[str]:
 def job_of(command: str) -> str:
     """The job's name of a rule's command, `python -m workflow_scripts.warm STEP … &> log`."""
     words = command.partition("workflow_scripts.warm ")[2].partition(" &>")[0].split()
-    return words[0] + "-" + hashlib.sha256(" ".join(words).encode()).hexdigest()[:12]
+    return words[0] + "-" + hashlib.sha256(re.sub(THREADS, "", " ".join(words)).encode()).hexdigest()[:12]

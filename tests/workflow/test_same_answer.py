@@ -383,7 +383,7 @@ PARAMETERS: dict[str, tuple[Any, dict[str, int]]] = {
     "training": ({"steps": 5}, RUNS | SUMMARY),
     "tuning": ({"steps": [2]}, RUNS | SUMMARY),
     "forecast": ({"samples": 12}, RUNS | SUMMARY),
-    "evaluation": ({"resamples": 100}, SUMMARY),
+    "evaluation": ({"resamples": 300}, SUMMARY),
     "report": ({"examples": "never"}, {"make_report": 1}),
     "tracking": ({"uri": "sqlite:///other.db"}, {"sync_tracking": 1}),
     "ranks": ([2, 4], {"adapt_and_forecast": 1} | SUMMARY),
