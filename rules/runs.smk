@@ -16,6 +16,7 @@ rule adapt_and_forecast:
         f"logs/{study.dataset}/run_arm/{{cohort}}-{{vital}}-{{model}}-{{arm}}-seed{{seed}}.benchmark.tsv"
     wildcard_constraints:
         arm=TRAINED_ARM,
+    priority: 1
     conda:
         "../envs/study.yaml"
     threads: job_threads
@@ -42,8 +43,10 @@ use rule adapt_and_forecast as forecast_zero_shot with:
         record=RUN_RECORD,
     wildcard_constraints:
         arm="zero-shot",
+    priority: 0
 
 
+# Long runs begin first, so that short ones fill the devices at the end.
 use rule adapt_and_forecast as train_from_scratch with:
     input:
         settings=lambda wildcards: run_settings(wildcards.model),
@@ -51,6 +54,7 @@ use rule adapt_and_forecast as train_from_scratch with:
     wildcard_constraints:
         model="|".join(SCRATCH_VARIANTS),
         arm=FITTED_ARM,
+    priority: 2
     params:
         dataset=study.dataset,
         tracking=lambda wildcards, output: TRACKING,
@@ -65,6 +69,7 @@ use rule train_from_scratch as forecast_reference with:
     wildcard_constraints:
         model="|".join(REFERENCES),
         arm=NAIVE_ARM,
+    priority: 0
     threads: 1
     resources:
         gpu=0,
