@@ -144,15 +144,3 @@ def test_push_clone_pull_then_nothing_is_to_be_done_but_a_new_rank(changed_proje
     (clone / "params.yaml").write_text(yaml.safe_dump(TINY_STUDY | {"ranks": [1, 2, 4]}))
     summary = {"aggregate_metrics": 1, "make_report": 1, "sync_tracking": 1}
     assert planned_jobs(clone) == {"adapt_and_forecast": 3} | summary
-
-
-def test_metrics_and_plots_of_dvc_show_and_compare(changed_project):
-    shown = run_in(changed_project, "dvc", "metrics", "show").stdout
-    assert "chronos-t5-nano" in shown
-    assert "mse" in shown
-    study = TINY_STUDY | {"ranks": [1]}
-    (changed_project / "params.yaml").write_text(yaml.safe_dump(study))
-    run_in(changed_project, "dvc", "repro")
-    assert "lora-r2" in run_in(changed_project, "dvc", "metrics", "diff").stdout
-    run_in(changed_project, "dvc", "plots", "show", "--out", "plots")
-    assert (changed_project / "plots/index.html").stat().st_size > 1000
