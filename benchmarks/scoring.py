@@ -1,9 +1,8 @@
 """Scoring: dynamic time warping of many windows, and all metrics together; reach: 2 and 5 seconds for 100,000 windows.
 
-The peer is dtaidistance's C code, called for one pair of series after another, as its `distance_fast` is made for
-complete series of two lengths; it gives the accumulated distance alone, not the length of its path, which the metric
-is divided by. On complete windows both accumulate the same: the largest difference is printed, where the paths' lengths
-are known, which is where a window is compared with itself, shifted by a constant that no path makes smaller.
+The peer is dtaidistance's C code, called for one pair of series after another. It gives the accumulated distance alone,
+not the length of its path, by which the metric is divided. Both are therefore compared where that length is known: on
+rising series and themselves, shifted by less than any step, whose best path is the diagonal.
 
     python benchmarks/scoring.py
 """
@@ -73,9 +72,8 @@ def accumulated(truth: Array, forecast: Array) -> Array:
 
 
 def largest_gap(truth: Array) -> float:
-    """Between both accumulated distances of rising series and themselves, shifted: their best path is the diagonal."""
+    """Between both accumulated distances, where the best path is the diagonal."""
     rising = np.sort(truth[:100], axis=1)
-    # Every other path has more points, and so no smaller sum, where the shift is below the smallest step to come.
     shifted = rising - np.diff(rising, axis=1).min() / 2
     ours = mean_warping_distance(rising, shifted) * rising.shape[1]
     return float(np.abs(ours - accumulated(rising, shifted)).max())

@@ -24,8 +24,6 @@ from workflow_scripts.training.data import WindowArrays
 CONTEXT, STEP, SEED = 24, 3600, 0
 CPU = torch.device("cpu")
 NANO = ("chronos-t5-nano", "moirai-nano", "lag-llama-nano")
-REAL = ("chronos-t5-small", "moirai-1.1-R-small", "lag-llama")
-"""The published sizes that are timed: a small one of each family."""
 
 
 class Clock:
