@@ -30,8 +30,10 @@ def planned_jobs(text: str) -> dict[str, int]:
 
 def plans(folder: Path, edits: list[Edits], *options: str) -> list[dict[str, int]]:
     """The jobs that Snakemake would run after each of the edits, from the same finished study every time."""
-    request = json.dumps({"edits": edits, "options": options})
-    done = run_in(folder, sys.executable, __file__, request, VITALORA_WARM="0")
+    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as request:
+        json.dump({"edits": edits, "options": options}, request)
+        request.flush()
+        done = run_in(folder, sys.executable, __file__, request.name, VITALORA_WARM="0")
     return [planned_jobs(text) for text in json.loads(done.stdout)]
 
 
@@ -78,9 +80,9 @@ print(json.dumps(noted))
 
 
 def _main() -> None:
-    # Imported once: what takes two seconds of a dry run.
+    import snakemake.cli  # noqa: F401  (once, before the forks: it takes most of a dry run)
 
-    request = json.loads(sys.argv[1])
+    request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     texts = []
     for edits in request["edits"]:
         before = _state(edits)
