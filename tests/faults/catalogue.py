@@ -23,8 +23,7 @@ FAULTS = "tests/faults"
 CATALOGUE = {
     "killed jobs": Entry(
         "every rule",
-        "SIGKILL, SIGTERM and SIGINT at seeded moments of every job, also of rules that run on request: at an import,"
-        " a change of a file, a second",
+        "SIGKILL, SIGTERM and SIGINT at seeded moments of every job: at an import, a change of a file, a second",
         f"{SAME}; no job begins again after it was done",
         (f"{FAULTS}/test_killed_jobs.py",),
     ),
