@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -64,21 +65,28 @@ def main() -> None:
 
 
 def recorded(results: Path) -> dict[str, dict[str, Any]]:
-    """Seconds of every run of a finished study, by family and method, and of its other jobs, by rule."""
+    """Seconds of a finished study's runs, by family and method, and of its other jobs, by rule.
+
+    Of the runs of one kind the quartiles: what is longer was held up by other work on the machine.
+    """
     from workflow_scripts.adaptation.arms import Arm
 
     runs: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for path in sorted(results.glob("runs/*/*/*/*/*/run.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
         method = Arm.parse(record["key"]["arm"]).method
-        runs[record["family"]][method].append(round(record["seconds"]["total"], 1))
+        runs[record["family"]][method].append(record["seconds"]["total"])
     rules: dict[str, list[float]] = defaultdict(list)
     logs = results.parents[1] / "logs" / results.name
     for path in sorted(logs.rglob("*.benchmark.tsv")):
         rule = path.relative_to(logs).parts[0].removesuffix(".benchmark.tsv")
         if rule != "run_arm":
             rules[rule].append(float(path.read_text(encoding="utf-8").splitlines()[1].split("\t")[0]))
-    return {"runs": runs, "rules": rules}
+    quartiles = {
+        family: {method: statistics.quantiles(seconds, n=4) for method, seconds in methods.items()}
+        for family, methods in runs.items()
+    }
+    return {"runs": quartiles, "rules": rules}
 
 
 def simulate(jobs: int, gpus: int, factor: float) -> dict[str, Any]:
