@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -77,17 +76,6 @@ def test_a_finished_study_has_nothing_to_do(project):
     assert "up to date" in run_in(project, "dvc", "status").stdout
 
 
-def test_a_new_rank_runs_only_the_new_runs(changed_project):
-    study = TINY_STUDY | {"ranks": [1, 2, 4]}
-    (changed_project / "params.yaml").write_text(yaml.safe_dump(study))
-    assert planned_jobs(changed_project) == {
-        "adapt_and_forecast": 3,
-        "aggregate_metrics": 1,
-        "make_report": 1,
-        "sync_tracking": 1,
-    }
-
-
 def test_a_new_budget_runs_the_runs_again_but_not_the_data(changed_project):
     study = TINY_STUDY | {"training": {"steps": 5}}
     (changed_project / "params.yaml").write_text(yaml.safe_dump(study))
@@ -96,27 +84,6 @@ def test_a_new_budget_runs_the_runs_again_but_not_the_data(changed_project):
     assert not {"simulate_mimic", "extract_events", "label_cohort", "make_windows", "prepare_weights"} & set(
         jobs
     )
-
-
-def test_editing_one_family_runs_that_family_again_and_no_other(changed_project):
-    source = changed_project / "workflow_scripts/models/lag_llama/model.py"
-    source.write_text(source.read_text() + "\nEDITED = 1\n")
-    jobs = planned_jobs(changed_project)
-    assert jobs["adapt_and_forecast"] == 3
-    assert not {"prepare_weights", "extract_events"} & set(jobs)
-
-
-def test_editing_a_comment_runs_nothing(changed_project):
-    source = changed_project / "workflow_scripts/training/loop.py"
-    source.write_text(source.read_text() + "\n# A comment.\n")
-    assert planned_jobs(changed_project) == {}
-
-
-def test_without_the_workflow_s_memory_a_changed_parameter_is_still_noticed(changed_project):
-    shutil.rmtree(changed_project / ".snakemake")
-    assert planned_jobs(changed_project) == {}
-    (changed_project / "params.yaml").write_text(yaml.safe_dump(TINY_STUDY | {"training": {"steps": 5}}))
-    assert planned_jobs(changed_project)["adapt_and_forecast"] == 9
 
 
 def test_a_naive_reference_does_not_wait_for_a_device(changed_project, monkeypatch):
