@@ -58,6 +58,7 @@ GresTypes=gpu
 SlurmdParameters=config_overrides
 ReturnToService=0
 KillWait=5
+MinJobAge=86400
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 """Processes are tracked by parentage and bound to no cores, because containers lack the cgroups for more."""
