@@ -68,9 +68,7 @@ DEVICES = "NodeName={name} Name=gpu File={folder}/gpu[0-{last}]\n"
 
 
 def install() -> str:
-    """Install Debian's packages where root and apt allow it. Why Slurm is not here nonetheless; empty if it is."""
-    if sys.platform != "linux" or os.getuid() != 0:
-        return "Slurm's daemons need Linux and root"
+    """Install Debian's packages where apt can. Why Slurm is not here nonetheless; empty if it is."""
     if _missing() and shutil.which("apt-get"):
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         for command in (("update",), ("install", "--yes", "--no-install-recommends", *PACKAGES)):
@@ -111,9 +109,11 @@ class SlurmCluster:
         return self.folder / "plugin"
 
     def prepare(self) -> str:
-        """Install what is not here: Slurm, and in the cluster's folder the plugin. Why that cannot be, else empty."""
-        if reason := install():
-            return reason
+        """Install the plugin in the cluster's folder where it is not here. Why there can be no cluster, else empty."""
+        if sys.platform != "linux" or os.getuid() != 0:
+            return "Slurm's daemons need Linux and root"
+        if missing := _missing():
+            return f"{', '.join(missing)} not here: python tests/cluster/slurm_cluster.py install"
         if find_spec("snakemake_executor_plugin_slurm") is None:
             command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
             command += ["--target", str(self._plugin), "--requirement", str(ROOT / "envs/cluster.txt")]
