@@ -8,7 +8,12 @@ from projects import TINY_STUDY, copy_project, run_in
 
 pytestmark = pytest.mark.workflow
 
-OF_PATIENTS = ("data/", "results/${dataset}/runs", "results/${dataset}/transfer", "results/${dataset}/report.html")
+OF_PATIENTS = (
+    "data/",
+    "results/${dataset}/runs",
+    "results/${dataset}/transfer",
+    "results/${dataset}/report.html",
+)
 FILE = "a row of a patient"
 
 
