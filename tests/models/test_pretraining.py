@@ -86,9 +86,10 @@ def test_an_interrupted_run_ends_with_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     longer = SHORT.model_copy(update={"steps": 6})
+    monkeypatch.setattr(loop, "fit", _with_a_checkpoint_at_every_evaluation(loop.fit))
     pretrain("lag-llama-nano", longer, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_evaluate", _raise_at(4, loop._evaluate))
+        patch.setattr(loop._Run, "evaluate", _raise_at(4, loop._Run.evaluate))
         with pytest.raises(KeyboardInterrupt):
             pretrain("lag-llama-nano", longer, tmp_path / "resumed")
     assert not (tmp_path / "resumed").exists()
@@ -98,11 +99,18 @@ def test_an_interrupted_run_ends_with_the_same_weights(
     assert not (tmp_path / ".resumed.checkpoint").exists()
 
 
+def _with_a_checkpoint_at_every_evaluation(fit):
+    def often(model, train, validation, budget, *others):
+        return fit(model, train, validation, budget.model_copy(update={"checkpoint_seconds": 0}), *others)
+
+    return often
+
+
 def _raise_at(step: int, evaluate):
-    def interrupted(model, windows, parameters, history, *others) -> None:
-        if history.steps == step:
+    def interrupted(run) -> None:
+        if run.history.steps == step:
             raise KeyboardInterrupt
-        evaluate(model, windows, parameters, history, *others)
+        evaluate(run)
 
     return interrupted
 

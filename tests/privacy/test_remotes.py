@@ -12,6 +12,7 @@ OF_PATIENTS = (
     "data/",
     "results/${dataset}/runs",
     "results/${dataset}/transfer",
+    "results/${dataset}/figures",
     "results/${dataset}/report.html",
 )
 FILE = "a row of a patient"
