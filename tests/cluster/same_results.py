@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from records import without
+
 MEASURED = ("seconds", "memory", "cost", "finished_at", "git_commit", "forked", "cores")
 """What the clock, the kernel and git say in a record."""
 KINDS = ("data/**/*.parquet", "weights/prepared/**/*.safetensors", "results/*/runs/**/*")
@@ -41,13 +43,4 @@ def content(path: Path) -> Any:
     """What must be the same of a file; None where there is none."""
     if not path.is_file():
         return None
-    return unmeasured(json.loads(path.read_text())) if path.name == "run.json" else path.read_bytes()
-
-
-def unmeasured(value: Any) -> Any:
-    """A record without what was measured."""
-    if isinstance(value, list):
-        return [unmeasured(part) for part in value]
-    if isinstance(value, dict):
-        return {name: unmeasured(part) for name, part in value.items() if name not in MEASURED}
-    return value
+    return without(json.loads(path.read_text()), MEASURED) if path.name == "run.json" else path.read_bytes()

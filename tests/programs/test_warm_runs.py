@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from records import without
 
 from workflow_scripts.settings import Study
 from workflow_scripts.windows.making import write_windows
@@ -93,16 +94,7 @@ def files(output: Path) -> dict[str, Any]:
     left: dict[str, Any] = {
         str(path.relative_to(output)): path.read_bytes() for path in output.rglob("*") if path.is_file()
     }
-    return left | {"run.json": unmeasured(json.loads(left.pop("run.json")))}
-
-
-def unmeasured(record: Any) -> Any:
-    """A record without what differs from one run of the same command to the next."""
-    if isinstance(record, list):
-        return [unmeasured(value) for value in record]
-    if isinstance(record, dict):
-        return {name: unmeasured(value) for name, value in record.items() if name not in MEASURED}
-    return record
+    return left | {"run.json": without(json.loads(left.pop("run.json")), MEASURED)}
 
 
 @pytest.mark.workflow

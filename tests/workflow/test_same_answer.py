@@ -13,6 +13,7 @@ import yaml
 from fault_study import STUDY, copy_study, rows_without_costs, set_study
 from plans import Declared, declared_settings, plans
 from projects import ROOT, TINY_STUDY, run_in
+from records import without
 from shared_studies import Undisturbed, undisturbed_study
 
 from workflow_scripts.cohorts.definitions import definition_names
@@ -77,15 +78,6 @@ def again(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def unmeasured(value: Any) -> Any:
-    """A record without what the clock and the kernel measured, and without the batch size."""
-    if isinstance(value, list):
-        return [unmeasured(part) for part in value]
-    if isinstance(value, dict):
-        return {name: unmeasured(part) for name, part in value.items() if name not in MEASURED}
-    return value
-
-
 def made_files(folder: Path, *places: str) -> set[Path]:
     """What must be the same: data, weights, forecasts, adapters; tables of a study of other runs are not among it."""
     kinds = ("*.parquet", "*.csv.gz", "*.csv", "*.safetensors", "adapter/*.json", "arm.json")
@@ -121,7 +113,7 @@ def test_the_records_of_these_runs_differ_in_times_and_memory_only(
         assert len(records) == count
         for path in records:
             first, second = (
-                unmeasured(json.loads((where / path.relative_to(folder)).read_text()))
+                without(json.loads((where / path.relative_to(folder)).read_text()), MEASURED)
                 for where in (project, folder)
             )
             assert first == second
