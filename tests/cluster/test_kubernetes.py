@@ -67,7 +67,7 @@ def test_pods_give_the_results_of_the_local_study(
     submitted: tuple[Path, Cluster], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     project, cluster = submitted
-    local = finished_study(tmp_path_factory.getbasetemp())
+    local = finished_study(tmp_path_factory)
     kinds = ["data/**/*.parquet", *(f"{Path(target).parent}/**/*" for target in TARGETS)]
     assert all((project / target).is_file() for target in TARGETS)
     assert different_files(project, local, tuple(kinds)) == []

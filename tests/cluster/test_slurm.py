@@ -71,7 +71,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory, cluster: SlurmCluster) -> Path:  # noqa: ARG001
     """The tiny study, finished on this machine; not asked for where there is no cluster."""
-    return finished_study(tmp_path_factory.getbasetemp())
+    return finished_study(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

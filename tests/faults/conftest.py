@@ -17,4 +17,4 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     """The undisturbed study, made once."""
-    return undisturbed_study(tmp_path_factory.getbasetemp())
+    return undisturbed_study(tmp_path_factory)

@@ -1,32 +1,48 @@
 """The finished studies that tests look at: each is made once, whoever asks first. Tests that change one copy it."""
 
 import compileall
+import fcntl
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
+import pytest
 from fault_hook import set_hook
 from fault_study import STUDY
 from network_trap import TRAPPED, off_the_network, set_trap
 from projects import TINY_STUDY, commit_all, copy_project, run_in
 
 
-@cache
-def finished_study(session: Path) -> Path:
+@contextmanager
+def made_once(tests: pytest.TempPathFactory, name: str) -> Iterator[tuple[Path, bool]]:
+    """The folder of a study, and whether it still has to be made; the processes of one test session share it."""
+    session = tests.getbasetemp()
+    folder = (session.parent if "PYTEST_XDIST_WORKER" in os.environ else session) / name
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder, not (folder / "made").exists()
+        (folder / "made").touch()
+
+
+def finished_study(tests: pytest.TempPathFactory) -> Path:
     """The tiny study by `dvc repro`, which runs Snakemake for every stage; in a repository of its own.
 
-    session: the temporary folder of the test session. No process of the study has a network, and a trap notes what
-    asks for one in the file TRAPPED beside it.
+    No process of the study has a network, and a trap notes what asks for one in the file TRAPPED beside it.
     """
-    folder = copy_project(session / "finished/project", TINY_STUDY)
-    run_in(folder, "git", "init", "--quiet")
-    commit_all(folder, "the project")
-    set_trap(folder, folder.parent / TRAPPED)
-    run_in(folder, *off_the_network(), "dvc", "repro", PYTHONPATH=str(folder))
-    (folder / "sitecustomize.py").unlink()
-    commit_all(folder, "the first results")
+    with made_once(tests, "finished") as (shared, missing):
+        folder = shared / "project"
+        if missing:
+            copy_project(folder, TINY_STUDY)
+            run_in(folder, "git", "init", "--quiet")
+            commit_all(folder, "the project")
+            set_trap(folder, shared / TRAPPED)
+            run_in(folder, *off_the_network(), "dvc", "repro", PYTHONPATH=str(folder))
+            (folder / "sitecustomize.py").unlink()
+            commit_all(folder, "the first results")
     return folder
 
 
@@ -43,18 +59,25 @@ class Undisturbed:
     watched: Path
 
 
-@cache
-def undisturbed_study(session: Path) -> Undisturbed:
+def undisturbed_study(tests: pytest.TempPathFactory) -> Undisturbed:
     """The study that faults are injected into: on one core, by plain processes, a checkpoint at every evaluation."""
-    folder = session / "undisturbed"
-    empty = copy_project(folder / "empty", STUDY)
+    with made_once(tests, "undisturbed") as (shared, missing):
+        study = Undisturbed(*(shared / name for name in ("project", "empty", "profiles", "watched")))
+        if missing:
+            make_undisturbed(study)
+    return study
+
+
+def make_undisturbed(study: Undisturbed) -> None:
+    """Run it, and note what each of its jobs does."""
+    copy_project(study.empty, STUDY)
     # As in every later run: a moment counts changes of files, of which compiled modules are none.
-    compileall.compile_dir(empty / "workflow_scripts", quiet=1)
-    project = Path(shutil.copytree(empty, folder / "project", symlinks=True))
-    shutil.copy(Path(__file__).with_name("watched_imports.py"), project)
-    set_hook(project, folder / "profiles", profiling=True, before="import watched_imports")
+    compileall.compile_dir(study.empty / "workflow_scripts", quiet=1)
+    shutil.copytree(study.empty, study.project, symlinks=True)
+    shutil.copy(Path(__file__).with_name("watched_imports.py"), study.project)
+    set_hook(study.project, study.profiles, profiling=True, before="import watched_imports")
     core = str(min(os.sched_getaffinity(0)))
-    run_in(project, "taskset", "--cpu-list", core, "snakemake", "--cores", "all", VITALORA_WARM="0")
+    run_in(study.project, "taskset", "--cpu-list", core, "snakemake", "--cores", "all", VITALORA_WARM="0")
     for name in ("sitecustomize.py", "watched_imports.py"):
-        (project / name).unlink()
-    return Undisturbed(project, empty, folder / "profiles", Path(shutil.move(project / "watched", folder)))
+        (study.project / name).unlink()
+    shutil.move(study.project / "watched", study.watched)

@@ -13,7 +13,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the finished study. Tests plant in it what must be found, and take it away again."""
     return Path(
         shutil.copytree(
-            finished_study(tmp_path_factory.getbasetemp()),
+            finished_study(tmp_path_factory),
             tmp_path_factory.mktemp("privacy") / "project",
             symlinks=True,
         )
@@ -23,4 +23,4 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def connections(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the trap noted connections while the study was made."""
-    return finished_study(tmp_path_factory.getbasetemp()).parent / TRAPPED
+    return finished_study(tmp_path_factory).parent / TRAPPED

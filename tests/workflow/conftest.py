@@ -10,7 +10,7 @@ from shared_studies import finished_study
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The finished tiny study, in a repository of its own. Tests that change it work on a copy."""
-    return finished_study(tmp_path_factory.getbasetemp())
+    return finished_study(tmp_path_factory)
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ MEASURED = (
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     """From nothing: one core, plain processes, other jobs in another order, another batch size, checkpoints."""
-    return undisturbed_study(tmp_path_factory.getbasetemp())
+    return undisturbed_study(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
