@@ -6,9 +6,11 @@ ACTIVATE := source $(ENVIRONMENT)/bin/activate
 PINS := envs/requirements.txt envs/constraints.txt envs/without_dependencies.txt pyproject.toml
 STAMP := $(ENVIRONMENT)/.installed
 TOOLS := $(ENVIRONMENT)/tools/.installed
+# Tests of one module run in one process, which makes what they share once.
+PARALLEL := --numprocesses auto --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help env run test unit-test faults lint format docs ui tracking-server verify explain privacy hooks sbom audit clean
+.PHONY: help env run test acceptance unit-test faults lint format docs ui tracking-server verify explain privacy hooks sbom audit clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -27,11 +29,14 @@ $(STAMP): $(PINS)
 run: $(STAMP) ## Run the study of params.yaml and show its table
 	@$(ACTIVATE) && snakemake --cores all && python -m workflow_scripts.show_summary
 
-test: $(STAMP) ## Run the whole test suite
-	@$(ACTIVATE) && python -m pytest
+test: $(STAMP) ## Run the tests, on every core: all parts, and a small study as a whole
+	@$(ACTIVATE) && python -m pytest $(PARALLEL)
+
+acceptance: $(STAMP) ## Run the tests that take minutes: whole studies in many ways, clusters, servers, browsers
+	@$(ACTIVATE) && python -m pytest $(PARALLEL) -m acceptance
 
 unit-test: $(STAMP) ## Run the quick tests only
-	@$(ACTIVATE) && python -m pytest -m "not workflow"
+	@$(ACTIVATE) && python -m pytest $(PARALLEL) -m "not workflow"
 
 faults: $(STAMP) ## Inject every fault of the catalogue and write docs/reliability.md
 	@$(ACTIVATE) && python tests/faults/run_catalogue.py

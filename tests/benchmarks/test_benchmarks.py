@@ -106,6 +106,7 @@ def test_scoring_is_measured_beside_dtaidistance_which_accumulates_the_same(
 
 
 @pytest.mark.workflow
+@pytest.mark.acceptance
 def test_fabricated_runs_are_aggregated_and_reported_by_the_workflows_commands(run_benchmark: Run) -> None:
     (rows,) = run_benchmark(
         "aggregation",
@@ -123,6 +124,7 @@ def test_fabricated_runs_are_aggregated_and_reported_by_the_workflows_commands(r
 
 
 @pytest.mark.workflow
+@pytest.mark.acceptance
 def test_the_phases_of_a_run_add_up_to_the_run(run_benchmark: Run) -> None:
     """The process's whole CPU time is charged to some phase, and each phase of a training got some."""
     (rows,) = run_benchmark("profile_run", "--models", "lag-llama-nano", "--steps", "2", "--windows", "16")
@@ -151,6 +153,7 @@ runpy.run_path({script!r}, run_name="__main__")
 
 
 @pytest.mark.workflow
+@pytest.mark.acceptance
 def test_the_gpu_benchmark_runs_on_a_cpu_with_torch_transformers_and_peft_alone(tmp_path: Path) -> None:
     """Whatever this project needs elsewhere is missing, and the output says what was left out for that."""
     arguments = [

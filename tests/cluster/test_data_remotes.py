@@ -14,7 +14,7 @@ import pytest
 from projects import ROOT, commit_all, run_in
 from ssh_server import HOST, SshServer, ssh_server
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.acceptance]
 
 MEBIBYTE = 2**20
 SIZES = [4096] * 20 + [MEBIBYTE] * 8

@@ -13,7 +13,7 @@ from projects import ROOT, TINY_STUDY, copy_project, run_in
 from same_results import different_files
 from shared_studies import finished_study
 
-pytestmark = [pytest.mark.workflow, pytest.mark.cluster]
+pytestmark = [pytest.mark.workflow, pytest.mark.acceptance]
 
 PROFILE = ROOT / "profiles/kubernetes"
 RUNS = "results/simulated/runs/sepsis3/heart_rate"

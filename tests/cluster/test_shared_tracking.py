@@ -118,6 +118,7 @@ def sign_in(monkeypatch: pytest.MonkeyPatch, name: str, password: str) -> None:
 
 
 @pytest.mark.workflow
+@pytest.mark.acceptance
 def test_32_writers_and_crashes_of_server_and_database_lose_and_double_no_run(
     database: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,7 +27,7 @@ from slurm_cluster import SlurmCluster, running
 
 from workflow_scripts.runtime.tracking.server import ENVIRONMENT
 
-pytestmark = [pytest.mark.workflow, pytest.mark.cluster]
+pytestmark = [pytest.mark.workflow, pytest.mark.acceptance]
 
 RUNS = Path("results/simulated/runs/sepsis3/heart_rate")
 TRAINED = ("lag-llama-nano/lora-r1", "moirai-nano/full", "moirai-nano/lora-r1")

@@ -9,7 +9,7 @@ import pytest
 from documents import blocks
 from projects import TINY_STUDY, copy_project, run_in
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.acceptance]
 
 FAMILY, FAMILY_ENTRY, VARIANT_ENTRY, COMMANDS = blocks("adding-a-model.md")
 MODEL = "perceptron-nano"

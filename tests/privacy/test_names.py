@@ -45,6 +45,7 @@ def test_a_name_with_a_command_in_it_is_refused_before_anything_runs(settings: d
 
 
 @pytest.mark.workflow
+@pytest.mark.acceptance
 def test_paths_with_commands_in_them_are_paths(tmp_path: Path) -> None:
     """The project, the raw folder, a cohort's SQL, a folder of weights and the tracking store, all named so."""
     project = tmp_path / TRAP_FOR_MLFLOW / "project"

@@ -63,6 +63,7 @@ def stored(remote: Path) -> str:
     return "\n".join(path.read_text() for path in sorted(remote.rglob("*")) if path.is_file())
 
 
+@pytest.mark.acceptance
 def test_a_push_fails_until_a_private_remote_is_declared_and_never_reaches_another(project: Path) -> None:
     run_in(project, "dvc", "push", "--remote", "public")
     for target in ([], ["data/simulated"]):

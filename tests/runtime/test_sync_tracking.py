@@ -261,6 +261,7 @@ def _locked(database: Path) -> Iterator[None]:
         connection.close()
 
 
+@pytest.mark.acceptance
 def test_a_locked_store_stops_neither_job_nor_repair(
     uri: str, paths: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,7 +23,7 @@ from workflow_scripts.runtime.tracking.client import connect, search
 from workflow_scripts.runtime.tracking.server import ENVIRONMENT
 from workflow_scripts.sync_tracking import sync
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.acceptance]
 
 SECONDS_TO_START = 180
 

@@ -73,6 +73,7 @@ def test_an_empty_cohort_says_at_which_step_the_last_stay_was_lost(changed_proje
     assert "adult" in refused(changed_project, study)
 
 
+@pytest.mark.acceptance
 def test_a_cohort_of_one_s_own_is_run_and_its_mistakes_are_named(changed_project):
     study = TINY_STUDY | {"own_cohorts": {"mine": "mine.sql"}, "cohorts": ["mine"]}
     (changed_project / "params.yaml").write_text(yaml.safe_dump(study))

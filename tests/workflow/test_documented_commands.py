@@ -17,7 +17,7 @@ pytestmark = pytest.mark.workflow
 
 DEMO = "mimic-iii-demo"
 RUN = [
-    pytest.param(path, id=path.name)
+    pytest.param(path, id=path.name, marks=() if path.name == "README.md" else pytest.mark.acceptance)
     for path in pages()
     if any(block.is_shell and block.mark in ("run", "run on the demo") for block in blocks_of(path))
 ]

@@ -7,7 +7,7 @@ import pytest
 from documents import blocks
 from projects import run_in
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.acceptance]
 
 COMMANDS = next(
     block.commands for block in blocks("browsing-runs.md") if block.mark.endswith("test_dvc_experiments.py")

@@ -21,6 +21,7 @@ def project(tmp_path):
     return copy_project(tmp_path / "project", MONITOR_STUDY)
 
 
+@pytest.mark.acceptance
 def test_the_paper_s_geometry_runs_on_five_minute_data_from_elsewhere(project):
     run_in(project, "snakemake", "--cores", "2")
     with (project / "results/simulated-monitor/summary/metrics.csv").open() as file:

@@ -14,7 +14,7 @@ from fault_study import STUDY, copy_study, rows_without_costs, set_study
 from plans import Declared, declared_settings, plans
 from projects import ROOT, TINY_STUDY, run_in
 from records import without
-from shared_studies import Undisturbed, undisturbed_study
+from shared_studies import Undisturbed
 
 from workflow_scripts.cohorts.definitions import definition_names
 from workflow_scripts.runtime.hashing import code_hash
@@ -34,12 +34,6 @@ MEASURED = (
     *("seconds", "memory", "cost", "finished_at", "git_commit", "forked", "cores"),
     *("batch_size", "checkpoint_seconds", "from_scratch"),  # What the two studies were told differently.
 )
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
-    """From nothing: one core, plain processes, other jobs in another order, another batch size, checkpoints."""
-    return undisturbed_study(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
