@@ -39,7 +39,8 @@ def _warm_up(arguments: list[str]) -> None:
     import pyarrow.dataset  # noqa: F401
 
     if options.tracking:
-        import matplotlib.backends.backend_svg  # noqa: F401
+        import matplotlib.backends.backend_svg
+        import matplotlib.figure  # noqa: F401
 
         from workflow_scripts.runtime.tracking.client import preload
 

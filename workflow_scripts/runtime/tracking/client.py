@@ -38,7 +38,10 @@ def preload(uri: str) -> None:
 
         if is_database(uri):
             import mlflow.store.model_registry.sqlalchemy_store
-            import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+            import mlflow.store.tracking.sqlalchemy_workspace_store  # noqa: F401
+            from sqlalchemy import make_url
+
+            make_url(uri).get_dialect()
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
