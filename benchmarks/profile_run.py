@@ -1,13 +1,15 @@
 """Where the time goes: every phase of a run, and every rule of the default study, with a floor beside it.
 
-A run is `run_arm` as the workflow calls it (a process of its own, plain, tracked in MLflow), with a stopwatch around
-the functions that make a phase: its wall and CPU seconds without those of the phases inside it, and by how much it
-raised the process's peak memory. Floors are what the same machine would need for the bare work: importing torch and
-the one class of the model; operations of the matrix products over the matrix rate that was measured just before; bytes
-over the rate of a copy in memory. Embedded models are trained as by the default study, the published sizes (random
-weights) for a few steps on fewer windows.
+A run is `run_arm` as the workflow calls it (a process of its own, tracked in MLflow; plain, or with --warm forked
+from one that has imported what it needs), with a stopwatch around the functions that make a phase: its wall and CPU
+seconds without those of the phases inside it, and by how much it raised the process's peak memory. Floors are what
+the same machine would need for the bare work: importing torch and the one class of the model; operations of the
+matrix products over the matrix rate that was measured just before; bytes over the rate of a copy in memory.
+Embedded models are trained as by the default study, the published sizes (random weights) for a few steps on fewer
+windows.
 
     python benchmarks/profile_run.py
+    python benchmarks/profile_run.py --warm
     python benchmarks/profile_run.py --models chronos-t5-small moirai-1.1-R-small lag-llama --steps 5 --windows 160
     python benchmarks/profile_run.py --study         # the default study, rule by rule, and Snakemake's own time
 """
@@ -66,6 +68,7 @@ def main() -> None:
     parser.add_argument(
         "--windows", type=int, default=900, help="training windows; an eighth of it to validate, to test"
     )
+    parser.add_argument("--warm", action="store_true", help="fork the run, as the workflow does")
     parser.add_argument("--study", action="store_true", help="profile the default study instead")
     parser.add_argument("--cores", default="2", help="cores of the study")
     parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)
@@ -107,6 +110,9 @@ class Stopwatch:
         work = getattr(owner, name)
 
         def counted(*arguments: Any, **named: Any) -> Any:
+            # Looking at the clock costs more than an import of what is there already.
+            if phase == "imports" and arguments[0] in sys.modules:
+                return work(*arguments, **named)
             # Inside a whole phase only imports are told apart; imports inside imports are one.
             if self._going[-1] == phase or (phase != "imports" and set(self._going) & {*WHOLE, "imports"}):
                 return work(*arguments, **named)
@@ -122,7 +128,10 @@ class Stopwatch:
 
 
 def _run_here(folder: Path) -> None:
-    """The child: one run in this process; the phases go to a file."""
+    """The child: one run in this process, or in a fork of it; the phases go to a file."""
+    job = json.loads((folder / "job.json").read_text())
+    if job["warm"] and (child := _fork_warm(job["arguments"])):
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     watch = Stopwatch()
     # What the interpreter itself took until here is part of the start-up.
     watch.spent["imports"][1] += time.process_time()
@@ -131,7 +140,6 @@ def _run_here(folder: Path) -> None:
     watch.wrap(builtins, "__import__", "imports")
     import importlib
 
-    job = json.loads((folder / "job.json").read_text())
     _watch_phases(watch, job["model"], importlib)
     from workflow_scripts import run_arm
 
@@ -139,6 +147,20 @@ def _run_here(folder: Path) -> None:
     run_arm.main()
     watch.charge()
     (folder / "phases.json").write_text(json.dumps(watch.spent))
+
+
+def _fork_warm(arguments: list[str]) -> int:
+    """Do what the warm server does before a run, then fork; 0 in the child."""
+    import gc
+
+    from workflow_scripts import run_arm, warm_server  # noqa: F401
+
+    gc.disable()
+    warm_server._warm_up(list(arguments))
+    gc.freeze()
+    child = os.fork()
+    gc.enable()
+    return child
 
 
 def _watch_phases(watch: Stopwatch, model: str, importlib: Any) -> None:
@@ -217,7 +239,7 @@ def profile(model: str, options: argparse.Namespace, folder: Path) -> dict[str, 
         "settings": place / "settings.json", "tracking": f"sqlite:///{place / 'mlflow.db'}", "output": place / "run",
     }  # fmt: skip
     given = [str(part) for name, value in arguments.items() for part in (f"--{name}", value)]
-    (place / "job.json").write_text(json.dumps({"model": model, "arguments": given}))
+    (place / "job.json").write_text(json.dumps({"model": model, "arguments": given, "warm": options.warm}))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "VITALORA_WARM": "0"}
     subprocess.run(
         [sys.executable, __file__, "--run", str(place)],
@@ -299,7 +321,12 @@ def _rates() -> tuple[float, float]:
 def _print_run(model: str, phases: dict[str, tuple[float, ...]], options: argparse.Namespace) -> None:
     from side_by_side import about
 
-    print(about(f"{model}, {options.arm}, {options.steps} steps at most, {options.windows} training windows"))
+    kind = "warm" if options.warm else "plain"
+    print(
+        about(
+            f"{model}, {options.arm}, {options.steps} steps at most, {options.windows} training windows, {kind}"
+        )
+    )
     total = [sum(spent[place] for spent in phases.values()) for place in range(3)]
     print("| phase | wall s | CPU s | share of CPU | floor, CPU s | peak + MiB |\n|---|---|---|---|---|---|")
     for phase, (wall, cpu, memory, floor) in phases.items():
