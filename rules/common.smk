@@ -33,7 +33,7 @@ from workflow_scripts.runtime.files import write_json_if_changed
 from workflow_scripts.runtime.logger import show_progress
 from workflow_scripts.runtime.recovery import recover
 from workflow_scripts.runtime.restore import align_restored_times
-from workflow_scripts.runtime.storage import refusal_of_storage, require_writable
+from workflow_scripts.runtime.storage import refusal_of_storage, require_room, require_writable
 from workflow_scripts.settings import NAIVE_ARM, load_study, run_code, weights_folder_of, write_step_settings
 
 show_progress(workflow)
@@ -44,6 +44,7 @@ from workflow_scripts.warm import own_servers
 own_servers(alone=workflow.remote_exec)
 
 try:
+    require_room(Path.cwd())
     study = load_study(config)
     if study.dataset in MIMIC_DATASETS:
         # Before any job: snakemake passes over a job whose inputs fail where its later results are there already.

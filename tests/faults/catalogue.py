@@ -62,9 +62,13 @@ CATALOGUE = {
     ),
     "full disk": Entry(
         "each phase",
-        "no space left in the folder that the phase writes",
+        "no space left in the folder that the phase writes; none on the disk of the whole project",
         f"{TOLD}; with space, {SAME}",
-        (f"{FAULTS}/test_storage.py::test_a_full_disk_ends_in_one_message_and_the_phase_goes_on_afterwards",),
+        (
+            f"{FAULTS}/test_storage.py::test_a_full_disk_ends_in_one_message_and_the_phase_goes_on_afterwards",
+            f"{FAULTS}/test_storage.py::test_a_report_on_a_full_disk_ends_in_one_message_and_is_written_afterwards",
+            f"{FAULTS}/test_storage.py::test_a_project_on_a_full_disk_is_told_so_before_any_job",
+        ),
     ),
     "read-only": Entry(
         "training",

@@ -14,7 +14,7 @@ def test_the_page_shows_every_entry_with_the_stored_outcome() -> None:
 
 
 def test_every_outcome_is_of_an_entry() -> None:
-    assert json.loads(OUTCOME.read_text(encoding="utf-8")).keys() <= CATALOGUE.keys()
+    assert json.loads(OUTCOME.read_text(encoding="utf-8"))["entries"].keys() <= CATALOGUE.keys()
 
 
 def test_every_entry_names_tests_that_there_are() -> None:

@@ -13,9 +13,11 @@ import pytest
 from fault_study import (
     LORA,
     ORDINARY,
+    RESULTS,
     STUDY,
     SUMMARY,
     UNTRACKED,
+    compare,
     compare_part,
     copy_study,
     numbers,
@@ -40,6 +42,15 @@ PHASES = {
 """A phase of the study, the folder that it writes, and what to ask of Snakemake for it."""
 
 
+REPORT, FIGURES = RESULTS / "report.html", RESULTS / "figures"
+
+
+def drawn(folder: Path) -> dict[str, bytes]:
+    """The report's page and figures."""
+    files = [folder / REPORT, *(folder / FIGURES).glob("[!.]*")]
+    return {path.name: path.read_bytes() for path in files}
+
+
 @contextmanager
 def small_disk(folder: Path) -> Iterator[None]:
     """A disk of its own for a folder, with almost no space. Skips where this machine lets nobody mount one."""
@@ -57,6 +68,22 @@ def small_disk(folder: Path) -> Iterator[None]:
         shutil.rmtree(folder)
 
 
+@contextmanager
+def filled_disk(folder: Path, content: Path, left: int) -> Iterator[Path]:
+    """Put a copy of a folder onto a disk of its own with almost no space; give the file that takes the space."""
+    folder.mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64m,mode=700", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("only root may mount a small disk")
+    try:
+        shutil.copytree(content, folder, symlinks=True, dirs_exist_ok=True)
+        ballast = folder / "ballast"
+        ballast.write_bytes(bytes(shutil.disk_usage(folder).free - left))
+        yield ballast
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
 @pytest.mark.parametrize(
     "phase", ["train", *(pytest.param(name, marks=pytest.mark.faults) for name in PHASES if name != "train")]
 )
@@ -72,6 +99,41 @@ def test_a_full_disk_ends_in_one_message_and_the_phase_goes_on_afterwards(
         assert "what to do" in text
     run_again(folder, target)
     compare_part(folder, undisturbed.project, place)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("left", [8 * 1024, 512 * 1024], ids=["no figure", "figures but no page"])
+def test_a_report_on_a_full_disk_ends_in_one_message_and_is_written_afterwards(
+    undisturbed, left: int, tmp_path: Path
+) -> None:
+    folder, kept = copy_study(undisturbed.project, tmp_path / "project"), tmp_path / "results"
+    (folder / REPORT).unlink()
+    shutil.rmtree(folder / FIGURES)
+    (folder / RESULTS).rename(kept)
+    with filled_disk(folder / RESULTS, kept, left) as ballast:
+        text = refused_once(folder, str(REPORT))
+        assert os.strerror(errno.ENOSPC) in text
+        assert "what to do" in text
+        assert not (folder / REPORT).exists()
+        ballast.unlink()
+        run_again(folder, str(REPORT))
+        compare(folder, undisturbed.project)
+        assert drawn(folder) == drawn(undisturbed.project)
+
+
+@pytest.mark.faults
+def test_a_project_on_a_full_disk_is_told_so_before_any_job(undisturbed, tmp_path: Path) -> None:
+    """Snakemake's own log and notes lie on that disk too."""
+    place, target = PHASES["train"]
+    kept, folder = copy_study(undisturbed.project, tmp_path / "kept"), tmp_path / "project"
+    shutil.rmtree(kept / place)
+    with filled_disk(folder, kept, left=0) as ballast:
+        text = refused_once(folder, target)
+        assert os.strerror(errno.ENOSPC) in text
+        assert "what to do" in text
+        ballast.unlink()
+        run_again(folder, target)
+        compare(folder, undisturbed.project)
 
 
 @pytest.mark.faults

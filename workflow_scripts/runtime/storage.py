@@ -1,7 +1,9 @@
 """A disk that refuses: one message instead of a traceback."""
 
 import errno
+import logging
 import os
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -32,6 +34,18 @@ def require_writable(folders: Iterable[Path]) -> None:
             if not os.access(folder, os.W_OK):
                 read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
                 raise _refusal(folder, errno.EROFS if read_only else errno.EACCES)
+
+
+LEAST_ROOM = 2**20
+"""Bytes that a start needs for its own log and notes."""
+
+
+def require_room(folder: Path) -> None:
+    """Raise UserError where a folder's disk is full, which Snakemake would meet with tracebacks only."""
+    if shutil.disk_usage(folder).free < LEAST_ROOM:
+        # Else each line of Snakemake's log, which lies on the same disk, would print one.
+        logging.raiseExceptions = False
+        raise _refusal(str(folder), errno.ENOSPC)
 
 
 def _refusal(where: str, number: int) -> UserError:
