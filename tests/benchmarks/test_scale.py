@@ -20,6 +20,7 @@ def test_the_clock_jumps_to_the_next_end_when_nobody_works() -> None:
 
 
 @pytest.mark.workflow
+@pytest.mark.acceptance
 def test_a_study_on_simulated_gpus_takes_at_least_its_work() -> None:
     """params/paper.yaml has 160 runs on a GPU and 10 without for each seed; the ideal is the bound of any schedule."""
     found = scale.simulate(170, gpus=8, factor=1.0)

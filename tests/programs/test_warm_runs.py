@@ -98,7 +98,8 @@ def files(output: Path) -> dict[str, Any]:
 
 
 @pytest.mark.workflow
-@pytest.mark.parametrize("threads", [1, pytest.param(2, marks=pytest.mark.acceptance)])
+@pytest.mark.acceptance
+@pytest.mark.parametrize("threads", [1, 2])
 def test_a_forked_run_leaves_the_files_of_a_plain_one(folder: Path, tmp_path: Path, threads: int) -> None:
     run(folder, tmp_path / "plain", owner=0, threads=threads)
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as owner:

@@ -56,6 +56,7 @@ def test_a_truncated_table_leaves_no_events(changed_project):
     assert not list((changed_project / "data/mimic-iii/events").glob("*"))
 
 
+@pytest.mark.acceptance
 def test_a_short_line_is_named_by_number_and_never_shown(changed_project):
     raw = changed_project / "data/raw/mimic-iii"
     shutil.copytree(changed_project / "data/raw/simulated", raw)
@@ -68,6 +69,7 @@ def test_a_short_line_is_named_by_number_and_never_shown(changed_project):
     assert not list((changed_project / "data/mimic-iii/events").glob("*"))
 
 
+@pytest.mark.acceptance
 def test_an_empty_cohort_says_at_which_step_the_last_stay_was_lost(changed_project):
     study = TINY_STUDY | {"cohort": {"minimum_age_years": 150}}
     assert "adult" in refused(changed_project, study)
@@ -98,6 +100,7 @@ def test_windows_longer_than_every_stay_are_refused(changed_project):
     assert not list((changed_project / "data/simulated/windows").rglob("*.parquet"))
 
 
+@pytest.mark.acceptance
 def test_weights_of_another_size_are_refused(changed_project):
     study = TINY_STUDY | {
         "models": ["chronos-t5-tiny"],

@@ -148,6 +148,7 @@ def test_the_order_of_the_runs_changes_no_table(project: Path, tmp_path: Path):
         assert sorted(first) == sorted(second), name
 
 
+@pytest.mark.acceptance
 def test_the_report_is_the_same_byte_for_byte(project: Path, changed_project: Path):
     run_in(
         changed_project,

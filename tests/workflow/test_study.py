@@ -86,6 +86,7 @@ def test_a_new_budget_runs_the_runs_again_but_not_the_data(changed_project):
     )
 
 
+@pytest.mark.acceptance
 def test_a_naive_reference_does_not_wait_for_a_device(changed_project, monkeypatch):
     monkeypatch.setenv("VITALORA_DEVICES", "0")
     monkeypatch.setenv("TMPDIR", str(changed_project))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from projects import run_in
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.acceptance]
 
 ARM = "results/simulated/runs/sepsis3/heart_rate/moirai-nano/lora-r2"
 LOG = "logs/simulated/run_arm/sepsis3-heart_rate-moirai-nano-lora-r2-seed0.log"
