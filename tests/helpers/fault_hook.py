@@ -74,8 +74,9 @@ def _begin(job):
 
     def profile():
         counts["second"] = time.monotonic() - begun
+        text = json.dumps(counts)  # Before this file, itself a change, is opened.
         with open(os.path.join(_FOLDER, job + ".profile"), "w") as file:
-            json.dump(counts, file)
+            file.write(text)
 
     sys.addaudithook(watch)
     if plan["when"] == "second":
