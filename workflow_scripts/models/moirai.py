@@ -366,6 +366,8 @@ def negative_binomial_quantile(level: Array, total_count: Array, logits: Array) 
         term = np.exp(total_count * special.log_expit(-logits))
     wanted, count, reached = level, total_count, term
     for number in range(_SUMMED):
+        if not rest.size:
+            break
         enough = reached >= wanted
         quantile[rest[enough]] = number
         rest, wanted, count, failure, term, reached = (
