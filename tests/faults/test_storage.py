@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -149,16 +149,13 @@ def test_results_that_cannot_be_written_are_named(undisturbed, tmp_path: Path) -
 
 
 @pytest.mark.faults
-def test_a_changed_setting_is_noticed_although_the_clock_went_back(
-    undisturbed, tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_a_changed_setting_is_noticed_although_the_clock_went_back(undisturbed, tmp_path: Path) -> None:
     """Files a day ahead stand for a clock that went back a day after they were made."""
     folder = copy_study(undisturbed.project, tmp_path / "project")
     files = [path for name in ("data", "results", "weights", "logs") for path in (folder / name).rglob("*")]
     ahead = time.time() + 86_400
     for path in files:
         os.utime(path, (ahead, ahead))
-    record_property("injected", 2)
     assert "Nothing to be done" in run_again(folder), "equal times are no reason to repeat anything"
     changed = STUDY | {"training": STUDY["training"] | {"steps": 2}}
     set_study(folder, changed)
