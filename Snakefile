@@ -42,9 +42,11 @@ rule all:
 # every finished job, so that after some hundred jobs Snakemake does little else (docs/scaling.md).
 onstart:
     workflow.scheduler.job_rate_limiter = None
-    shell(TRACKING_COMMAND)
+    if tracks_runs():
+        shell(TRACKING_COMMAND)
 
 
 # A job that was killed at once could not say so: this closes its run.
 onerror:
-    shell(TRACKING_COMMAND)
+    if tracks_runs():
+        shell(TRACKING_COMMAND)

@@ -234,6 +234,11 @@ TRACKING_COMMAND = (
 )
 
 
+def tracks_runs():
+    """Whether a job of this start tracks itself in MLflow, whose import alone takes seconds."""
+    return any("tracking" in job.params.keys() for job in workflow.dag.needrun_jobs(exclude_finished=False))
+
+
 def job_threads(wildcards):
     """On GPUs, as many jobs at once as devices; without one, one thread a job keeps the cores busy best."""
     return threads_for(workflow.cores or 1, len(visible_devices()))

@@ -44,6 +44,7 @@ def test_a_missing_mimic_folder_is_named_with_the_way_to_give_it(empty_project):
     text = refused(empty_project, TINY_STUDY | {"dataset": "mimic-iii"}, "data")
     assert "MIMIC_DIR" in text
     assert "data/raw/mimic-iii" in text
+    assert not (empty_project / "mlflow.db").exists(), "no run was going to begin"
 
 
 def test_a_truncated_table_leaves_no_events(changed_project):
