@@ -1,5 +1,6 @@
 """Shared by all tests: which of them run, one thread a process, no telemetry, the open demo where it is present."""
 
+import gc
 import os
 import signal
 from pathlib import Path
@@ -43,6 +44,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = sorted(
         (item for item in items if item not in left_out), key=lambda item: item.path not in slow
     )
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays, so it need not be looked through for garbage again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def _asked_for(item: pytest.Item, expression: str) -> bool:

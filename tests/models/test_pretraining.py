@@ -56,6 +56,7 @@ def test_a_short_run_gives_loadable_weights_with_card_and_provenance(name: str, 
 
 
 @pytest.mark.usefixtures("without_scores")
+@pytest.mark.acceptance
 def test_the_same_settings_give_the_same_weights_through_the_command(tmp_path: Path) -> None:
     settings = tmp_path / "settings.json"
     parameters = {"pretraining": SHORT.model_dump()}

@@ -78,6 +78,7 @@ def test_the_step_writes_one_page_that_needs_nothing_from_outside_and_its_figure
     }
 
 
+@pytest.mark.acceptance
 def test_the_same_study_gives_the_same_bytes(tmp_path):
     study = fabricate_study(tmp_path, **SMALL)
     first = report_of(study)

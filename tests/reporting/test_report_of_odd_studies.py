@@ -53,6 +53,7 @@ def test_a_rank_that_failed_leaves_a_gap_with_a_word(tmp_path):
     assert "each of 2 seeds: forecast not finite in 3 of 120 test windows" in report.html
 
 
+@pytest.mark.acceptance
 def test_five_hundred_runs_stay_below_five_megabytes_and_fold_away(tmp_path):
     models = tuple(f"chronos-t5-nano-{letter}" for letter in "abcdefghijklmnopqrst")
     ranked = [f"{method}-r{2**power}" for method in ("dora", "lora", "pissa") for power in range(7)]

@@ -280,6 +280,7 @@ def environment() -> dict[str, str]:
 
 
 @pytest.mark.workflow
+@pytest.mark.acceptance
 def test_a_failed_run_is_told_in_plain_lines_and_repeated_by_the_command_it_names(workflow: Path) -> None:
     done = run_plain(workflow, "snakemake --cores 1 --keep-going --quiet host")
     assert done.returncode == 1
