@@ -29,7 +29,9 @@ def write(uri: str, first: Path, second: Path, halfway: Barrier, onward: Barrier
                 onward.wait()
             run.finish(**vars(run_contents(record, path.parent, stand_in=True)))
         problems.append(run.problems)
-    print(problems.count([]), flush=True)
+    # In one write, or the lines of several processes mix where Python does not buffer.
+    sys.stdout.write(f"{problems.count([])}\n")
+    sys.stdout.flush()
 
 
 def main(uri: str, *records: str) -> None:

@@ -55,6 +55,8 @@ def test_paths_with_commands_in_them_are_paths(tmp_path: Path) -> None:
         "cohorts": ["mine"],
         "own_cohorts": {"mine": f"{TRAP}.sql"},
         "models": ["moirai-nano"],
+        "arms": ["zero-shot"],
+        "references": [],
         "weights": {"moirai-nano": str(weights)},
         "tracking": {"uri": f"sqlite:///{tmp_path}/a $(touch hit); touch hit.db"},
     }
@@ -63,9 +65,8 @@ def test_paths_with_commands_in_them_are_paths(tmp_path: Path) -> None:
     (project / f"{TRAP}.sql").write_text("SELECT icustay_id, intime AS onset FROM icustays")
     raw.mkdir()
     simulate_mimic(SimulatorParameters(patients=20, seed=1), raw)
-    run_in(project, "snakemake", "--cores", "2", "--", "data", "weights", MIMIC_DIR=str(raw))
+    run_in(project, "snakemake", "--cores", "2", "--", "runs", MIMIC_DIR=str(raw))
     run_in(project, "snakemake", "--cores", "1", "--", "check_mimic", MIMIC_DIR=str(raw))
-    assert (project / "data/mimic-iii/windows/mine/heart_rate.parquet").exists()
-    assert (project / "weights/prepared/moirai-nano/model.safetensors").exists()
+    assert len(list(project.glob("results/mimic-iii/runs/mine/heart_rate/**/run.json"))) == 1
     assert (tmp_path / "a $(touch hit); touch hit.db").exists()
     assert list(tmp_path.rglob("hit")) == []
