@@ -347,6 +347,31 @@ def test_a_curve_of_two_thousand_points_is_read_back_whole(uri: str) -> None:
     assert [[point.step, point.value] for point in history] == curve
 
 
+def test_a_data_set_that_another_run_records_at_the_same_moment_is_shown_nonetheless(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import BAD_REQUEST
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    log_inputs, runs = SqlAlchemyStore.log_inputs, []
+
+    def log_inputs_too_late(store: Any, run_id: str, *inputs: Any, **named: Any) -> None:
+        """MLflow has found no such data set, and when it writes it, another run has written it."""
+        runs.append(run_id)
+        if len(runs) == 1:
+            raise MlflowException("duplicate key value violates unique constraint", error_code=BAD_REQUEST)
+        log_inputs(store, run_id, *inputs, **named)
+
+    monkeypatch.setattr(SqlAlchemyStore, "log_inputs", log_inputs_too_late)
+    with track_run(uri, _key("lora-r2")) as tracked:
+        tracked.finish(dataset=DataSet("simulated", "ab" * 16, "windows.parquet"))
+    assert tracked.problems == []
+    assert runs == [tracked.run_id] * 2
+    (run,) = _runs(uri)
+    assert len(run.inputs.dataset_inputs) == 1
+
+
 def test_tables_are_refused_as_artifacts(uri: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "forecasts.parquet").write_bytes(b"rows")

@@ -83,7 +83,7 @@ def log_values(client: Any, run_id: str, contents: Contents) -> None:
         tags=[RunTag(name, value) for name, value in tags.items()],
     )
     if contents.dataset is not None:
-        client.log_inputs(run_id, [_dataset_input(contents.dataset)])
+        _log_dataset(client, run_id, contents.dataset)
 
 
 def log_batches(client: Any, run_id: str, **items: list[Any]) -> None:
@@ -96,6 +96,19 @@ def log_batches(client: Any, run_id: str, **items: list[Any]) -> None:
         if not any(batch.values()):
             return
         client.log_batch(run_id, **batch)
+
+
+def _log_dataset(client: Any, run_id: str, data: DataSet) -> None:
+    """Two first runs on a data set may both find it missing in MLflow; the later one's second try finds it."""
+    from mlflow.exceptions import MlflowException
+
+    inputs = [_dataset_input(data)]
+    try:
+        client.log_inputs(run_id, inputs)
+    except MlflowException as error:
+        if error.error_code != "BAD_REQUEST":
+            raise
+        client.log_inputs(run_id, inputs)
 
 
 def store_artifact(client: Any, run_id: str, folder: Path, path: Path) -> None:
