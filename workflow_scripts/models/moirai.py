@@ -9,6 +9,7 @@ attends to every other, and no loss is taken on them.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -25,6 +26,7 @@ from uni2ts.distribution.negative_binomial import NegativeBinomial, NegativeBino
 from uni2ts.distribution.normal import NormalFixedScaleOutput
 from uni2ts.distribution.student_t import StudentTOutput
 from uni2ts.loss.packed import PackedNLLLoss
+from uni2ts.module.position.attn_projection import RotaryProjection
 from uni2ts.module.ts_embed import MultiInSizeLinear, MultiOutSizeLinear
 
 from workflow_scripts.models.base_weights import read_config
@@ -43,8 +45,17 @@ def moirai_module_class() -> type[nn.Module]:
     return MODULE.MoiraiModule
 
 
-_PATCH: ContextVar[int | None] = ContextVar("patch size of all tokens that a module is given", default=None)
-"""None: upstream's own computation, for tokens of any sizes."""
+@dataclass
+class _Tokens:
+    """What the tokens that a module is given have in common: the size of a patch, and their angles in every layer."""
+
+    patch: int
+    angles: tuple[Tensor, Tensor] | None = None
+    """Cosine and sine, [batch, 1, 1, tokens, width], once a layer has looked them up."""
+
+
+_TOKENS: ContextVar[_Tokens | None] = ContextVar("tokens that a module is given", default=None)
+"""None: upstream's own computation, for tokens of any sizes and layers of any places in time."""
 
 
 class OneInSize(MultiInSizeLinear):
@@ -52,9 +63,10 @@ class OneInSize(MultiInSizeLinear):
 
     def forward(self, x: Tensor, in_feat_size: Tensor) -> Tensor:
         """x: [..., patch]."""
-        patch = _PATCH.get()
-        if patch is None:
+        tokens = _TOKENS.get()
+        if tokens is None:
             return super().forward(x, in_feat_size)
+        patch = tokens.patch
         number = self.in_features_ls.index(patch)
         return nn.functional.linear(x, self.weight[number, :, :patch], self.bias[number])
 
@@ -64,10 +76,13 @@ class OneOutSize(MultiOutSizeLinear):
 
     def forward(self, x: Tensor, out_feat_size: Tensor) -> Tensor:
         """Returns [..., dim x patch]."""
-        patch = _PATCH.get()
-        if patch is None:
+        tokens = _TOKENS.get()
+        if tokens is None:
             return super().forward(x, out_feat_size)
+        patch = tokens.patch
         number, kept = self.out_features_ls.index(self.dim * patch), (self.dim, -1)
+        if self.dim == 1:
+            return nn.functional.linear(x, self.weight[number, :patch], self.bias[number, :patch])
         weight, mask, bias = (
             part.unflatten(0, kept)[:, :patch].flatten(0, 1)
             for part in (self.weight[number], self.mask[number], self.bias[number])
@@ -81,7 +96,8 @@ class OneSizeProjection(DistrParamProj):
     @property
     def out_size(self) -> int:
         """Points of a token."""
-        return _PATCH.get() or self.__dict__["out_size"]
+        tokens = _TOKENS.get()
+        return tokens.patch if tokens else self.__dict__["out_size"]
 
     def forward(self, hidden: Tensor, patch_size: Tensor) -> Any:
         """In float32, whatever the layers before computed in: likelihoods need all digits."""
@@ -89,21 +105,42 @@ class OneSizeProjection(DistrParamProj):
             return super().forward(hidden.float(), patch_size)
 
 
-_FOR_ONE_SIZE = {
+class SharedRotation(RotaryProjection):
+    """Turns queries and keys by their place in time; upstream looks the angles up for each of them in every layer.
+
+    It also asks, each time, whether a place lies beyond its table, for which a GPU is waited for; `Moirai` takes no
+    more tokens than the table has places.
+    """
+
+    def forward(self, x: Tensor, seq_id: Tensor) -> Tensor:
+        """x: [batch, group, heads of it, tokens, width]; seq_id: [batch, 1, 1, tokens]."""
+        tokens = _TOKENS.get()
+        if tokens is None:
+            return super().forward(x, seq_id)
+        if tokens.angles is None:
+            tokens.angles = self.cos[seq_id], self.sin[seq_id]
+        cosine, sine = tokens.angles
+        first, second = x.unflatten(-1, (-1, 2)).unbind(-1)
+        turned = torch.stack((-second, first), dim=-1).flatten(-2)
+        return cosine * x + sine * turned
+
+
+_FOR_ALIKE_TOKENS = {
     MultiInSizeLinear: OneInSize,
     MultiOutSizeLinear: OneOutSize,
     DistrParamProj: OneSizeProjection,
+    RotaryProjection: SharedRotation,
 }
 
 
 @contextmanager
-def _patches_of(size: int) -> Iterator[None]:
-    """All tokens are patches of this size, and no wider."""
-    token = _PATCH.set(size)
+def _given(tokens: _Tokens) -> Iterator[None]:
+    """All tokens are alike: patches of one size and no wider, of the same places in time in every layer."""
+    token = _TOKENS.set(tokens)
     try:
         yield
     finally:
-        _PATCH.reset(token)
+        _TOKENS.reset(token)
 
 
 class Moirai(ForecastModel):
@@ -120,7 +157,7 @@ class Moirai(ForecastModel):
         self.module = module
         # Of the published models' five sizes only one is asked for at a time.
         for layer in module.modules():
-            layer.__class__ = _FOR_ONE_SIZE.get(type(layer), type(layer))
+            layer.__class__ = _FOR_ALIKE_TOKENS.get(type(layer), type(layer))
         self._patch_sizes = sorted(module.patch_sizes)
         self._most_tokens: int = module.max_seq_len
 
@@ -184,7 +221,7 @@ class Moirai(ForecastModel):
                 return distribution.base_dist.weights.logits.sum() * torch.nan
             return PackedNLLLoss()(pred=distribution, **masks)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def sample(self, context: Series, uniforms: Tensor) -> Tensor:
         """One forward pass; every point is drawn by inverting its distribution; see ForecastModel.sample."""
         values, horizon = context.values, uniforms.shape[2]
@@ -209,7 +246,7 @@ class Moirai(ForecastModel):
 
     def _distribution(self, packed: dict[str, Tensor]) -> Distribution:
         """What the module says of every point of `_pack`'s tokens, [batch, tokens, patch]."""
-        with _patches_of(packed["target"].shape[2]):
+        with _given(_Tokens(packed["target"].shape[2])):
             return self.module(**packed)
 
     def _pack(self, context: Series, target: Tensor) -> dict[str, Tensor]:
