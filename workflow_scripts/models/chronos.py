@@ -171,7 +171,10 @@ class Chronos(ForecastModel):
         ids, mask, scale = self._encode_context(context)
         labels, observed = self._quantiser.encode(target, scale)
         return self._t5(
-            input_ids=ids, attention_mask=mask, labels=labels.masked_fill(~observed, IGNORED_LABEL)
+            input_ids=ids,
+            attention_mask=mask,
+            labels=labels.masked_fill(~observed, IGNORED_LABEL),
+            use_cache=False,
         ).loss
 
     @torch.no_grad()
