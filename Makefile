@@ -27,7 +27,7 @@ $(STAMP): $(PINS)
 	@touch $@
 
 run: $(STAMP) ## Run the study of params.yaml and show its table
-	@$(ACTIVATE) && snakemake --cores all && python -m workflow_scripts.show_summary
+	@$(ACTIVATE) && snakemake --cores all && python -m workflow_scripts.steps.show_summary
 
 test: $(STAMP) ## Run the tests, on every core: all parts, and a small study as a whole
 	@$(ACTIVATE) && python -m pytest $(PARALLEL)
@@ -52,19 +52,19 @@ docs: $(STAMP) ## Build the documentation as a site in docs/_build; warnings are
 	@$(ACTIVATE) && python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs docs/_build
 
 ui: $(STAMP) ## Browse the runs in MLflow on 127.0.0.1:5000
-	@$(ACTIVATE) && python -m workflow_scripts.browse_runs --port 5000
+	@$(ACTIVATE) && python -m workflow_scripts.steps.browse_runs --port 5000
 
 tracking-server: $(STAMP) ## Serve MLflow to several machines from PostgreSQL (docs/tracking-server.md)
-	@$(ACTIVATE) && python -m workflow_scripts.serve_tracking $(OPTIONS)
+	@$(ACTIVATE) && python -m workflow_scripts.steps.serve_tracking $(OPTIONS)
 
 verify: $(STAMP) ## Reproduce every stored hash and metric from the stored files, without training
-	@$(ACTIVATE) && python -m workflow_scripts.verify_results
+	@$(ACTIVATE) && python -m workflow_scripts.steps.verify_results
 
 explain: $(STAMP) ## Print a run's record: make explain RUN=results/…/seed0
-	@$(ACTIVATE) && python -m workflow_scripts.explain_run "$(RUN)"
+	@$(ACTIVATE) && python -m workflow_scripts.steps.explain_run "$(RUN)"
 
 privacy: $(STAMP) ## Look for rows of patients outside the data folders
-	@$(ACTIVATE) && python -m workflow_scripts.check_privacy
+	@$(ACTIVATE) && python -m workflow_scripts.steps.check_privacy
 
 hooks: ## Let git refuse commits that hold rows of patients
 	git config core.hooksPath .githooks

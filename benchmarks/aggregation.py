@@ -21,8 +21,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests" / room) for room in ("reporting", "evaluation", "helpers")]
 
-from fabricated_study import Study, fabricate_study  # noqa: E402
 from side_by_side import about, print_table  # noqa: E402
+
+from tests.reporting.fabricated_study import Study, fabricate_study  # noqa: E402
 
 ARMS = ("zero-shot", "full", *(f"lora-r{2**power}" for power in range(7)), "bitfit", "head-only", "ia3")
 COHORTS = ("explicit", "sepsis3")
@@ -73,7 +74,7 @@ def aggregation(study: Study, runs: list[str]) -> list[str]:
     settings["parameters"] |= {"runs": runs, "evaluation": {}}
     path = study.folder / "aggregate.json"
     path.write_text(json.dumps(settings))
-    command = [sys.executable, "-m", "workflow_scripts.aggregate_metrics", "--settings", str(path)]
+    command = [sys.executable, "-m", "workflow_scripts.steps.aggregate_metrics", "--settings", str(path)]
     places = {"metrics": study.metrics, "arms": study.folder / "arms", "plots": study.folder / "plots"}
     places |= {"windows": study.windows, "cohorts": study.folder / "cohorts"}
     places |= {name.replace("_", "-"): study.table(name) for name in TABLES}
@@ -82,7 +83,7 @@ def aggregation(study: Study, runs: list[str]) -> list[str]:
 
 def report(study: Study) -> list[str]:
     """The command of the rule of this name."""
-    command = [sys.executable, "-m", "workflow_scripts.make_report"]
+    command = [sys.executable, "-m", "workflow_scripts.steps.make_report"]
     places = {"settings": study.settings, "metrics": study.metrics, "runs": study.runs}
     places |= {"windows": study.windows, "output": study.folder / "report.html"}
     places |= {"figures": study.folder / "figures"}

@@ -12,11 +12,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from workflow_scripts.mimic.concepts import clinical_itemids, load_concepts
-from workflow_scripts.mimic.tables import TABLES
+from workflow_scripts.sources.mimic_iii.items import clinical_itemids, load_vital_signs
+from workflow_scripts.sources.mimic_iii.tables import TABLES
 
 ITEMS = sorted(
-    {*clinical_itemids("chartevents"), *(i.itemid for c in load_concepts().values() for i in c.items)}
+    {*clinical_itemids("chartevents"), *(i.itemid for c in load_vital_signs().values() for i in c.items)}
 )
 COLUMNS = ["SUBJECT_ID", "HADM_ID", "ICUSTAY_ID", "CHARTTIME", "ITEMID", "VALUE", "VALUENUM", "ERROR"]
 KINDS = {name.upper(): kind for name, kind in TABLES["chartevents"].items()}
@@ -39,11 +39,11 @@ def zcat(source: Path, _: Path) -> None:
 def vitalora(source: Path, folder: Path) -> None:
     import pyarrow as pa
 
-    from workflow_scripts.mimic.extraction import split_chart
-    from workflow_scripts.mimic.parameters import ExtractionParameters
-    from workflow_scripts.mimic.reading import stream_table
-    from workflow_scripts.mimic.tables import find_table
-    from workflow_scripts.mimic.vital_rows import Stays
+    from workflow_scripts.sources.mimic_iii.extraction import split_chart
+    from workflow_scripts.sources.mimic_iii.parameters import ExtractionParameters
+    from workflow_scripts.sources.mimic_iii.reading import stream_table
+    from workflow_scripts.sources.mimic_iii.tables import find_table
+    from workflow_scripts.sources.mimic_iii.vital_rows import Stays
 
     columns = ["subject_id", "hadm_id", "icustay_id"]
     stays = stream_table(find_table(source.parent, "icustays"), "icustays", columns)

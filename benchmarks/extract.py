@@ -24,8 +24,8 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.chart_filters import WAYS
-from workflow_scripts.mimic.parameters import SimulatorParameters
-from workflow_scripts.mimic.simulator import simulate_mimic
+from workflow_scripts.sources.mimic_iii.parameters import SimulatorParameters
+from workflow_scripts.sources.mimic_iii.simulator import simulate_mimic
 
 ROOT = Path(__file__).parents[1]
 FULL_ROWS = 330_712_483

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from workflow_scripts.evaluation.metrics import score
 from workflow_scripts.models.lag_llama import LagLlama
 from workflow_scripts.training.data import WindowArrays
-from workflow_scripts.training.forecasting import forecast
+from workflow_scripts.training.inference import forecast
 from workflow_scripts.training.parameters import ForecastParameters
 from workflow_scripts.windows.reading import Windows, read_windows
 

@@ -141,7 +141,7 @@ def _run_here(folder: Path) -> None:
     import importlib
 
     _watch_phases(watch, job["model"], importlib)
-    from workflow_scripts import run_arm
+    from workflow_scripts.steps import run_arm
 
     sys.argv = ["run_arm", *job["arguments"]]
     run_arm.main()
@@ -153,7 +153,7 @@ def _fork_warm(arguments: list[str]) -> int:
     """Do what the warm server does before a run, then fork; 0 in the child."""
     import gc
 
-    from workflow_scripts import run_arm, warm_server  # noqa: F401
+    from workflow_scripts.steps import run_arm, warm_server  # noqa: F401
 
     gc.disable()
     warm_server._warm_up(list(arguments))
@@ -166,9 +166,9 @@ def _fork_warm(arguments: list[str]) -> int:
 def _watch_phases(watch: Stopwatch, model: str, importlib: Any) -> None:
     import torch
 
-    from workflow_scripts import run_arm
     from workflow_scripts.models.registry import VARIANTS, family_class
-    from workflow_scripts.runtime.tracking import TrackedRun
+    from workflow_scripts.steps import run_arm
+    from workflow_scripts.tracking import TrackedRun
     from workflow_scripts.training import loop
 
     family = VARIANTS[model].family

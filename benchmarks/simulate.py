@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[1]
 _WORKER = """
 import json, re, sys
 from pathlib import Path
-from workflow_scripts.mimic.parameters import SimulatorParameters
-from workflow_scripts.mimic.simulator import simulate_mimic
+from workflow_scripts.sources.mimic_iii.parameters import SimulatorParameters
+from workflow_scripts.sources.mimic_iii.simulator import simulate_mimic
 rows = simulate_mimic(SimulatorParameters(patients=sys.argv[1], routine_events=sys.argv[2]), Path(sys.argv[3]))
 peak = int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
 print(json.dumps([rows["chartevents"], peak]))

@@ -60,7 +60,7 @@ class Bench:
         settings = {"code": "", "parameters": {group: study[group] for group in groups}}
         (folder / "settings.json").write_text(json.dumps(settings))
         write_windows(folder / "windows.parquet", _windows(windows))
-        self._run("workflow_scripts.init_tracking", "--dataset", "simulated", "--uri", self._uri)
+        self._run("workflow_scripts.steps.init_tracking", "--dataset", "simulated", "--uri", self._uri)
 
     def floor(self, model: str) -> Cost:
         """Import torch and the one class of the model."""
@@ -71,7 +71,7 @@ class Bench:
         weights = self._folder / model
         if not weights.exists():
             self._run(
-                "workflow_scripts.prepare_weights",
+                "workflow_scripts.steps.prepare_weights",
                 "--model",
                 model,
                 "--source",

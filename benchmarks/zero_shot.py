@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from workflow_scripts.evaluation.metrics import score
-from workflow_scripts.models.references import forecast_reference
+from workflow_scripts.models.baselines import forecast_baseline
 from workflow_scripts.models.registry import variant
 from workflow_scripts.models.weights import load_variant
 from workflow_scripts.training.data import window_arrays
-from workflow_scripts.training.forecasting import forecast
+from workflow_scripts.training.inference import forecast
 from workflow_scripts.training.parameters import ForecastParameters
 from workflow_scripts.windows.reading import Windows, read_windows
 
@@ -41,14 +41,14 @@ def main() -> None:
         print(
             f"{'model':18}" + "".join(f"{name:>14}{'relative':>10}" for name in SHOWN[:3]) + f"{SHOWN[3]:>14}"
         )
-        reference: dict[str, float | None] = {}
+        baseline: dict[str, float | None] = {}
         for name, quantiles in _forecasts(windows, arguments.weights, arguments.samples):
             levels, scale = ForecastParameters().quantiles, windows.metadata
             metrics = score(windows.target, quantiles, levels, scale.scale_low, scale.scale_high).metrics
-            reference = reference or metrics
+            baseline = baseline or metrics
             print(
                 f"{name:18}"
-                + "".join(f"{metrics[key]:14.5f}{metrics[key] / reference[key]:10.3f}" for key in SHOWN[:3])
+                + "".join(f"{metrics[key]:14.5f}{metrics[key] / baseline[key]:10.3f}" for key in SHOWN[:3])
                 + f"{metrics[SHOWN[3]]:14.3f}"
             )
 
@@ -58,7 +58,7 @@ def _forecasts(windows: Windows, weights: Path, samples: int) -> Iterator[tuple[
     drawing = ForecastParameters(samples=samples)
     for name in ("persistence", "mean-of-context"):
         horizon, interval = windows.metadata.horizon, windows.metadata.interval_minutes
-        yield name, forecast_reference(name, windows.context, horizon, drawing.quantiles, interval)
+        yield name, forecast_baseline(name, windows.context, horizon, drawing.quantiles, interval)
     for folder in sorted(path for path in weights.iterdir() if path.is_dir()):
         model = load_variant(variant(folder.name), folder)
         arrays = window_arrays(windows, variant(folder.name))

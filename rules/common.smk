@@ -13,7 +13,7 @@ shell.prefix(f"export PYTHONPATH={shlex.quote(workflow.basedir)}; ")
 
 from workflow_scripts.adaptation.arms import FITTED_ARM, TRAINED_ARM
 from workflow_scripts.cohorts.definitions import definition_files
-from workflow_scripts.mimic.folders import (
+from workflow_scripts.sources.folders import (
     MIMIC_DATASETS,
     MONITOR_COHORTS,
     SIMULATED_MONITOR,
@@ -23,8 +23,8 @@ from workflow_scripts.mimic.folders import (
     raw_folder,
     require_own_tables,
 )
-from workflow_scripts.mimic.tables import EVENT_TABLES, TABLES
-from workflow_scripts.models.registry import MODELS, REFERENCE_FAMILY, REFERENCES, SCRATCH_VARIANTS, VARIANTS
+from workflow_scripts.sources.mimic_iii.tables import EVENT_TABLES, TABLES
+from workflow_scripts.models.registry import MODELS, BASELINE_FAMILY, BASELINES, SCRATCH_VARIANTS, VARIANTS
 from workflow_scripts.models.sources import EMBEDDED, checkpoint_reader, default_source, embedded_hashes
 from workflow_scripts.privacy.permissions import keep_to_owner
 from workflow_scripts.runtime.device import threads_for, visible_devices
@@ -89,7 +89,7 @@ def step_settings(folder, step, groups=(), code=(), name="", **extra):
     path = f"{folder}/settings/{step}{'.' if name else ''}{name}.json"
     try:
         write_step_settings(
-            study, list(groups), [f"workflow_scripts.{step}", *map(str, code)], Path(path), extra
+            study, list(groups), [f"workflow_scripts.steps.{step}", *map(str, code)], Path(path), extra
         )
     except OSError as error:
         raise WorkflowError(str(refusal_of_storage(error) or error)) from None
@@ -177,8 +177,8 @@ def parent(paths, levels=1):
 
 
 def family_of(model):
-    """The family of a model; the references are one of their own."""
-    return MODELS[model].family if model in MODELS else REFERENCE_FAMILY
+    """The family of a model; the baselines are one of their own."""
+    return MODELS[model].family if model in MODELS else BASELINE_FAMILY
 
 
 def weights_source(model):
@@ -229,7 +229,7 @@ TRACKING_SETTINGS = step_settings(
 IS_SQLITE = study.tracking.uri.startswith("sqlite:")
 TRACKING = shlex.quote("" if IS_SQLITE and workflow.remote_exec else study.tracking.uri)
 TRACKING_COMMAND = (
-    f"python -m workflow_scripts.init_tracking --dataset {study.dataset} --uri {{TRACKING}}"
+    f"python -m workflow_scripts.steps.init_tracking --dataset {study.dataset} --uri {{TRACKING}}"
     f" --settings {TRACKING_SETTINGS}"
 )
 

@@ -41,7 +41,7 @@ rule aggregate_metrics:
     message:
         "Collect the runs into tables"
     shell:
-        "python -m workflow_scripts.aggregate_metrics --settings {input.settings} --metrics {output.metrics}"
+        "python -m workflow_scripts.steps.aggregate_metrics --settings {input.settings} --metrics {output.metrics}"
         " --arms {output.arms} --plots {output.plots} --windows {params.windows}"
         " --cohorts {params.cohorts:q} --intervals {output.intervals} --comparisons {output.comparisons}"
         " --rank-threshold {output.ranks} --breakdown {output.breakdown} --calibration {output.calibration}"
@@ -101,7 +101,7 @@ rule make_report:
     message:
         "Write the report"
     shell:
-        "python -m workflow_scripts.make_report --settings {input.settings} --metrics {input.metrics}"
+        "python -m workflow_scripts.steps.make_report --settings {input.settings} --metrics {input.metrics}"
         " --intervals {input.intervals} --comparisons {input.comparisons} --rank-threshold {input.ranks}"
         " --breakdown {input.breakdown} --calibration {input.calibration} --transfer {input.transfer}"
         " --findings {input.findings} --attrition {input.attrition} --runs {params.runs} --windows {params.windows}"
@@ -128,7 +128,7 @@ rule sync_tracking:
     message:
         "Bring MLflow up to date"
     shell:
-        "python -m workflow_scripts.sync_tracking --settings {input.settings} --windows {params.windows}"
+        "python -m workflow_scripts.steps.sync_tracking --settings {input.settings} --windows {params.windows}"
         " --output {output.tracking} &> {log}"
 
 
@@ -151,7 +151,7 @@ rule choose_adapter:
     message:
         "Choose the adapter of {wildcards.model} for {wildcards.vital} of {wildcards.cohort}"
     shell:
-        "python -m workflow_scripts.choose_adapter --records {input.records} --output {params.folder} &> {log}"
+        "python -m workflow_scripts.steps.choose_adapter --records {input.records} --output {params.folder} &> {log}"
 
 
 # Train every rank, and give me the best: chosen on validation, with the reason in choice.json.
@@ -173,4 +173,4 @@ rule check_privacy:
     message:
         "Look for rows of patients outside the data folders; {log} keeps the report"
     shell:
-        "set -o pipefail; python -m workflow_scripts.check_privacy 2>&1 | tee {log}"
+        "set -o pipefail; python -m workflow_scripts.steps.check_privacy 2>&1 | tee {log}"

@@ -62,12 +62,12 @@ use rule adapt_and_forecast as train_from_scratch with:
         base="",
 
 
-use rule train_from_scratch as forecast_reference with:
+use rule train_from_scratch as forecast_baseline with:
     output:
         forecasts=f"{RUN}/forecasts.parquet",
         record=RUN_RECORD,
     wildcard_constraints:
-        model="|".join(REFERENCES),
+        model="|".join(BASELINES),
         arm=NAIVE_ARM,
     priority: 0
     threads: 1

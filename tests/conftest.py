@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from shared_studies import Undisturbed, undisturbed_study
+
+from tests.helpers.shared_studies import Undisturbed, undisturbed_study
 
 # No test judges speed, so neither do generated examples: a loaded machine may be slow.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -18,19 +18,16 @@ from workflow_scripts.cohorts.definitions import definition_names
 from workflow_scripts.cohorts.parameters import CohortParameters, Sepsis3Parameters
 from workflow_scripts.evaluation.parameters import EvaluationParameters
 from workflow_scripts.evaluation.transfer_plan import Transfer, transfers
-from workflow_scripts.mimic.concepts import vital_names
-from workflow_scripts.mimic.folders import MIMIC_DATASETS
-from workflow_scripts.mimic.parameters import ExtractionParameters, SimulatorParameters
 from workflow_scripts.models.parameters import PretrainingParameters
 from workflow_scripts.models.registry import (
+    BASELINES,
     MODELS,
     MULTIVARIATE_VARIANTS,
-    REFERENCES,
     SCRATCH_VARIANTS,
     VARIANTS,
+    check_baseline,
     check_covariates,
     check_geometry,
-    check_reference,
     family_module,
 )
 from workflow_scripts.models.sources import EMBEDDED, HUB, default_source
@@ -39,11 +36,17 @@ from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import write_json_if_changed
 from workflow_scripts.runtime.hashing import code_hash
 from workflow_scripts.runtime.parameters import Parameters, TrackingParameters
+from workflow_scripts.sources.folders import MIMIC_DATASETS
+from workflow_scripts.sources.mimic_iii.items import vital_names
+from workflow_scripts.sources.mimic_iii.parameters import ExtractionParameters, SimulatorParameters
 from workflow_scripts.training.parameters import ForecastParameters, TrainingParameters, TuningParameters
 from workflow_scripts.windows.parameters import WindowParameters
 
+RENAMED = {"references": "baselines"}
+"""Settings of earlier versions, and their names today."""
+
 NAIVE_ARM = "fit"
-"""The one arm of a reference: it has nothing to adapt."""
+"""The one arm of a baseline: it has nothing to adapt."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ class Study(Parameters):
     models: list[str] = Field(
         ["chronos-t5-nano", "moirai-nano", "lag-llama-nano"], description="foundation models, by variant name"
     )
-    references: list[str] = Field(
+    baselines: list[str] = Field(
         ["persistence", "mean-of-context", "seasonal-naive", "auto-ets", "theta"],
         description="forecasts to compare with, for which nothing is trained",
     )
@@ -179,10 +182,10 @@ class Study(Parameters):
     def _known_scratch_models(cls, names: list[str]) -> list[str]:
         return _known(names, tuple(SCRATCH_VARIANTS), "model that is trained from scratch")
 
-    @field_validator("references")
+    @field_validator("baselines")
     @classmethod
-    def _known_references(cls, names: list[str]) -> list[str]:
-        return _known(names, REFERENCES, "reference")
+    def _known_baselines(cls, names: list[str]) -> list[str]:
+        return _known(names, BASELINES, "baseline")
 
     @field_validator("windows")
     @classmethod
@@ -235,8 +238,8 @@ class Study(Parameters):
                 check_geometry(MODELS[name], windows.context, windows.horizon, len(covariates))
             for name in self.from_scratch:
                 check_geometry(MODELS[name], windows.context, windows.horizon)
-            for name in self.references:
-                check_reference(name, windows.context, windows.interval_minutes)
+            for name in self.baselines:
+                check_baseline(name, windows.context, windows.interval_minutes)
         except UserError as error:
             raise ValueError(f"{error.where}: {error.found}; {error.expected}; {error.remedy}") from None
         return self
@@ -247,7 +250,7 @@ class Study(Parameters):
 
     def runs(self) -> list[Run]:
         """Every job of the study, in the order of the tables."""
-        subjects = [(name, NAIVE_ARM) for name in self.references]
+        subjects = [(name, NAIVE_ARM) for name in self.baselines]
         subjects += [(name, arm) for name in self.from_scratch for arm in FITTING_METHODS]
         subjects += [(name, arm.name) for name in self.models for arm in self.arm_list()]
         return [
@@ -268,11 +271,11 @@ SHOWN_ONLY = (
     "workflow_scripts.reporting",
     "workflow_scripts.runtime.device",
     "workflow_scripts.runtime.progress",
-    "workflow_scripts.runtime.tracking",
+    "workflow_scripts.tracking",
 )
 """What jobs that forecast show, record elsewhere or wait for: no forecast depends on it."""
 
-FORECASTING_STEPS = ("workflow_scripts.run_arm", "workflow_scripts.evaluate_transfer")
+FORECASTING_STEPS = ("workflow_scripts.steps.run_arm", "workflow_scripts.steps.evaluate_transfer")
 
 
 def step_code_hash(code: list[str]) -> str:
@@ -282,12 +285,15 @@ def step_code_hash(code: list[str]) -> str:
 
 def run_code(model: str) -> list[str]:
     """The modules that a run of a model depends on: the step, and the family, which is chosen by name as it runs."""
-    return ["workflow_scripts.run_arm", *([family_module(MODELS[model].family)] if model in MODELS else [])]
+    return [
+        "workflow_scripts.steps.run_arm",
+        *([family_module(MODELS[model].family)] if model in MODELS else []),
+    ]
 
 
 def transfer_code(model: str) -> list[str]:
     """The modules that the evaluation of a model's adapter on another cohort depends on."""
-    return ["workflow_scripts.evaluate_transfer", *run_code(model)[1:]]
+    return ["workflow_scripts.steps.evaluate_transfer", *run_code(model)[1:]]
 
 
 def weights_folder_of(model: str) -> str | None:
@@ -314,6 +320,8 @@ def _describe(problem: Any) -> str:
     """One line for one problem: path, what was found, what is allowed."""
     path = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
+        if new_name := RENAMED.get(path):
+            return f"    {path}: renamed; write {new_name} instead"
         allowed = _keys_beside(problem["loc"])
         suggestion = _suggestion(str(problem["loc"][-1]), allowed)
         return f"    {path}: unknown key{suggestion}; allowed: {', '.join(allowed)}"

@@ -1,6 +1,6 @@
 """Run a step without paying for its imports: by a process that has imported the libraries once and forks.
 
-`python -m workflow_scripts.warm run_arm …` does what `python -m workflow_scripts.run_arm …` does: the same
+`python -m workflow_scripts.warm run_arm …` does what `python -m workflow_scripts.steps.run_arm …` does: the same
 arguments, files, output and exit status. A job of a sweep costs seconds less, because importing torch and a
 model's library costs more than a small model's arithmetic.
 
@@ -41,7 +41,7 @@ def main() -> None:
     status = _run_warm(step, arguments)
     if status is None:
         sys.argv = [step, *arguments]
-        runpy.run_module(f"{PACKAGE.name}.{step}", run_name="__main__", alter_sys=True)
+        runpy.run_module(f"{PACKAGE.name}.steps.{step}", run_name="__main__", alter_sys=True)
     elif os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         if number != signal.SIGKILL:

@@ -11,7 +11,7 @@ import sys
 from workflow_scripts.adaptation.adapters import WHOLE_METHODS
 from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.adaptation.plan import SELECTING_METHODS
-from workflow_scripts.models.registry import FITTED_REFERENCES, MODELS, family_class
+from workflow_scripts.models.registry import FITTED_BASELINES, MODELS, family_class
 from workflow_scripts.runtime.step import keep_to_itself
 from workflow_scripts.runtime.warm import Server, run_and_end
 
@@ -42,13 +42,13 @@ def _warm_up(arguments: list[str]) -> None:
         import matplotlib.backends.backend_svg
         import matplotlib.figure  # noqa: F401
 
-        from workflow_scripts.runtime.tracking.client import preload
+        from workflow_scripts.tracking.client import preload
 
         preload(options.tracking)
-    if options.model in FITTED_REFERENCES:
+    if options.model in FITTED_BASELINES:
         import statsforecast.models  # noqa: F401
     if options.model in MODELS:
-        import workflow_scripts.training.forecasting
+        import workflow_scripts.training.inference
         import workflow_scripts.training.tuning  # noqa: F401
 
         family_class(MODELS[options.model].family)

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from tiny_families import CONTEXT, TARGET, tiny
-from trained_arms import train, trained
 
+from tests.helpers.tiny_families import CONTEXT, TARGET, tiny
+from tests.helpers.trained_arms import train, trained
 from workflow_scripts.adaptation.adapters import save_adapter
 from workflow_scripts.adaptation.adapting import adapt
 from workflow_scripts.adaptation.arms import Arm

@@ -8,10 +8,10 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
-from tiny_families import CHRONOS_SIZES, CONTEXT, FAMILIES, UNIFORMS, tiny
-from trained_arms import PEFT_ARMS, SELECTING_ARMS, loss, trained
 from transformers import T5ForConditionalGeneration
 
+from tests.helpers.tiny_families import CHRONOS_SIZES, CONTEXT, FAMILIES, UNIFORMS, tiny
+from tests.helpers.trained_arms import PEFT_ARMS, SELECTING_ARMS, loss, trained
 from workflow_scripts.adaptation.adapters import load_adapter, merge, read_arm, save_adapter
 from workflow_scripts.adaptation.adapting import adapt
 from workflow_scripts.adaptation.arms import Arm

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from linear_model import LinearModel
-from tiny_scratch import FAMILIES, sines, tiny
 
+from tests.helpers.linear_model import LinearModel
+from tests.helpers.tiny_scratch import FAMILIES, sines, tiny
 from workflow_scripts.adaptation.adapters import load_adapter, merge, read_arm, save_adapter
 from workflow_scripts.adaptation.adapting import adapt, count_parameters
 from workflow_scripts.adaptation.arms import FITTING_METHODS, METHODS, RANKED_METHODS, Arm

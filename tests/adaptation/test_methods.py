@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from linear_model import LinearModel
-from tiny_families import CONTEXT, FAMILIES, TARGET, UNIFORMS, tiny
-from trained_arms import PEFT_ARMS, SELECTING_ARMS, loss, trained
 
+from tests.helpers.linear_model import LinearModel
+from tests.helpers.tiny_families import CONTEXT, FAMILIES, TARGET, UNIFORMS, tiny
+from tests.helpers.trained_arms import PEFT_ARMS, SELECTING_ARMS, loss, trained
 from workflow_scripts.adaptation.adapting import adapt, count_parameters
 from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.adaptation.parameters import AdaptationParameters

@@ -15,9 +15,9 @@ from pathlib import Path
 import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
-from projects import ROOT, copy_project
-from same_results import different_files, placement
-from slurm_cluster import SlurmCluster, running
+from tests.cluster.same_results import different_files, placement
+from tests.cluster.slurm_cluster import SlurmCluster, running
+from tests.helpers.projects import ROOT, copy_project
 
 LOCAL = ("snakemake", "--cores", "all")
 SLURM = (

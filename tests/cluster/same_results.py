@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from records import without
+from tests.helpers.records import without
 
 MEASURED = ("seconds", "memory", "cost", "finished_at", "git_commit", "forked", "cores")
 """What the clock, the kernel and git say in a record."""

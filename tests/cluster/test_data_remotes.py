@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from projects import ROOT, commit_all, run_in
-from ssh_server import HOST, SshServer, ssh_server
+
+from tests.helpers.projects import ROOT, commit_all, run_in
+from tests.helpers.ssh_server import HOST, SshServer, ssh_server
 
 pytestmark = [pytest.mark.workflow, pytest.mark.acceptance]
 

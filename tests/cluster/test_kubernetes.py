@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 import yaml
-from kubernetes_stand_in import GPU, Cluster, check_schema, gpus, install, stand_in
-from projects import ROOT, TINY_STUDY, copy_project, run_in
-from same_results import different_files
-from shared_studies import finished_study
+
+from tests.cluster.same_results import different_files
+from tests.helpers.kubernetes_stand_in import GPU, Cluster, check_schema, gpus, install, stand_in
+from tests.helpers.projects import ROOT, TINY_STUDY, copy_project, run_in
+from tests.helpers.shared_studies import finished_study
 
 pytestmark = [pytest.mark.workflow, pytest.mark.acceptance]
 

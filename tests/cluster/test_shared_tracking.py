@@ -15,16 +15,21 @@ from pathlib import Path
 
 import psutil
 import pytest
-from finished_runs import finished_run, tracking_settings
-from ports import free_port
-from postgres import PASSWORD, Postgres, postgres
 
+from tests.helpers.finished_runs import finished_run, tracking_settings
+from tests.helpers.ports import free_port
+from tests.helpers.postgres import PASSWORD, Postgres, postgres
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.hashing import file_hash
-from workflow_scripts.runtime.tracking.client import connect
-from workflow_scripts.serve_tracking import ADMINISTRATOR, database_address, encryption_options, secrets_of
 from workflow_scripts.settings import load_study
-from workflow_scripts.sync_tracking import sync
+from workflow_scripts.steps.serve_tracking import (
+    ADMINISTRATOR,
+    database_address,
+    encryption_options,
+    secrets_of,
+)
+from workflow_scripts.steps.sync_tracking import sync
+from workflow_scripts.tracking.client import connect
 
 ROOT = Path(__file__).parents[2]
 WRITERS = 32
@@ -49,7 +54,7 @@ class Server:
     def __init__(self, database: Postgres, folder: Path, port: int) -> None:
         self.uri = f"http://127.0.0.1:{port}"
         self.log = folder / "server.log"
-        command = [sys.executable, "-m", "workflow_scripts.serve_tracking", "--database", database.uri]
+        command = [sys.executable, "-m", "workflow_scripts.steps.serve_tracking", "--database", database.uri]
         command += ["--folder", str(folder / "tracking"), "--port", str(port)]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(

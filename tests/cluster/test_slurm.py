@@ -19,22 +19,22 @@ from typing import Any
 import psutil
 import pytest
 import yaml
-from ports import free_port
-from projects import TINY_STUDY, run_in
-from same_results import Placement, different_files, placement
-from shared_studies import finished_study
-from slurm_cluster import SlurmCluster, running
 
-from workflow_scripts.runtime.tracking.server import ENVIRONMENT
+from tests.cluster.same_results import Placement, different_files, placement
+from tests.cluster.slurm_cluster import SlurmCluster, running
+from tests.helpers.ports import free_port
+from tests.helpers.projects import TINY_STUDY, run_in
+from tests.helpers.shared_studies import finished_study
+from workflow_scripts.tracking.server import ENVIRONMENT
 
 pytestmark = [pytest.mark.workflow, pytest.mark.acceptance]
 
 RUNS = Path("results/simulated/runs/sepsis3/heart_rate")
 TRAINED = ("lag-llama-nano/lora-r1", "moirai-nano/full", "moirai-nano/lora-r1")
-REFERENCE = "persistence/fit"
+BASELINE = "persistence/fit"
 SNAKEMAKE = (
     *("snakemake", "--profile", "profiles/slurm", "--set-threads", "adapt_and_forecast=1"),
-    *("--group-components", "runs=1", "references=1"),
+    *("--group-components", "runs=1", "baselines=1"),
     *("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2"),
 )
 """The command of docs/cluster.md; one run a job, few threads on this machine's few cores, and quick looks."""
@@ -80,7 +80,7 @@ def submitted(
 ) -> Iterator[Submitted]:
     folder = tmp_path_factory.mktemp("submitted")
     project = shutil.copytree(local, folder / "project", symlinks=True)
-    for name in (*TRAINED, REFERENCE):
+    for name in (*TRAINED, BASELINE):
         shutil.rmtree(project / RUNS / name)
     with mlflow_server(folder) as uri:
         (project / "params.yaml").write_text(yaml.safe_dump(TINY_STUDY | {"tracking": {"uri": uri}}))
@@ -203,7 +203,7 @@ def tracked_runs(uri: str) -> list[Any]:
 
 
 def test_results_equal_the_local_run_s_byte_for_byte(submitted: Submitted, local: Path) -> None:
-    runs = tuple(f"{RUNS}/{name}/**/*" for name in (*TRAINED, REFERENCE))
+    runs = tuple(f"{RUNS}/{name}/**/*" for name in (*TRAINED, BASELINE))
     made = sorted(path.name for kind in runs for path in submitted.project.glob(kind) if path.is_file())
     assert made.count("forecasts.parquet") == len(runs)
     assert made.count("adapter_model.safetensors") == 2
@@ -264,7 +264,7 @@ def test_slurm_starts_the_job_of_a_lost_node_again(submitted: Submitted) -> None
 def test_runs_of_both_nodes_are_in_mlflow_once_with_their_adapters(submitted: Submitted) -> None:
     assert {placed(submitted.project, name).node for name in TRAINED} == {"node1", "node2"}
     shown = sorted(f"{run.data.tags['model']}/{run.data.tags['arm']}" for run in submitted.tracked)
-    assert shown == sorted((*TRAINED, REFERENCE))
+    assert shown == sorted((*TRAINED, BASELINE))
     assert {run.info.status for run in submitted.tracked} == {"FINISHED"}
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from workflow_scripts.mimic.extraction import extract_events
-from workflow_scripts.mimic.parameters import ExtractionParameters
 from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.sources.mimic_iii.extraction import extract_events
+from workflow_scripts.sources.mimic_iii.parameters import ExtractionParameters
 
 # ITEMIDs of heart rate and of the measured mean arterial pressure (CareVue, MetaVision), from D_ITEMS.
 DEMO_ITEMS = {

@@ -15,9 +15,9 @@ from workflow_scripts.cohorts.definitions import CONCEPTS_FOLDER, read_definitio
 from workflow_scripts.cohorts.events import open_events
 from workflow_scripts.cohorts.parameters import PRESETS
 from workflow_scripts.cohorts.queries import create_with_needs
-from workflow_scripts.mimic.extraction import extract_events
-from workflow_scripts.mimic.parameters import ExtractionParameters
-from workflow_scripts.mimic.tables import TABLES
+from workflow_scripts.sources.mimic_iii.extraction import extract_events
+from workflow_scripts.sources.mimic_iii.parameters import ExtractionParameters
+from workflow_scripts.sources.mimic_iii.tables import TABLES
 
 pytestmark = pytest.mark.demo
 

@@ -117,7 +117,7 @@ def test_an_own_cohort_is_labelled_by_the_step(hospital, tmp_path: Path) -> None
     settings.write_text(json.dumps({"code": "0", "parameters": {"cohort": {}, "vitals": ["heart_rate"]}}))
     ended = subprocess.run(
         [
-            *[sys.executable, "-m", "workflow_scripts.label_cohort", "--events", events],
+            *[sys.executable, "-m", "workflow_scripts.steps.label_cohort", "--events", events],
             *["--cohort", "elderly", "--definition", own_file(tmp_path, text), "--settings", settings],
             *["--output", tmp_path / "elderly.parquet", "--attrition", tmp_path / "elderly.csv"],
         ],

@@ -13,7 +13,7 @@ def run_step(folder: Path, events: Path, cohort: str) -> subprocess.CompletedPro
     settings.write_text(json.dumps({"code": "0", "parameters": {"cohort": {}, "vitals": ["heart_rate"]}}))
     return subprocess.run(
         [
-            *[sys.executable, "-m", "workflow_scripts.label_cohort"],
+            *[sys.executable, "-m", "workflow_scripts.steps.label_cohort"],
             *["--events", events, "--cohort", cohort, "--settings", settings],
             *["--output", folder / "out" / "cohort.parquet"],
             *["--attrition", folder / "out" / "cohort.attrition.csv"],

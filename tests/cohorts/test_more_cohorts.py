@@ -11,8 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from ward import ADMITTED, Ward
 
+from tests.cohorts.ward import ADMITTED, Ward
 from workflow_scripts.cohorts.definitions import (
     CONCEPTS_FOLDER,
     DEFINITIONS_FOLDER,
@@ -23,9 +23,9 @@ from workflow_scripts.cohorts.events import open_events
 from workflow_scripts.cohorts.labelling import label_cohort
 from workflow_scripts.cohorts.parameters import CohortParameters, Sepsis3Parameters
 from workflow_scripts.cohorts.queries import create_with_needs
-from workflow_scripts.mimic.extraction import extract_events
-from workflow_scripts.mimic.parameters import ExtractionParameters, SimulatorParameters
-from workflow_scripts.mimic.simulator import simulate_mimic
+from workflow_scripts.sources.mimic_iii.extraction import extract_events
+from workflow_scripts.sources.mimic_iii.parameters import ExtractionParameters, SimulatorParameters
+from workflow_scripts.sources.mimic_iii.simulator import simulate_mimic
 from workflow_scripts.windows.making import make_windows
 from workflow_scripts.windows.parameters import WindowParameters
 
@@ -382,7 +382,7 @@ def test_the_own_cohort_of_the_document_is_labelled_as_pandas_labels_it(
 
 @pytest.mark.demo
 def test_the_document_s_counts_are_those_that_the_command_prints(demo: Source) -> None:
-    command = [sys.executable, "-m", "workflow_scripts.count_cohorts", "--events", str(demo.events)]
+    command = [sys.executable, "-m", "workflow_scripts.steps.count_cohorts", "--events", str(demo.events)]
     printed = subprocess.run(command, capture_output=True, text=True, check=True)
     assert printed.stdout in DOCUMENT.read_text()
     assert printed.stderr == ""

@@ -13,17 +13,17 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sepsis3_in_python import COMPONENTS, Sepsis3, read_tables
-from ward import ADMITTED, SCHEMAS, Ward
 
+from tests.cohorts.sepsis3_in_python import COMPONENTS, Sepsis3, read_tables
+from tests.cohorts.ward import ADMITTED, SCHEMAS, Ward
 from workflow_scripts.cohorts.definitions import CONCEPTS_FOLDER, read_definition
 from workflow_scripts.cohorts.events import open_events
 from workflow_scripts.cohorts.labelling import label_cohort
 from workflow_scripts.cohorts.parameters import CohortParameters, Sepsis3Parameters
 from workflow_scripts.cohorts.queries import create_table, create_with_needs
-from workflow_scripts.mimic.extraction import extract_events
-from workflow_scripts.mimic.parameters import ExtractionParameters, SimulatorParameters
-from workflow_scripts.mimic.simulator import simulate_mimic
+from workflow_scripts.sources.mimic_iii.extraction import extract_events
+from workflow_scripts.sources.mimic_iii.parameters import ExtractionParameters, SimulatorParameters
+from workflow_scripts.sources.mimic_iii.simulator import simulate_mimic
 
 EVERYBODY = CohortParameters(minimum_age_years=0, minimum_stay_hours=0.001, minimum_charted_values=0)
 Rows = list[dict[str, Any]]
@@ -564,7 +564,7 @@ def test_between_a_fifth_and_three_fifths_of_simulated_adult_stays_are_septic(si
 def comparison(extracted_demo: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, pd.DataFrame]:
     """What the command prints for the demo, and its stays with the onset after each step."""
     stays = tmp_path_factory.mktemp("comparison") / "stays.parquet"
-    command = [sys.executable, "-m", "workflow_scripts.compare_sepsis3", "--events", extracted_demo]
+    command = [sys.executable, "-m", "workflow_scripts.steps.compare_sepsis3", "--events", extracted_demo]
     done = subprocess.run([*command, "--stays", stays], capture_output=True, text=True, check=True)
     return done.stdout, pd.read_parquet(stays).set_index("icustay_id")
 

@@ -139,7 +139,7 @@ def described_demo(extracted_demo: Path, tmp_path_factory: pytest.TempPathFactor
     outputs = ["--table", folder / "t.csv", "--page", folder / "t.html", "--figure", folder / "c.svg"]
     for step in (label, [*describe, *outputs]):
         name, *arguments = [str(part) for part in (*step, "--attrition", tables["attrition"])]
-        command = [sys.executable, "-m", f"workflow_scripts.{name}", *arguments]
+        command = [sys.executable, "-m", f"workflow_scripts.steps.{name}", *arguments]
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
         assert (ended.returncode, ended.stderr) == (0, "")
     return folder

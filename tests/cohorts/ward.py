@@ -8,9 +8,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from workflow_scripts.mimic.extraction import CHART_COLUMNS, KEPT_COLUMNS
-from workflow_scripts.mimic.reading import arrow_schema
-from workflow_scripts.mimic.vitals import VITALS_SCHEMA
+from workflow_scripts.sources.mimic_iii.extraction import CHART_COLUMNS, KEPT_COLUMNS
+from workflow_scripts.sources.mimic_iii.reading import arrow_schema
+from workflow_scripts.sources.mimic_iii.vitals import VITALS_SCHEMA
 
 ADMITTED = pd.Timestamp("2100-01-01 10:00:00")
 """Every stay begins here, so that its hour h ends h hours later."""

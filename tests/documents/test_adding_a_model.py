@@ -6,14 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from documents import blocks
-from projects import TINY_STUDY, copy_project, run_in
+
+from tests.helpers.documents import blocks
+from tests.helpers.projects import TINY_STUDY, copy_project, run_in
 
 pytestmark = [pytest.mark.workflow, pytest.mark.acceptance]
 
 FAMILY, FAMILY_ENTRY, VARIANT_ENTRY, COMMANDS = blocks("adding-a-model.md")
 MODEL = "perceptron-nano"
-STUDY = TINY_STUDY | {"ranks": [2], "references": ["persistence"]}
+STUDY = TINY_STUDY | {"ranks": [2], "baselines": ["persistence"]}
 
 # What the page says of the family, asked in the copy: the methods it has, and what is refused.
 CLAIMS = """
@@ -111,7 +112,7 @@ def test_the_new_model_forecasts_a_file_with_its_adapter(project):
     (project / "series.csv").write_text("\n".join(["time,value", *rows]))
     adapter = f"results/simulated/runs/{STUDY['cohorts'][0]}/heart_rate/{MODEL}/lora-r2/seed0/adapter"
     run_in(
-        project, sys.executable, "-m", "workflow_scripts.forecast", "--model", MODEL, "--adapter", adapter,
+        project, sys.executable, "-m", "workflow_scripts.steps.forecast", "--model", MODEL, "--adapter", adapter,
         "--input", "series.csv", "--horizon", "12", "--output", "forecast.csv",
     )  # fmt: skip
     with (project / "forecast.csv").open() as file:

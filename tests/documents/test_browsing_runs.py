@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from finished_runs import finished_run
-from projects import ROOT, run_in
 
+from tests.helpers.finished_runs import finished_run
+from tests.helpers.projects import ROOT, run_in
 from workflow_scripts.reporting.run_pages import run_metrics
 from workflow_scripts.runtime.files import read_json
 

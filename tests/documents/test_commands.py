@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from documents import Block, blocks_of, pages
-from projects import ROOT
 from snakemake.cli import get_argument_parser, parse_config
 
-from workflow_scripts.document_reference import step_parser
+from tests.helpers.documents import Block, blocks_of, pages
+from tests.helpers.projects import ROOT
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.settings import load_study
+from workflow_scripts.steps.document_reference import step_parser
 
 MARK = re.compile(r"run( on the demo)?|not run: \S.+|run by tests/\S+|file: \S+")
 ASSIGNMENT = re.compile(r"[A-Z_]+=")
@@ -94,7 +94,7 @@ def test_the_test_that_runs_a_block_reads_its_page(page: Path) -> None:
         "snakemake --cores 1 no_such_rule",
         "snakemake --cores all --config dataset=simulated no_such_setting=1",
         "snakemake --cores all --configfile params/missing.yaml",
-        "python -m workflow_scripts.show_summary --no-such-option",
+        "python -m workflow_scripts.steps.show_summary --no-such-option",
         "python -m workflow_scripts.no_such_step",
         "python benchmarks/no_such_file.py",
         "make no-such-target",
@@ -130,8 +130,8 @@ def check(words: list[str]) -> None:
         check_snakemake(arguments)
     elif program == "make":
         assert {word for word in arguments if "=" not in word} <= TARGETS
-    elif program == "python" and arguments[:1] == ["-m"] and arguments[1].startswith("workflow_scripts."):
-        parser(arguments[1].removeprefix("workflow_scripts.")).parse_args(arguments[2:])
+    elif program == "python" and arguments[:1] == ["-m"] and arguments[1].startswith("workflow_scripts.steps."):
+        parser(arguments[1].removeprefix("workflow_scripts.steps.")).parse_args(arguments[2:])
     elif program in ("python", "pytest") or program.startswith("./"):
         files = [word for word in (program, *arguments) if word.endswith(".py")]
         assert all((ROOT / word).is_file() for word in files)

@@ -15,8 +15,8 @@ from gluonts.torch.distributions import StudentTOutput
 from peft import PeftModel
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from trained_arms import PEFT_ARMS, SELECTING_ARMS
 
+from tests.helpers.trained_arms import PEFT_ARMS, SELECTING_ARMS
 from workflow_scripts.adaptation.adapters import load_adapter, merge, save_adapter
 from workflow_scripts.adaptation.adapting import adapt
 from workflow_scripts.adaptation.arms import Arm

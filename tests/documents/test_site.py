@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
-from documents import DOCS
 from sphinx.application import Sphinx
 
-from workflow_scripts.document_reference import commands_page, tables_page
+from tests.helpers.documents import DOCS
+from workflow_scripts.steps.document_reference import commands_page, tables_page
 
 # Of MyST-Parser, for a Sphinx that is not out yet.
 pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
@@ -66,6 +66,6 @@ def test_formulas_are_mathml_and_need_no_script(site: Path) -> None:
 
 
 def test_the_reference_pages_are_those_of_the_code() -> None:
-    remedy = "run python -m workflow_scripts.document_reference"
+    remedy = "run python -m workflow_scripts.steps.document_reference"
     assert (DOCS / "tables.md").read_text(encoding="utf-8") == tables_page(), remedy
     assert (DOCS / "commands.md").read_text(encoding="utf-8") == commands_page(), remedy

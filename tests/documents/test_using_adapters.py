@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from documents import blocks
-from random_models import T5_SIZES, series, spread_out
 from torch import Tensor
 
+from tests.helpers.documents import blocks
+from tests.helpers.random_models import T5_SIZES, series, spread_out
 from workflow_scripts.adaptation.adapters import load_adapter, merge, save_adapter
 from workflow_scripts.adaptation.adapting import adapt
 from workflow_scripts.adaptation.arms import Arm

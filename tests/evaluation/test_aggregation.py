@@ -8,8 +8,8 @@ import sys
 
 import pandas as pd
 import pytest
-from study_records import failed_record, run_record, write_record
 
+from tests.evaluation.study_records import failed_record, run_record, write_record
 from workflow_scripts.evaluation.aggregation import arm_metrics, collect_rows, plot_tables, summarise_arms
 from workflow_scripts.evaluation.summary import arm_position, metrics_table, read_metrics
 from workflow_scripts.runtime.errors import UserError
@@ -19,7 +19,7 @@ ARMS = ["zero-shot", "full", "lora-r1", "lora-r2", "lora-r16"]
 
 @pytest.fixture
 def paths(tmp_path):
-    """Two references and one model, two seeds; the given order of arms is not the study's."""
+    """Two baselines and one model, two seeds; the given order of arms is not the study's."""
     records = [run_record(model=name, arm="fit", seed=0) for name in ("persistence", "mean-of-context")]
     records += [
         run_record(arm=arm, seed=seed, mse=1e-4 * (place + 1) * (1 + seed))
@@ -34,7 +34,7 @@ def step(tmp_path, paths):
     settings = tmp_path / "settings.json"
     settings.write_text(json.dumps({"code": "x", "parameters": {"runs": [str(path) for path in paths]}}))
     out = tmp_path / "summary"
-    command = [sys.executable, "-m", "workflow_scripts.aggregate_metrics", "--settings", settings]
+    command = [sys.executable, "-m", "workflow_scripts.steps.aggregate_metrics", "--settings", settings]
     command += [
         "--metrics",
         out / "metrics.csv",

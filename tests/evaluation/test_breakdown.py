@@ -7,11 +7,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fabricated_study import LEVELS, VITALS, fabricate_study
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from tests.reporting.fabricated_study import LEVELS, VITALS, fabricate_study
 from workflow_scripts.evaluation.aggregation import collect_rows
 from workflow_scripts.evaluation.forecasts import read_forecasts
 from workflow_scripts.evaluation.parameters import EvaluationParameters

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from study_records import run_record, write_record
 
+from tests.evaluation.study_records import run_record, write_record
 from workflow_scripts.evaluation.aggregation import collect_rows, summarise_arms
 from workflow_scripts.evaluation.choice import Choice, choose_adapter
 from workflow_scripts.runtime.errors import UserError

@@ -5,8 +5,14 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
-from simulated_errors import coverage, differences_from_the_first, false_alarms, resampled, simulate_sums
 
+from tests.evaluation.simulated_errors import (
+    coverage,
+    differences_from_the_first,
+    false_alarms,
+    resampled,
+    simulate_sums,
+)
 from workflow_scripts.evaluation import bootstrap
 from workflow_scripts.evaluation.bootstrap import resample_seeds
 from workflow_scripts.evaluation.comparison import bootstrap_p_value, compare, holm, interval, win_rate

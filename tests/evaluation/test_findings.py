@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from study_records import run_record, write_record
 
+from tests.evaluation.study_records import run_record, write_record
 from workflow_scripts.evaluation.aggregation import collect_rows, summarise_arms
 from workflow_scripts.evaluation.findings import findings
 from workflow_scripts.evaluation.parameters import EvaluationParameters

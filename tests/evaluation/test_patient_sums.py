@@ -3,8 +3,8 @@
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from fabricated_study import LEVELS, fabricate_study
 
+from tests.reporting.fabricated_study import LEVELS, fabricate_study
 from workflow_scripts.evaluation.forecasts import read_forecasts
 from workflow_scripts.evaluation.metrics import score
 from workflow_scripts.evaluation.patient_sums import RESAMPLED, score_windows, sum_by_patient

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from fabricated_study import LEVELS, MODELS, STAY_ID, SUBJECT_ID, fabricate_study
-from study_records import run_record, write_record
 
+from tests.evaluation.study_records import run_record, write_record
+from tests.reporting.fabricated_study import LEVELS, MODELS, STAY_ID, SUBJECT_ID, fabricate_study
 from workflow_scripts.evaluation.aggregation import collect_rows, summarise_arms
 from workflow_scripts.evaluation.forecasts import read_forecasts
 from workflow_scripts.evaluation.metrics import score
@@ -314,7 +314,7 @@ def test_the_step_writes_tables_that_read_back_and_name_no_patient(study, found,
         "transfer": (TransferRow, []),
     }
     files = {name: tmp_path / f"{name}.csv" for name in ("metrics", *expected)}
-    command = [sys.executable, "-X", "importtime", "-m", "workflow_scripts.aggregate_metrics"]
+    command = [sys.executable, "-X", "importtime", "-m", "workflow_scripts.steps.aggregate_metrics"]
     command += ["--settings", settings, "--windows", study.windows, "--plots", tmp_path / "plots"]
     command += ["--arms", tmp_path / "arms"]
     for name, path in files.items():

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from fabricated_study import LEVELS, MODELS, SUBJECT_ID, fabricate_study
 
+from tests.reporting.fabricated_study import LEVELS, MODELS, SUBJECT_ID, fabricate_study
 from workflow_scripts.adaptation.arms import Arm, expand_arms
 from workflow_scripts.evaluation.aggregation import collect_rows
 from workflow_scripts.evaluation.forecasts import read_forecasts, write_forecasts

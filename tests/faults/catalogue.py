@@ -115,7 +115,7 @@ CATALOGUE = {
         "a loss that explodes until it is not finite",
         "a failed run with the step, and the last good weights",
         (
-            "tests/programs/test_run_arm.py::"
+            "tests/steps/test_run_arm.py::"
             "test_a_training_that_diverges_is_a_failed_run_with_its_reason_and_the_last_good_weights",
         ),
     ),
@@ -146,13 +146,13 @@ CATALOGUE = {
         f"the same events, or {TOLD} and none are left",
         (
             f"{FAULTS}/test_raw_tables.py",
-            "tests/mimic/test_extraction.py::test_a_truncated_gzip_file_is_refused",
-            "tests/mimic/test_extraction.py::test_a_flipped_bit_in_a_gzip_file_is_refused",
-            "tests/mimic/test_extraction.py::test_a_plain_file_named_gz_is_refused",
-            "tests/mimic/test_extraction.py::test_a_file_of_zero_bytes_is_refused",
-            "tests/mimic/test_extraction.py::test_text_that_is_not_utf8_is_refused",
-            "tests/mimic/test_extraction.py::test_a_line_with_a_wrong_number_of_fields_is_located",
-            "tests/mimic/test_extraction.py::test_a_failure_keeps_the_events_of_the_last_success",
+            "tests/sources/mimic_iii/test_extraction.py::test_a_truncated_gzip_file_is_refused",
+            "tests/sources/mimic_iii/test_extraction.py::test_a_flipped_bit_in_a_gzip_file_is_refused",
+            "tests/sources/mimic_iii/test_extraction.py::test_a_plain_file_named_gz_is_refused",
+            "tests/sources/mimic_iii/test_extraction.py::test_a_file_of_zero_bytes_is_refused",
+            "tests/sources/mimic_iii/test_extraction.py::test_text_that_is_not_utf8_is_refused",
+            "tests/sources/mimic_iii/test_extraction.py::test_a_line_with_a_wrong_number_of_fields_is_located",
+            "tests/sources/mimic_iii/test_extraction.py::test_a_failure_keeps_the_events_of_the_last_success",
         ),
     ),
     "rows in messages": Entry(
@@ -177,7 +177,7 @@ CATALOGUE = {
         "verification",
         "a metric, forecasts, adapter, windows or code changed after the run",
         "found by make verify",
-        ("tests/programs/test_run_arm.py::test_whatever_was_changed_afterwards_is_found",),
+        ("tests/steps/test_run_arm.py::test_whatever_was_changed_afterwards_is_found",),
     ),
     "edits": Entry(
         "every rule",

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from catalogue import CATALOGUE
+from tests.faults.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parents[2]
 OUTCOME = Path(__file__).with_name("outcome.json")

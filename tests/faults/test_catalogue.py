@@ -2,8 +2,8 @@
 
 import json
 
-from catalogue import CATALOGUE
-from run_catalogue import OUTCOME, PAGE, ROOT, page
+from tests.faults.catalogue import CATALOGUE
+from tests.faults.run_catalogue import OUTCOME, PAGE, ROOT, page
 
 
 def test_the_page_shows_every_entry_with_the_stored_outcome() -> None:

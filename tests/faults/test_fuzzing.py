@@ -19,14 +19,14 @@ import yaml
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
-from tiny_folder import chart_row, write_tables
 
-from workflow_scripts.mimic.extraction import extract_events
-from workflow_scripts.mimic.parameters import ExtractionParameters
-from workflow_scripts.mimic.tables import EVENT_TABLES
+from tests.helpers.tiny_folder import chart_row, write_tables
 from workflow_scripts.models.weights import count_elements
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.settings import load_study
+from workflow_scripts.sources.mimic_iii.extraction import extract_events
+from workflow_scripts.sources.mimic_iii.parameters import ExtractionParameters
+from workflow_scripts.sources.mimic_iii.tables import EVENT_TABLES
 from workflow_scripts.windows.series import read_series
 
 ROOT = Path(__file__).parents[2]
@@ -178,7 +178,7 @@ def damaged_table(draw: st.DrawFn, contents: dict[Path, bytes]) -> tuple[Path, b
 def test_csv_tables(attempt, tmp_path: Path, zipped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """One table of a MIMIC-III folder is damaged: events of every table, or none of any and the table's name."""
     # Small blocks take less time, and many lie on a border between two.
-    monkeypatch.setattr("workflow_scripts.mimic.reading._BLOCK_BYTES", 256)
+    monkeypatch.setattr("workflow_scripts.sources.mimic_iii.reading._BLOCK_BYTES", 256)
     hours = [chart_row(charttime=f"2100-01-01 {hour:02}:00:00", value="Arm, Left") for hour in range(20)]
     raw, events = write_tables(tmp_path / "raw", zipped=zipped, chartevents=hours), tmp_path / "events"
     contents = {path: path.read_bytes() for path in raw.iterdir()}

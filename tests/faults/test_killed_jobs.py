@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fault_hook import jobs, noted, plan_strikes, set_hook
-from fault_study import (
+
+from tests.helpers.fault_hook import jobs, noted, plan_strikes, set_hook
+from tests.helpers.fault_study import (
     LORA,
     ORDINARY,
     STUDY,
@@ -20,7 +21,7 @@ from fault_study import (
     leftovers,
     set_study,
 )
-from projects import run_in
+from tests.helpers.projects import run_in
 
 pytestmark = pytest.mark.workflow
 

@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from fault_hook import noted, set_hook
-from fault_study import (
+
+from tests.helpers.fault_hook import noted, set_hook
+from tests.helpers.fault_study import (
     LORA,
     ORDINARY,
     RESULTS,
@@ -22,7 +23,7 @@ from fault_study import (
     run_again,
     set_study,
 )
-from projects import run_in
+from tests.helpers.projects import run_in
 
 pytestmark = pytest.mark.workflow
 

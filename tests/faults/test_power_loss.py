@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fault_study import LORA, compare, compare_part, copy_study, run_again
 
+from tests.helpers.fault_study import LORA, compare, compare_part, copy_study, run_again
 from workflow_scripts.runtime import recovery
 from workflow_scripts.runtime.recovery import recover
 

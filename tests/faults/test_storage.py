@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from fault_study import (
+
+from tests.helpers.fault_study import (
     LORA,
     ORDINARY,
     RESULTS,
@@ -26,7 +27,7 @@ from fault_study import (
     set_study,
     tracked,
 )
-from projects import run_in
+from tests.helpers.projects import run_in
 
 pytestmark = pytest.mark.workflow
 

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fault_hook import job_of, noted, set_hook
-from fault_study import LORA, copy_study
-from linear_model import LinearModel
-from projects import run_in
 
+from tests.helpers.fault_hook import job_of, noted, set_hook
+from tests.helpers.fault_study import LORA, copy_study
+from tests.helpers.linear_model import LinearModel
+from tests.helpers.projects import run_in
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.training.data import WindowArrays
-from workflow_scripts.training.forecasting import forecast
+from workflow_scripts.training.inference import forecast
 from workflow_scripts.training.loop import fit
 from workflow_scripts.training.parameters import ForecastParameters, TrainingParameters
 
@@ -31,13 +31,13 @@ STRIKES = 9
 _AGAIN_AND_AGAIN = """
 import os, runpy, sys
 import sitecustomize
-import workflow_scripts.run_arm, workflow_scripts.models.moirai, peft
+import workflow_scripts.steps.run_arm, workflow_scripts.models.moirai, peft
 job, attempts, step, *arguments = sys.argv[1:]
 for _ in range(int(attempts)):
     if os.fork() == 0:
         sitecustomize._begin(job)
         sys.argv = [step, *arguments]
-        runpy.run_module(f"workflow_scripts.{step}", run_name="__main__")
+        runpy.run_module(f"workflow_scripts.steps.{step}", run_name="__main__")
         os._exit(0)
     os.wait()
 """

@@ -14,7 +14,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from projects import ROOT
+from tests.helpers.projects import ROOT
 
 DOCS = ROOT / "docs"
 SHELLS = ("bash", "sh", "console", "shell")
@@ -65,7 +65,7 @@ def blocks_of(path: Path) -> list[Block]:
 def pages() -> list[Path]:
     """Every page with commands for readers, in the order in which a project goes through them."""
     # The tutorial makes the demo's events, which others read; the page on cohorts cuts other windows than the study's.
-    # The reference of commands is the steps' own help, whose examples tests/programs/test_help.py checks.
+    # The baseline of commands is the steps' own help, whose examples tests/steps/test_help.py checks.
     first, last, left_out = ["tutorial.md"], ["cohorts.md"], ["commands.md"]
     named = {*first, *last, *left_out}
     others = sorted(path.name for path in DOCS.glob("*.md") if path.name not in named)

@@ -24,8 +24,8 @@ def _job():
     words = words[words.index("-m") + 1 :] if "-m" in words else []
     if words[:1] == ["workflow_scripts.warm"]:
         words = words[1:]
-    elif words and words[0].startswith("workflow_scripts."):
-        words[0] = words[0].partition(".")[2]
+    elif words and words[0].startswith("workflow_scripts.steps."):
+        words[0] = words[0].rpartition(".")[2]
     else:
         return None
     if not words or words[0] in {unstruck!r}:

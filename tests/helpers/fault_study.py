@@ -8,12 +8,13 @@ from collections import Counter
 from pathlib import Path
 
 import yaml
-from patient_data import assert_message_without_patient_data, assert_no_patient_data
-from projects import TINY_STUDY, run_in
+
+from tests.helpers.patient_data import assert_message_without_patient_data, assert_no_patient_data
+from tests.helpers.projects import TINY_STUDY, run_in
 
 STUDY = TINY_STUDY | {
     "models": ["moirai-nano"],
-    "references": ["persistence"],
+    "baselines": ["persistence"],
     "ranks": [2],
     "training": TINY_STUDY["training"] | {"checkpoint_seconds": 0, "from_scratch": "shared"},
     "forecast": TINY_STUDY["forecast"] | {"batch_size": 40},

@@ -12,7 +12,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
-from projects import run_in
+from tests.helpers.projects import run_in
 
 Edits = dict[str, str | None]
 """Path in the project -> its text; None: the file is missing."""

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 TINY_STUDY = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8")) | {
     "vitals": ["heart_rate"],
-    "references": ["persistence", "mean-of-context"],
+    "baselines": ["persistence", "mean-of-context"],
     "from_scratch": [],
     "ranks": [1, 2],
     "simulator": {"patients": 60},

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from fault_hook import set_hook
-from fault_study import STUDY
-from network_trap import TRAPPED, off_the_network, set_trap
-from projects import TINY_STUDY, commit_all, copy_project, run_in
+
+from tests.helpers.fault_hook import set_hook
+from tests.helpers.fault_study import STUDY
+from tests.helpers.network_trap import TRAPPED, off_the_network, set_trap
+from tests.helpers.projects import TINY_STUDY, commit_all, copy_project, run_in
 
 
 @contextmanager

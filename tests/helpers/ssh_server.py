@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from ports import free_port
+
+from tests.helpers.ports import free_port
 
 SECONDS_TO_START = 60
 HOST = "data-server"

@@ -4,7 +4,7 @@ import csv
 import gzip
 from pathlib import Path
 
-from workflow_scripts.mimic.tables import TABLES
+from workflow_scripts.sources.mimic_iii.tables import TABLES
 
 Rows = list[dict[str, object]]
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from workflow_scripts.reporting.run_pages import run_contents
 from workflow_scripts.runtime.files import read_json
-from workflow_scripts.runtime.tracking import track_run
-from workflow_scripts.runtime.tracking.client import preload
+from workflow_scripts.tracking import track_run
+from workflow_scripts.tracking.client import preload
 
 
 def write(uri: str, first: Path, second: Path, halfway: Barrier, onward: Barrier) -> None:

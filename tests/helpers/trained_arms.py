@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from functools import cache
 
 import torch
-from tiny_families import CONTEXT, TARGET, UNIFORMS, tiny
 from torch import Tensor
 
+from tests.helpers.tiny_families import CONTEXT, TARGET, UNIFORMS, tiny
 from workflow_scripts.adaptation.adapting import adapt
 from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.adaptation.hooks import TrainingHooks

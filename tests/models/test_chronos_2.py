@@ -5,8 +5,8 @@ import pytest
 import torch
 from chronos.chronos2 import Chronos2Dataset
 from peft import LoraConfig, get_peft_model
-from random_models import random_uniforms, random_values, series, small
 
+from tests.helpers.random_models import random_uniforms, random_values, series, small
 from workflow_scripts.models.chronos_2 import Chronos2
 from workflow_scripts.models.interface import Series
 

@@ -6,8 +6,8 @@ import chronos as upstream
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from random_models import random_uniforms, random_values, series, small
 
+from tests.helpers.random_models import random_uniforms, random_values, series, small
 from workflow_scripts.models.chronos_bolt import ChronosBolt
 
 LEVELS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]

@@ -1,4 +1,4 @@
-"""The classical references against closed forms and against the series that they should know."""
+"""The classical baselines against closed forms and against the series that they should know."""
 
 import numpy as np
 import pytest

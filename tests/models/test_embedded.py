@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from workflow_scripts import pretrain_model
 from workflow_scripts.models.parameters import PretrainingParameters
 from workflow_scripts.models.registry import variant, variant_names
 from workflow_scripts.models.sources import EMBEDDED_FOLDER
 from workflow_scripts.models.weights import load_variant
 from workflow_scripts.runtime.files import read_json
 from workflow_scripts.runtime.hashing import file_hash
+from workflow_scripts.steps import pretrain_model
 
 NAMES = [name for name in variant_names() if variant(name).hub_id is None]
 SCORES = "held_out_weighted_quantile_loss"
@@ -73,5 +73,5 @@ def test_the_documented_figures_are_those_of_these_weights() -> None:
     documented = (DOCS / "nano-models.md").read_text("utf-8")
     for family, losses in records[0].items():
         cells = [record[family]["model"] for record in records]
-        cells += [losses[reference] for reference in ("persistence", "seasonal-naive", "auto-ets")]
+        cells += [losses[baseline] for baseline in ("persistence", "seasonal-naive", "auto-ets")]
         assert f"| {family} | " + " | ".join(f"{cell:.4f}" for cell in cells) + " |" in documented

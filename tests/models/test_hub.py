@@ -14,16 +14,16 @@ import pytest
 import torch
 import yaml
 from huggingface_hub import constants, file_download
-from lag_llama_checkpoint import Runs, stand_in
-from local_hub import LocalHub
 
-from workflow_scripts import prepare_weights
+from tests.helpers.lag_llama_checkpoint import Runs, stand_in
+from tests.helpers.local_hub import LocalHub
 from workflow_scripts.models.hub import Pin, read_lock, write_pin
 from workflow_scripts.models.registry import MODELS, family_class
 from workflow_scripts.models.weights import load_variant
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import read_json
 from workflow_scripts.runtime.step import run_step
+from workflow_scripts.steps import prepare_weights
 
 FIRST, SECOND = "1" * 40, "2" * 40
 MODEL = replace(MODELS["moirai-nano"], name="test-model", hub_id="someone/test-model", licence="CC-BY-NC-4.0")
@@ -365,7 +365,7 @@ def test_every_other_step_keeps_the_hub_s_client_offline(monkeypatch: pytest.Mon
 
 
 def test_no_step_imports_the_hub_s_client_before_it_is_offline() -> None:
-    names = ", ".join(f"workflow_scripts.{path.stem}" for path in STEPS)
+    names = ", ".join(f"workflow_scripts.steps.{path.stem}" for path in STEPS)
     # The client reads its settings once, when it is imported.
     program = f"import sys, {names}; assert 'huggingface_hub' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)

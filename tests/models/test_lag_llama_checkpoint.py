@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import torch
-from lag_llama_checkpoint import Runs, stand_in
 
+from tests.helpers.lag_llama_checkpoint import Runs, stand_in
 from workflow_scripts.models.lag_llama import LagLlama
 from workflow_scripts.models.lag_llama.checkpoint import convert_checkpoint
 from workflow_scripts.models.registry import VARIANTS

@@ -8,8 +8,8 @@ import pytest
 import torch
 from gluonts.transform.feature import CausalMeanValueImputation
 from peft import LoraConfig, get_peft_model
-from random_models import MOIRAI_2_SIZES, random_uniforms, random_values, series, small
 
+from tests.helpers.random_models import MOIRAI_2_SIZES, random_uniforms, random_values, series, small
 from workflow_scripts.models.moirai_2 import Moirai2, impute
 
 LEVELS = MOIRAI_2_SIZES["quantile_levels"]

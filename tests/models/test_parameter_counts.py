@@ -8,8 +8,8 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from workflow_scripts.list_models import RANKS
 from workflow_scripts.models.registry import VARIANTS, family_class, variant
+from workflow_scripts.steps.list_models import RANKS
 
 STUDY_RANKS = (1, 2, 4, 8, 16, 32)
 STUDY = {

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from workflow_scripts import pretrain_model
 from workflow_scripts.models.corpus import HELD_OUT_FAMILIES
 from workflow_scripts.models.interface import Series
 from workflow_scripts.models.parameters import PretrainingParameters
 from workflow_scripts.models.registry import variant
 from workflow_scripts.models.weights import load_variant
-from workflow_scripts.pretrain_model import pretrain
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import read_json
+from workflow_scripts.steps import pretrain_model
+from workflow_scripts.steps.pretrain_model import pretrain
 from workflow_scripts.training import loop
 
 SHORT = PretrainingParameters(series=100, steps=2, batch_size=64, scored_series=2)
@@ -62,7 +62,7 @@ def test_the_same_settings_give_the_same_weights_through_the_command(tmp_path: P
     parameters = {"pretraining": SHORT.model_dump()}
     settings.write_text(json.dumps({"code": "any", "parameters": parameters}))
     pretrain("moirai-nano", SHORT, tmp_path / "first")
-    command = [sys.executable, "-m", "workflow_scripts.pretrain_model", "--model", "moirai-nano"]
+    command = [sys.executable, "-m", "workflow_scripts.steps.pretrain_model", "--model", "moirai-nano"]
     subprocess.run(
         [*command, "--settings", str(settings), "--output", str(tmp_path / "again")],
         check=True,

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from random_models import FAMILIES, random_uniforms, random_values, series, small
 from safetensors.torch import load_file, save_file
 
+from tests.helpers.random_models import FAMILIES, random_uniforms, random_values, series, small
 from workflow_scripts.models.quantile_model import QuantileModel, at_levels
 from workflow_scripts.runtime.errors import UserError
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from workflow_scripts.adaptation.arms import Arm
-from workflow_scripts.list_models import arm_counts, describe, limit, overview
 from workflow_scripts.models.registry import (
     FAMILY_CLASSES,
     MODELS,
@@ -22,6 +21,7 @@ from workflow_scripts.models.registry import (
     variant_names,
 )
 from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.steps.list_models import arm_counts, describe, limit, overview
 
 EMBEDDED = {"chronos-t5-nano", "moirai-nano", "lag-llama-nano"}
 PUBLISHED = {
@@ -72,7 +72,7 @@ def test_an_unknown_name_is_refused_with_the_names_there_are() -> None:
         variant("chronos-t5-huge")
 
 
-@pytest.mark.parametrize("module", ["models.registry", "models.weights", "models.sources", "list_models"])
+@pytest.mark.parametrize("module", ["models.registry", "models.weights", "models.sources", "steps.list_models"])
 def test_the_table_is_read_without_torch(module: str) -> None:
     program = (
         f"import sys, workflow_scripts.{module};"

@@ -12,9 +12,9 @@ from darts.models.forecasting.nbeats import NBEATSModel
 from darts.models.forecasting.nhits import NHiTSModel
 from darts.models.forecasting.tft_model import TFTModel
 from safetensors.torch import load_file
-from tiny_scratch import CONTEXT, FAMILIES, HORIZON, SIZES, sines, tiny
 from torch import Tensor
 
+from tests.helpers.tiny_scratch import CONTEXT, FAMILIES, HORIZON, SIZES, sines, tiny
 from workflow_scripts.models.interface import Series
 from workflow_scripts.models.registry import SCRATCH_VARIANTS, family_class, variant
 from workflow_scripts.models.scratch.dilate import dilate

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 from chronos.chronos2 import Chronos2Dataset
-from random_models import random_uniforms, random_values, series, spread_out
 from scipy.stats import ks_2samp
 
+from tests.helpers.random_models import random_uniforms, random_values, series, spread_out
 from workflow_scripts.models.chronos import Chronos
 from workflow_scripts.models.chronos_2 import Chronos2
 from workflow_scripts.models.chronos_bolt import ChronosBolt

@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 import torch
-from lag_llama_checkpoint import Runs, stand_in
 from safetensors.torch import load_file, save_file
 
+from tests.helpers.lag_llama_checkpoint import Runs, stand_in
 from workflow_scripts.models import sources
 from workflow_scripts.models.registry import VARIANTS, family_class, variant
 from workflow_scripts.models.sources import copy_embedded
 from workflow_scripts.models.weights import check_folder, count_elements, load_variant, write_provenance
-from workflow_scripts.prepare_weights import prepare
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import read_json
+from workflow_scripts.steps.prepare_weights import prepare
 
 NANOS = ("chronos-t5-nano", "moirai-nano", "lag-llama-nano")
 
@@ -306,7 +306,7 @@ def test_a_published_model_is_not_embedded(tmp_path: Path) -> None:
 def test_an_embedded_model_is_prepared_without_torch(embedded: Path, tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path;"
-        "from workflow_scripts.models import sources; import workflow_scripts.prepare_weights as step;"
+        "from workflow_scripts.models import sources; import workflow_scripts.steps.prepare_weights as step;"
         "sources.EMBEDDED_FOLDER = Path(sys.argv[1]);"
         "step.prepare('moirai-nano', 'embedded', Path(sys.argv[2]));"
         "assert not {'torch', 'numpy', 'huggingface_hub'} & set(sys.modules)"

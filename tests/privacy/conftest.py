@@ -4,8 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from network_trap import TRAPPED
-from shared_studies import finished_study
+
+from tests.helpers.network_trap import TRAPPED
+from tests.helpers.shared_studies import finished_study
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.serve_tracking import encryption_options
+from workflow_scripts.steps.serve_tracking import encryption_options
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from workflow_scripts.document_dependencies import (
+from workflow_scripts.models.registry import VARIANTS
+from workflow_scripts.steps.document_dependencies import (
     ENVIRONMENTS,
     PIN_FILES,
     dependencies_page,
     licence_of,
     pins,
 )
-from workflow_scripts.models.registry import VARIANTS
 
 ROOT = Path(__file__).parents[2]
 HASHES = (ENVIRONMENTS / "hashes.txt").read_text(encoding="utf-8")
@@ -40,7 +40,7 @@ def test_every_hashed_package_has_a_sha256_and_no_address():
 
 def test_the_page_is_that_of_the_installed_packages():
     assert (ROOT / "docs/dependencies.md").read_text(encoding="utf-8") == dependencies_page(), (
-        "run python -m workflow_scripts.document_dependencies"
+        "run python -m workflow_scripts.steps.document_dependencies"
     )
 
 

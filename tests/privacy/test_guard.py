@@ -17,9 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from patient_data import assert_message_without_patient_data, assert_no_patient_data
 
-from workflow_scripts.mimic.canaries import hadm_id, icustay_id, is_simulated_identifier, subject_id
+from tests.helpers.patient_data import assert_message_without_patient_data, assert_no_patient_data
 from workflow_scripts.privacy.credentials import is_credentialed, mark_trained_on
 from workflow_scripts.privacy.guard import ARTIFACT, masked, scan, scan_files, scan_project
 from workflow_scripts.privacy.marks import SHIFTED_DATE, SIMULATED_DATE, SIMULATED_IDENTIFIER, find_marks
@@ -27,6 +26,12 @@ from workflow_scripts.privacy.permissions import keep_to_owner, open_to_others
 from workflow_scripts.privacy.places import project_sources
 from workflow_scripts.privacy.readers import NOTEBOOK, ROWS, UNREAD, plain_name
 from workflow_scripts.privacy.records import LINKED, MANY, NAMED, TIME, Pairs, Records, read_records
+from workflow_scripts.sources.mimic_iii.canaries import (
+    hadm_id,
+    icustay_id,
+    is_simulated_identifier,
+    subject_id,
+)
 
 STAY = icustay_id(12, 1, 0)
 YEAR = 2612

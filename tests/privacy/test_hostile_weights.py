@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from lag_llama_checkpoint import Runs, stand_in
 
+from tests.helpers.lag_llama_checkpoint import Runs, stand_in
 from workflow_scripts.adaptation.adapters import ARM_FILE, load_adapter
 from workflow_scripts.models.hub import read_lock
 from workflow_scripts.models.lag_llama import checkpoint

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from patient_data import assert_message_without_patient_data
 
-from workflow_scripts.mimic.checks.folder import check_folder
-from workflow_scripts.mimic.extraction import extract_events
-from workflow_scripts.mimic.parameters import ExtractionParameters, SimulatorParameters
-from workflow_scripts.mimic.simulator import simulate_mimic
+from tests.helpers.patient_data import assert_message_without_patient_data
 from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.sources.mimic_iii.checks.folder import check_folder
+from workflow_scripts.sources.mimic_iii.extraction import extract_events
+from workflow_scripts.sources.mimic_iii.parameters import ExtractionParameters, SimulatorParameters
+from workflow_scripts.sources.mimic_iii.simulator import simulate_mimic
 
 Lines = list[str]
 

@@ -4,12 +4,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from projects import ROOT, TINY_STUDY, copy_project, run_in
 
-from workflow_scripts.mimic.parameters import SimulatorParameters
-from workflow_scripts.mimic.simulator import simulate_mimic
+from tests.helpers.projects import ROOT, TINY_STUDY, copy_project, run_in
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.settings import load_study
+from workflow_scripts.sources.mimic_iii.parameters import SimulatorParameters
+from workflow_scripts.sources.mimic_iii.simulator import simulate_mimic
 
 TRAP = 'it\'s "here"; touch hit & $(touch hit) `touch hit` > hit #'
 # MLflow's own SQL for a new store breaks at an apostrophe in the working directory.
@@ -33,7 +33,7 @@ TRAP_FOR_MLFLOW = TRAP.replace("'", "")
         {"models": ["moirai-nano; touch hit"]},
         {"weights": {"moirai-nano; touch hit": "folder"}},
         {"arms": ["lora; touch hit"]},
-        {"references": ["persistence`touch hit`"]},
+        {"baselines": ["persistence`touch hit`"]},
         {"seeds": ["0; touch hit"]},
         {"ranks": ["1; touch hit"]},
     ],
@@ -56,7 +56,7 @@ def test_paths_with_commands_in_them_are_paths(tmp_path: Path) -> None:
         "own_cohorts": {"mine": f"{TRAP}.sql"},
         "models": ["moirai-nano"],
         "arms": ["zero-shot"],
-        "references": [],
+        "baselines": [],
         "weights": {"moirai-nano": str(weights)},
         "tracking": {"uri": f"sqlite:///{tmp_path}/a $(touch hit); touch hit.db"},
     }

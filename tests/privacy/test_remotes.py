@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from projects import TINY_STUDY, copy_project, run_in
+
+from tests.helpers.projects import TINY_STUDY, copy_project, run_in
 
 pytestmark = pytest.mark.workflow
 

@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from network_trap import noted, off_the_network, set_trap
-from projects import run_in
 
-from workflow_scripts.mimic.canaries import icustay_id, subject_id
+from tests.helpers.network_trap import noted, off_the_network, set_trap
+from tests.helpers.projects import run_in
 from workflow_scripts.privacy.guard import scan_project
 from workflow_scripts.privacy.marks import SIMULATED_DATE, SIMULATED_IDENTIFIER
 from workflow_scripts.privacy.permissions import open_to_others
+from workflow_scripts.sources.mimic_iii.canaries import icustay_id, subject_id
 
 pytestmark = pytest.mark.workflow
 
@@ -93,7 +93,7 @@ def test_a_name_of_a_file_can_give_a_patient_away(study: Path) -> None:
 
 
 def test_the_command_ends_with_1_where_there_is_something(study: Path) -> None:
-    command = (sys.executable, "-m", "workflow_scripts.check_privacy")
+    command = (sys.executable, "-m", "workflow_scripts.steps.check_privacy")
     assert "records of patients in 0" in run_in(study, *command).stdout
     table = study / "results/simulated/stays.parquet"
     shutil.copy(study / "data/simulated/cohorts/sepsis3.parquet", table)

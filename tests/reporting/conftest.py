@@ -10,8 +10,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "evaluation"))
 
 @pytest.fixture(scope="session")
 def study(tmp_path_factory):
-    """Two vital signs, two foundation models in four arms, one from scratch, two references; every table."""
-    from fabricated_study import ARMS, MODELS, SCRATCH, fabricate_study
+    """Two vital signs, two foundation models in four arms, one from scratch, two baselines; every table."""
+    from tests.reporting.fabricated_study import ARMS, MODELS, SCRATCH, fabricate_study
 
     folder = tmp_path_factory.mktemp("study")
     return fabricate_study(folder, models=MODELS[:2], arms=ARMS[:4], scratch=SCRATCH[:1])
@@ -19,13 +19,13 @@ def study(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def report(study):
-    from report_page import report_of
+    from tests.reporting.report_page import report_of
 
     return report_of(study)
 
 
 @pytest.fixture(scope="session")
 def page(report):
-    from report_page import Page
+    from tests.reporting.report_page import Page
 
     return Page(report.html)

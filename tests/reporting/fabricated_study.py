@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fabricated_tables import write_tables
-from study_records import failed_record, run_record, write_record
 
+from tests.evaluation.study_records import failed_record, run_record, write_record
+from tests.reporting.fabricated_tables import write_tables
 from workflow_scripts.evaluation.aggregation import collect_rows
 from workflow_scripts.evaluation.forecasts import write_forecasts
 from workflow_scripts.evaluation.metrics import score
@@ -185,7 +185,7 @@ def _write_windows(study, cohort, vital, test_windows, zero_target):
 
 
 def _forecast(model, arm, seed, context, target):
-    """Points for references; for models the truth with noise that differs by model and arm."""
+    """Points for baselines; for models the truth with noise that differs by model and arm."""
     if model in ("persistence", "mean-of-context"):
         last = context[:, -1] if model == "persistence" else context.mean(axis=1)
         return np.broadcast_to(last[:, None, None], (len(last), len(LEVELS), target.shape[1])).astype(

@@ -13,7 +13,7 @@ from workflow_scripts.evaluation.summary import (
     rows_text,
 )
 
-REFERENCES = ("persistence", "mean-of-context")
+BASELINES = ("persistence", "mean-of-context")
 DIMENSIONS = {
     "horizon_step": [str(step) for step in range(1, 13)],
     "hours_from_onset": ["before -24", "-24 to -12", "-12 to 0", "0 to 12", "12 to 24", "24 to 48"],
@@ -73,7 +73,7 @@ def calibration(arms, levels):
             reason="",
         )
         for arm in arms
-        if arm.first.model not in REFERENCES
+        if arm.first.model not in BASELINES
         for level in levels
     ]
 

@@ -4,11 +4,11 @@ import re
 from dataclasses import replace
 
 import pytest
-from fabricated_study import MODELS
 from hypothesis import given
 from hypothesis import strategies as st
-from report_page import sources
 
+from tests.reporting.fabricated_study import MODELS
+from tests.reporting.report_page import sources
 from workflow_scripts.evaluation.parameters import EvaluationParameters
 from workflow_scripts.evaluation.summary import ComparisonRow, RankRow, read_metrics
 from workflow_scripts.reporting.parts import collect_study

@@ -6,9 +6,9 @@ import sys
 from dataclasses import replace
 
 import pytest
-from fabricated_study import ARMS, MODELS, START, STAY_ID, SUBJECT_ID, VITALS, fabricate_study
-from report_page import Page, page_of, report_of, sources
 
+from tests.reporting.fabricated_study import ARMS, MODELS, START, STAY_ID, SUBJECT_ID, VITALS, fabricate_study
+from tests.reporting.report_page import Page, page_of, report_of, sources
 from workflow_scripts.evaluation.parameters import EvaluationParameters
 from workflow_scripts.evaluation.summary import (
     BreakdownRow,
@@ -42,7 +42,7 @@ SMALL = {"models": MODELS[:1], "arms": ("zero-shot", "full", "lora-r2"), "vitals
 def test_the_step_writes_one_page_that_needs_nothing_from_outside_and_its_figures(tmp_path):
     study = fabricate_study(tmp_path / "study", **SMALL)
     output, figures = tmp_path / "report.html", tmp_path / "figures"
-    command = [sys.executable, "-m", "workflow_scripts.make_report", "--settings", study.settings]
+    command = [sys.executable, "-m", "workflow_scripts.steps.make_report", "--settings", study.settings]
     command += ["--metrics", study.metrics, "--runs", study.runs, "--windows", study.windows]
     command += ["--attrition", *study.attrition, "--output", output, "--figures", figures]
     for name in (

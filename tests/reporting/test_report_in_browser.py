@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from fabricated_study import ARMS, MODELS, SCRATCH, fabricate_study
-from report_page import report_of
+
+from tests.reporting.fabricated_study import ARMS, MODELS, SCRATCH, fabricate_study
+from tests.reporting.report_page import report_of
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")

@@ -6,9 +6,9 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from fabricated_study import ARMS, MODELS, SCRATCH, fabricate_study
-from report_page import Page, page_of, report_of
 
+from tests.reporting.fabricated_study import ARMS, MODELS, SCRATCH, fabricate_study
+from tests.reporting.report_page import Page, page_of, report_of
 from workflow_scripts.evaluation.missing_runs import missing_row
 from workflow_scripts.evaluation.summary import in_study_order, metrics_table, read_metrics
 from workflow_scripts.reporting.parameters import ReportParameters
@@ -30,7 +30,7 @@ ONE = {"vitals": ("heart_rate",), "statistics": False}
             "naive": False,
         },
     ],
-    ids=["zero-shot only", "references only", "from scratch only", "one arm", "all failed"],
+    ids=["zero-shot only", "baselines only", "from scratch only", "one arm", "all failed"],
 )
 def test_a_study_with_missing_parts_still_gives_a_page(tmp_path, changes):
     study = fabricate_study(tmp_path, **ONE | {"statistics": True} | changes)

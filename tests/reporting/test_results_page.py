@@ -7,9 +7,9 @@ import subprocess
 import sys
 
 import pytest
-from fabricated_study import ARMS, MODELS, fabricate_study
-from report_page import sources
 
+from tests.reporting.fabricated_study import ARMS, MODELS, fabricate_study
+from tests.reporting.report_page import sources
 from workflow_scripts.evaluation.summary import ComparisonRow, IntervalRow, read_metrics, read_rows
 from workflow_scripts.reporting.known_truth import binomial_interval, known_truth_text
 from workflow_scripts.reporting.parts import collect_study
@@ -175,7 +175,14 @@ def project(study, tmp_path):
 
 
 def run(project, *options):
-    command = [sys.executable, "-m", "workflow_scripts.document_results", "--project", str(project), *options]
+    command = [
+        sys.executable,
+        "-m",
+        "workflow_scripts.steps.document_results",
+        "--project",
+        str(project),
+        *options,
+    ]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -5,8 +5,8 @@ import subprocess
 import sys
 
 import pytest
-from study_records import failed_record, run_record, write_record
 
+from tests.evaluation.study_records import failed_record, run_record, write_record
 from workflow_scripts.evaluation.aggregation import collect_rows
 from workflow_scripts.evaluation.summary import IntervalRow, metrics_table, rows_text
 
@@ -22,7 +22,7 @@ def show(tmp_path):
         metrics.write_text(metrics_table(collect_rows(paths)))
         if intervals:
             metrics.with_name("intervals.csv").write_text(rows_text(IntervalRow, intervals))
-        command = [sys.executable, "-X", "importtime", "-m", "workflow_scripts.show_summary", *options]
+        command = [sys.executable, "-X", "importtime", "-m", "workflow_scripts.steps.show_summary", *options]
         (tmp_path / "params.yaml").write_text("tracking: {uri: 'sqlite:///m.db'}")
         return subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
 
@@ -97,7 +97,7 @@ MANY_RECORDS = [
 ]
 
 
-def test_of_many_arms_the_best_the_references_and_what_failed_are_shown(show):
+def test_of_many_arms_the_best_the_baselines_and_what_failed_are_shown(show):
     others = [run_record(model="persistence", arm="fit", mse=1e-2), failed_record(arm="lora-r2")]
     text = show(MANY_RECORDS + others).stdout
     rows = [line.split() for line in text.splitlines()[2:] if "weight-" in line]

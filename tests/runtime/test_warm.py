@@ -24,7 +24,7 @@ if sys.platform != "linux":
     pytest.skip("elsewhere every step runs plainly", allow_module_level=True)
 
 PACKAGE = Path(__file__).resolve().parents[2] / "workflow_scripts"
-SERVED_WITH = ("__init__.py", "warm.py", "runtime/__init__.py", "runtime/warm.py", "runtime/process.py")
+SERVED_WITH = ("__init__.py", "steps/__init__.py", "warm.py", "runtime/__init__.py", "runtime/warm.py", "runtime/process.py")
 PATIENCE_MS = 300_000
 """A test that waits so long has failed."""
 
@@ -86,8 +86,8 @@ class Steps:
             (folder / "workflow_scripts" / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(PACKAGE / name, folder / "workflow_scripts" / name)
         self.write("workflow_scripts/warm_server.py", SERVER)
-        self.write("workflow_scripts/step.py", STEP)
-        self.write("workflow_scripts/unserved.py", STEP)
+        self.write("workflow_scripts/steps/step.py", STEP)
+        self.write("workflow_scripts/steps/unserved.py", STEP)
         self.write("library.py", "import os\nVALUE, PID = 1, os.getpid()\n")
         self.owner = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
         self._servers: dict[int, int] = {}
@@ -98,7 +98,7 @@ class Steps:
     def start(
         self, *arguments: str, warm: bool = True, step: str = "step", **options: Any
     ) -> "subprocess.Popen[str]":
-        modules = ["workflow_scripts.warm", step] if warm else [f"workflow_scripts.{step}"]
+        modules = ["workflow_scripts.warm", step] if warm else [f"workflow_scripts.steps.{step}"]
         environment = {**os.environ, "PYTHONPATH": str(self.folder), "VITALORA_WARM": str(self.owner.pid)}
         environment |= options.pop("env", {})
         pipe = subprocess.PIPE
@@ -230,7 +230,7 @@ def test_a_jobs_time_counts_from_the_start_of_its_command(steps: Steps, warm: bo
 
 def test_changed_code_is_never_run_stale(steps: Steps) -> None:
     first = steps.tell()
-    steps.write("workflow_scripts/step.py", STEP.replace("value=library.VALUE", "value=2"))
+    steps.write("workflow_scripts/steps/step.py", STEP.replace("value=library.VALUE", "value=2"))
     second = steps.tell()
     assert (first["value"], second["value"]) == (1, 2)
     assert first["parent"] != second["parent"]

@@ -30,7 +30,7 @@ IMPOSSIBLE = [
         "2100 + 12 steps of 2 series, which are 528 patches of 8",
     ),
     (
-        {"references": ["seasonal-naive"], "models": [], "windows": {"context": 23}},
+        {"baselines": ["seasonal-naive"], "models": [], "windows": {"context": 23}},
         "at least 24 steps, one day",
     ),
 ]

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import yaml
 
-from workflow_scripts import run_arm
-from workflow_scripts.document_parameters import parameters_page, parameters_schema
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.settings import Run, Study, load_study, write_step_settings
+from workflow_scripts.steps import run_arm
+from workflow_scripts.steps.document_parameters import parameters_page, parameters_schema
 
 ROOT = Path(__file__).parents[2]
 
@@ -86,7 +86,12 @@ def test_an_impossible_value_is_refused(values, reason):
     assert "found {" not in str(caught.value)
 
 
-def test_the_runs_are_every_combination_and_references_run_once_for_each_seed():
+def test_a_renamed_setting_is_refused_with_its_new_name():
+    with pytest.raises(UserError, match="references: renamed; write baselines instead"):
+        load_study({"references": ["persistence"]})
+
+
+def test_the_runs_are_every_combination_and_baselines_run_once_for_each_seed():
     study = Study(cohorts=["explicit"], vitals=["spo2"], models=["moirai-nano"], ranks=[2], seeds=[0, 1])
     runs = study.runs()
     assert Run("explicit", "spo2", "persistence", "fit", 1) in runs
@@ -108,7 +113,7 @@ def test_step_settings_are_rewritten_only_when_they_differ(tmp_path):
 
 def test_the_documentation_of_parameters_is_current():
     assert (ROOT / "docs/parameters.md").read_text() == parameters_page(), (
-        "run python -m workflow_scripts.document_parameters"
+        "run python -m workflow_scripts.steps.document_parameters"
     )
     assert (ROOT / "docs/params.schema.json").read_text() == parameters_schema()
 
@@ -130,7 +135,7 @@ def test_the_paper_s_grid_has_its_ranks_alpha_samples_and_repeats():
     assert (study.adaptation.lora_alpha, study.forecast.samples, len(study.seeds)) == (16, 20, 10)
     assert study.forecast.lag_llama_sampler == "exact"
     assert study.tuning.candidates(study.training) == [study.training], "one learning rate for all"
-    # Two vital signs and ten seeds; eight models with nine arms, four from scratch with two, and five references.
+    # Two vital signs and ten seeds; eight models with nine arms, four from scratch with two, and five baselines.
     assert len(study.runs()) == 2 * 10 * (8 * 9 + 4 * 2 + 5)
 
 
@@ -151,7 +156,7 @@ def smallest_corrected_p(study):
     """The smallest p-value that Holm's correction can give, by the number of planned comparisons."""
     arms = [arm.name for arm in study.arm_list()]
     efficient = [arm for arm in arms if arm not in ("zero-shot", "full")]
-    others = len(study.references) + 2 * len(study.from_scratch)
+    others = len(study.baselines) + 2 * len(study.from_scratch)
     family = len(study.models) * (len(arms) - 1 + len(efficient) + others)
     return 2 * family / (study.evaluation.resamples + 1)
 

@@ -17,7 +17,7 @@ from workflow_scripts.models.registry import VARIANTS
 from workflow_scripts.models.sources import EMBEDDED_FOLDER
 from workflow_scripts.models.weights import load_variant
 from workflow_scripts.training.data import WindowArrays
-from workflow_scripts.training.forecasting import forecast
+from workflow_scripts.training.inference import forecast
 from workflow_scripts.training.loop import fit
 from workflow_scripts.training.parameters import ForecastParameters, TrainingParameters
 

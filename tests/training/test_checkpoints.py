@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from linear_model import LinearModel
 from torch import nn
 
+from tests.helpers.linear_model import LinearModel
 from workflow_scripts.adaptation.hooks import TrainingHooks
 from workflow_scripts.training.checkpoints import Checkpoints
 from workflow_scripts.training.data import WindowArrays

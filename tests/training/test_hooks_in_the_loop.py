@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_families import CONTEXT, TARGET, tiny
 
+from tests.helpers.tiny_families import CONTEXT, TARGET, tiny
 from workflow_scripts.adaptation.adapters import load_adapter, save_adapter
 from workflow_scripts.adaptation.adapting import adapt
 from workflow_scripts.adaptation.arms import Arm

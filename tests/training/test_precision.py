@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from tiny_families import tiny
 
+from tests.helpers.tiny_families import tiny
 from workflow_scripts.adaptation.adapting import adapt
 from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.adaptation.parameters import AdaptationParameters
@@ -12,7 +12,7 @@ from workflow_scripts.training.loop import fit
 from workflow_scripts.training.parameters import TrainingParameters
 from workflow_scripts.training.precision import adamw
 
-from stored_metrics import windows  # isort: skip
+from tests.training.stored_metrics import windows  # isort: skip
 
 CPU = torch.device("cpu")
 

@@ -7,7 +7,8 @@ speed (docs/performance.md); another processor rounds otherwise, and so may the 
 import json
 
 import pytest
-from stored_metrics import ARMS, MODELS, STORED, metrics
+
+from tests.training.stored_metrics import ARMS, MODELS, STORED, metrics
 
 
 @pytest.mark.parametrize("arm", ARMS)

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from linear_model import LinearModel
 
+from tests.helpers.linear_model import LinearModel
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.training.data import WindowArrays
 from workflow_scripts.training.loop import _rate_factor, fit

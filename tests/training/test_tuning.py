@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from linear_model import LinearModel
 
+from tests.helpers.linear_model import LinearModel
 from workflow_scripts.adaptation.hooks import TrainingHooks
 from workflow_scripts.models.interface import ForecastModel
 from workflow_scripts.training.data import WindowArrays

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workflow_scripts.sources.contract import Measurements, Stays
 from workflow_scripts.windows.grid import Grid, make_grid, smooth
-from workflow_scripts.windows.source import Measurements, Stays
 
 MINUTE = 60_000_000
 NAN = np.nan

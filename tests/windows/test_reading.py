@@ -188,7 +188,7 @@ def run_step(ward, vital: str, **windows) -> subprocess.CompletedProcess[str]:
             *[
                 sys.executable,
                 "-m",
-                "workflow_scripts.make_windows",
+                "workflow_scripts.steps.make_windows",
                 "--values",
                 ward.folder / "vitals.parquet",
             ],

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from workflow_scripts.windows.source import Stays
+from workflow_scripts.sources.contract import Stays
 from workflow_scripts.windows.splitting import split_by_patient, split_by_window
 
 

@@ -4,7 +4,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from shared_studies import finished_study
+
+from tests.helpers.shared_studies import finished_study
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from patient_data import assert_message_without_patient_data, assert_no_patient_data
-from projects import TINY_STUDY, copy_project, run_in
+
+from tests.helpers.patient_data import assert_message_without_patient_data, assert_no_patient_data
+from tests.helpers.projects import TINY_STUDY, copy_project, run_in
 
 pytestmark = pytest.mark.workflow
 

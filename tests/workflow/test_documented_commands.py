@@ -8,10 +8,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from documents import Block, blocks_of, pages
-from projects import run_in
 
-from workflow_scripts import document_reference
+from tests.helpers.documents import Block, blocks_of, pages
+from tests.helpers.projects import run_in
+from workflow_scripts.steps import document_reference
 
 pytestmark = pytest.mark.workflow
 

@@ -4,8 +4,9 @@ import csv
 from pathlib import Path
 
 import pytest
-from documents import blocks
-from projects import run_in
+
+from tests.helpers.documents import blocks
+from tests.helpers.projects import run_in
 
 pytestmark = [pytest.mark.workflow, pytest.mark.acceptance]
 

@@ -5,14 +5,15 @@ import shutil
 
 import pytest
 import yaml
-from projects import ROOT, TINY_STUDY, copy_project, run_in
+
+from tests.helpers.projects import ROOT, TINY_STUDY, copy_project, run_in
 
 pytestmark = pytest.mark.workflow
 
 MONITOR_STUDY = (
     TINY_STUDY
     | yaml.safe_load((ROOT / "params/monitor.yaml").read_text(encoding="utf-8"))
-    | {"models": ["moirai-nano"], "arms": ["zero-shot"], "references": ["persistence", "mean-of-context"]}
+    | {"models": ["moirai-nano"], "arms": ["zero-shot"], "baselines": ["persistence", "mean-of-context"]}
 )
 
 

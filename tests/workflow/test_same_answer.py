@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import yaml
-from fault_study import STUDY, copy_study, rows_without_costs, set_study
-from plans import Declared, declared_settings, plans
-from projects import ROOT, TINY_STUDY, run_in
-from records import without
-from shared_studies import Undisturbed
 
+from tests.helpers.fault_study import STUDY, copy_study, rows_without_costs, set_study
+from tests.helpers.plans import Declared, declared_settings, plans
+from tests.helpers.projects import ROOT, TINY_STUDY, run_in
+from tests.helpers.records import without
+from tests.helpers.shared_studies import Undisturbed
 from workflow_scripts.cohorts.definitions import definition_names
 from workflow_scripts.runtime.hashing import code_hash
 from workflow_scripts.settings import FORECASTING_STEPS, SHOWN_ONLY, Study
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.workflow
 
 EDIT = "\nEDITED = 1\n"
 SUMMARY = {"aggregate_metrics": 1, "make_report": 1, "sync_tracking": 1}
-RUNS = {"adapt_and_forecast": 2, "forecast_zero_shot": 1, "forecast_reference": 1}
+RUNS = {"adapt_and_forecast": 2, "forecast_zero_shot": 1, "forecast_baseline": 1}
 MOIRAI = {"adapt_and_forecast": 2, "forecast_zero_shot": 1}
 FROM_WINDOWS = {"make_windows": 1} | RUNS | SUMMARY
 FROM_COHORTS = {"label_cohort": 1, "describe_cohort": 1} | FROM_WINDOWS
@@ -54,7 +54,7 @@ def declared(undisturbed: Undisturbed, tmp_path_factory: pytest.TempPathFactory)
 
 
 MOIRAI_RUNS = 3 + 1
-"""Of the undisturbed study: zero-shot, full, LoRA; and a reference."""
+"""Of the undisturbed study: zero-shot, full, LoRA; and a baseline."""
 OTHERS = ("lag-llama-nano/full", "chronos-t5-nano/lora-r1")
 
 
@@ -134,7 +134,7 @@ def test_the_order_of_the_runs_changes_no_table(project: Path, tmp_path: Path):
     command = [
         "python",
         "-m",
-        "workflow_scripts.aggregate_metrics",
+        "workflow_scripts.steps.aggregate_metrics",
         "--settings",
         str(tmp_path / "settings.json"),
     ]
@@ -167,7 +167,7 @@ def test_the_report_is_the_same_byte_for_byte(project: Path, changed_project: Pa
 
 
 def test_every_stored_result_is_reproduced_without_training(project: Path):
-    said = run_in(project, "python", "-m", "workflow_scripts.verify_results").stdout
+    said = run_in(project, "python", "-m", "workflow_scripts.steps.verify_results").stdout
     assert "14 of 14 runs of simulated reproduced from their files" in said
     assert "dvc.lock: all data, weights and results have the recorded hashes" in said
 
@@ -377,7 +377,7 @@ PARAMETERS: dict[str, tuple[Any, dict[str, int]]] = {
     "seeds": ([0, 1], RUNS | SUMMARY),
     "arms": (["zero-shot", "full", "lora", "dora"], {"adapt_and_forecast": 1} | SUMMARY),
     "models": (["moirai-nano", "chronos-t5-nano"], {"prepare_weights": 1} | MOIRAI | SUMMARY),
-    "references": (["persistence", "mean-of-context"], {"forecast_reference": 1} | SUMMARY),
+    "baselines": (["persistence", "mean-of-context"], {"forecast_baseline": 1} | SUMMARY),
     "from_scratch": (FROM_SCRATCH["from_scratch"], {"train_from_scratch": 2} | SUMMARY),
     "weights": (
         {"moirai-nano": "elsewhere"},
@@ -391,7 +391,7 @@ OTHER_DATA = {"dataset", "own_cohorts", "cohorts", "vitals", "transfer"}
 """These make other files, beside those that are there."""
 
 
-SOME_PARAMETERS = ("cohort", "windows", "training", "evaluation", "ranks", "references", "weights")
+SOME_PARAMETERS = ("cohort", "windows", "training", "evaluation", "ranks", "baselines", "weights")
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from projects import TINY_STUDY, commit_all, run_in
 
+from tests.helpers.projects import TINY_STUDY, commit_all, run_in
 from workflow_scripts.runtime.device import lease_device
 
 pytestmark = pytest.mark.workflow
@@ -33,7 +33,7 @@ def planned_jobs(folder: Path, *options: str) -> dict[str, int]:
     return {rule: int(count) for rule, count in jobs.items() if rule not in ("all", "total")}
 
 
-def test_every_model_has_every_arm_and_every_reference_a_row(project):
+def test_every_model_has_every_arm_and_every_baseline_a_row(project):
     rows = rows_of(project)
     assert {(row["model"], row["arm"]) for row in rows} == {
         *((model, arm) for model in MODELS for arm in ARMS),
@@ -43,7 +43,7 @@ def test_every_model_has_every_arm_and_every_reference_a_row(project):
     assert all(float(row["mse"]) > 0 and int(row["test_windows"]) > 0 for row in rows)
 
 
-def test_the_models_forecast_the_very_windows_that_the_references_do(project):
+def test_the_models_forecast_the_very_windows_that_the_baselines_do(project):
     assert len({(row["test_windows"], row["test_patients"]) for row in rows_of(project)}) == 1
 
 
@@ -87,7 +87,7 @@ def test_a_new_budget_runs_the_runs_again_but_not_the_data(changed_project):
 
 
 @pytest.mark.acceptance
-def test_a_naive_reference_does_not_wait_for_a_device(changed_project, monkeypatch):
+def test_a_naive_baseline_does_not_wait_for_a_device(changed_project, monkeypatch):
     monkeypatch.setenv("VITALORA_DEVICES", "0")
     monkeypatch.setenv("TMPDIR", str(changed_project))
     record = "results/simulated/runs/sepsis3/heart_rate/persistence/fit/seed0/run.json"

@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from projects import run_in
+
+from tests.helpers.projects import run_in
 
 pytestmark = [pytest.mark.workflow, pytest.mark.acceptance]
 

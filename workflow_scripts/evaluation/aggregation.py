@@ -92,7 +92,7 @@ def collect_rows(paths: Sequence[Path]) -> list[RunRow]:
         rows[identity] = row
     if not rows:
         raise UserError(
-            "summary", "no run", "at least one run record", "name models or references in params.yaml"
+            "summary", "no run", "at least one run record", "name models or baselines in params.yaml"
         )
     return in_study_order(rows.values())
 

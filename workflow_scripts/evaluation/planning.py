@@ -8,14 +8,14 @@ from workflow_scripts.evaluation.summary import FIRST_ARMS
 from workflow_scripts.models.registry import MULTIVARIATE_VARIANTS
 
 
-def is_reference(arm: ArmSummary) -> bool:
+def is_baseline(arm: ArmSummary) -> bool:
     """Whether nothing was trained and nothing could be: persistence, AutoETS and the like."""
     return arm.first.arm == "fit" and arm.first.training_steps is None
 
 
 def is_from_scratch(arm: ArmSummary) -> bool:
     """Whether the model had no weights before it saw the study's training windows."""
-    return arm.first.arm.startswith("fit") and not is_reference(arm)
+    return arm.first.arm.startswith("fit") and not is_baseline(arm)
 
 
 def best_on_validation(arms: Sequence[ArmSummary]) -> ArmSummary:
@@ -29,12 +29,12 @@ def planned_comparisons(arms: Sequence[ArmSummary]) -> list[tuple[ArmSummary, Ar
 
     Every arm with zero-shot of its model; every parameter-efficient arm with full fine-tuning of its model; every arm
     of a multivariate variant with the same arm of the model whose weights it has; and of every foundation model the arm
-    with the smallest validation loss with each reference and with each arm of each model trained from scratch (one is
+    with the smallest validation loss with each baseline and with each arm of each model trained from scratch (one is
     trained with another loss, so that validation cannot choose among those).
     """
     pairs = []
     every = {(arm.first.model, arm.first.arm): arm for arm in arms}
-    others = [arm for arm in arms if is_reference(arm) or is_from_scratch(arm)]
+    others = [arm for arm in arms if is_baseline(arm) or is_from_scratch(arm)]
     for model, group in groupby(arms, key=lambda arm: arm.first.model):
         own = list(group)
         named = {arm.first.arm: arm for arm in own}

@@ -108,7 +108,7 @@ class Cost(_Part):
 
 
 class Hashes(_Part):
-    """Of what the result depends on, and of what the run wrote; a reference has neither weights nor adapter."""
+    """Of what the result depends on, and of what the run wrote; a baseline has neither weights nor adapter."""
 
     code: str
     windows: str

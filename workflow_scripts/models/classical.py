@@ -1,4 +1,4 @@
-"""Classical references of the statsforecast library: what a forecaster that learns must beat."""
+"""Classical baselines of the statsforecast library: what a forecaster that learns must beat."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,11 +25,11 @@ def forecast_classical(
     """
     if name not in CLASSICAL_MODELS:
         raise UserError(
-            "classical reference", repr(name), f"one of {', '.join(CLASSICAL_MODELS)}", "correct the name"
+            "classical baseline", repr(name), f"one of {', '.join(CLASSICAL_MODELS)}", "correct the name"
         )
     if not np.isfinite(context).all():
         raise UserError(
-            f"classical reference {name}",
+            f"classical baseline {name}",
             "a context with missing values",
             "every value observed",
             "fill the gaps, for example by carrying the last value forward",

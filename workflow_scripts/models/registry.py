@@ -105,20 +105,20 @@ MODELS: dict[str, Variant] = {**VARIANTS, **MULTIVARIATE_VARIANTS, **SCRATCH_VAR
 """Name -> variant of everything that a study may name as a model."""
 
 
-POINT_REFERENCES = ("persistence", "mean-of-context", "seasonal-naive")
+POINT_BASELINES = ("persistence", "mean-of-context", "seasonal-naive")
 """The last observed value, the mean of the context, and the value a day before."""
 
-FITTED_REFERENCES = {"auto-ets": 8, "theta": 5}
-"""The references that are fitted to each context (models/classical.py), and the fewest steps that they need.
+FITTED_BASELINES = {"auto-ets": 8, "theta": 5}
+"""The baselines that are fitted to each context (models/classical.py), and the fewest steps that they need.
 
 auto-ets: the largest form has six parameters, and AICc divides by what is left; theta: its error variance needs two
 residuals after the library's first three.
 """
 
-REFERENCES = (*POINT_REFERENCES, *FITTED_REFERENCES)
-"""Every forecast that nothing is trained for, by the name that `references` in params.yaml uses."""
+BASELINES = (*POINT_BASELINES, *FITTED_BASELINES)
+"""Every forecast that nothing is trained for, by the name that `baselines` in params.yaml uses."""
 
-REFERENCE_FAMILY = "reference"
+BASELINE_FAMILY = "baseline"
 """The family of all of them, in records and tables."""
 
 DAY_MINUTES = 24 * 60
@@ -140,11 +140,11 @@ def variant_names() -> list[str]:
 
 
 def is_point_forecast(name: str) -> bool:
-    """Whether a model, a family of models or a reference gives one value a step, so that its intervals mean nothing.
+    """Whether a model, a family of models or a baseline gives one value a step, so that its intervals mean nothing.
 
     A name that is not known here counts as a forecast with intervals.
     """
-    if name in POINT_REFERENCES:
+    if name in POINT_BASELINES:
         return True
     if name in MODELS:
         return MODELS[name].point_forecast
@@ -175,7 +175,7 @@ def check_geometry(variant: Variant, context: int, horizon: int, covariates: int
                 f"windows.{name}, with model {variant.name}",
                 f"{length} steps",
                 f"at most {limit} steps ({variant.sources[f'{name}_limit']})",
-                f"choose a shorter {name}, or a model that `python -m workflow_scripts.list_models` "
+                f"choose a shorter {name}, or a model that `python -m workflow_scripts.steps.list_models` "
                 "shows with a larger limit",
             )
     if variant.token_limit is None or not variant.patch_sizes:
@@ -204,31 +204,31 @@ def check_covariates(variant: Variant, covariates: Sequence[str]) -> None:
         )
 
 
-def check_reference(name: str, context: int, interval_minutes: int) -> None:
-    """Raise UserError for an unknown reference, and where a context (grid steps of `interval_minutes`) is too short.
+def check_baseline(name: str, context: int, interval_minutes: int) -> None:
+    """Raise UserError for an unknown baseline, and where a context (grid steps of `interval_minutes`) is too short.
 
     seasonal-naive repeats the last day, which a context must hold whole; the fitted ones need a few steps.
     """
-    if name not in REFERENCES:
+    if name not in BASELINES:
         raise UserError(
-            "references", f"unknown name {name!r}", ", ".join(REFERENCES), "choose one of these names"
+            "baselines", f"unknown name {name!r}", ", ".join(BASELINES), "choose one of these names"
         )
-    fewest = FITTED_REFERENCES.get(name, 1)
+    fewest = FITTED_BASELINES.get(name, 1)
     if name == "seasonal-naive":
         fewest, rest = divmod(DAY_MINUTES, interval_minutes)
         if rest:
             raise UserError(
-                f"windows.interval_minutes, with reference {name}",
+                f"windows.interval_minutes, with baseline {name}",
                 f"{interval_minutes} min",
                 f"a divisor of the day's {DAY_MINUTES} min",
-                f"choose such an interval, or leave {name} out of references",
+                f"choose such an interval, or leave {name} out of baselines",
             )
     if context < fewest:
         raise UserError(
-            f"windows.context, with reference {name}",
+            f"windows.context, with baseline {name}",
             f"{context} steps of {interval_minutes} min",
             f"at least {fewest} steps{', one day' if name == 'seasonal-naive' else ''}",
-            f"lengthen windows.context, or leave {name} out of references",
+            f"lengthen windows.context, or leave {name} out of baselines",
         )
 
 

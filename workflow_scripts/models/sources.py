@@ -51,7 +51,7 @@ def weights_folder(variant: Variant, given: Path | None) -> Path:
             str(folder),
             "no such folder",
             f"the weights of {variant.weights_of}, as the workflow prepares them",
-            f"run python -m workflow_scripts.prepare_weights --model {variant.weights_of} "
+            f"run python -m workflow_scripts.steps.prepare_weights --model {variant.weights_of} "
             f"--source {default_source(variant)} --output {folder}, or name a folder with --weights",
         )
     return folder

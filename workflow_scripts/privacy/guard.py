@@ -10,7 +10,7 @@ from workflow_scripts.privacy.marks import find_marks
 from workflow_scripts.privacy.places import Source, project_sources, staged_sources
 from workflow_scripts.privacy.readers import plain_name, read_pieces
 from workflow_scripts.privacy.records import Records, read_records
-from workflow_scripts.runtime.tracking.contents import ROW_LEVEL_SUFFIXES
+from workflow_scripts.tracking.contents import ROW_LEVEL_SUFFIXES
 
 CODE_SUFFIXES = {".py", ".md", ".sql", ".smk", ".yaml", ".yml", ".toml", ".j2", ".sh", ""}
 """Of what people write."""

@@ -8,7 +8,7 @@ are judged by the data set's own (records.py).
 import re
 from collections import Counter
 
-from workflow_scripts.mimic.canaries import FIRST_YEAR, LAST_YEAR, is_simulated_identifier
+from workflow_scripts.sources.mimic_iii.canaries import FIRST_YEAR, LAST_YEAR, is_simulated_identifier
 
 SIMULATED_IDENTIFIER = "identifier of a simulated patient"
 SIMULATED_DATE = "date of a simulated patient"

@@ -184,7 +184,7 @@ def pick(field: str) -> tuple["alt.Parameter", Any]:
 
 
 def model_scales(places: Mapping[str, int | None]) -> tuple["alt.Scale", "alt.Scale"]:
-    """Scales of colour and shape: name -> the model's place; None: a reference."""
+    """Scales of colour and shape: name -> the model's place; None: a baseline."""
     import altair as alt
 
     looks = [look(place) for place in places.values()]

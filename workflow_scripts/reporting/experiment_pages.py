@@ -6,8 +6,8 @@ from workflow_scripts.reporting.page_links import run_link, view_link
 from workflow_scripts.reporting.run_pages import cautions, number, table
 from workflow_scripts.reporting.sweep_pages import comparison
 from workflow_scripts.reporting.sweeps import Sweep, means
-from workflow_scripts.runtime.tracking.names import plain, sweep_name
-from workflow_scripts.runtime.tracking.views import VIEW, saved_view
+from workflow_scripts.tracking.names import plain, sweep_name
+from workflow_scripts.tracking.views import VIEW, saved_view
 
 WEIGHTS = "/artifacts/adapter/adapter_model.safetensors"
 """The part of a run's page where its adapter can be downloaded."""

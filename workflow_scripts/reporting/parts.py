@@ -21,10 +21,10 @@ from workflow_scripts.reporting.parameters import ReportParameters
 from workflow_scripts.reporting.statistics import Statistics
 from workflow_scripts.reporting.words import capital, cohort_name, listed, method_name, vital_name
 
-REFERENCES = ("persistence", "mean-of-context", "seasonal-naive", "auto-ets", "theta")
+BASELINES = ("persistence", "mean-of-context", "seasonal-naive", "auto-ets", "theta")
 """Models that learn nothing from other patients."""
 
-POINTS = REFERENCES[:3]
+POINTS = BASELINES[:3]
 """Of these the forecast is a point, without quantiles."""
 
 METRICS = ("mse", "mape", "mape_paper", "dtw", "mae", "rmse", "wql", "coverage_80")
@@ -129,14 +129,14 @@ def collect_study(rows: Sequence[RunRow], sources: Sources) -> Study:
                 len(cohorts) > 1,
             )
         )
-    models = dict.fromkeys(row.model for row in rows if row.model not in REFERENCES)
+    models = dict.fromkeys(row.model for row in rows if row.model not in BASELINES)
     return Study(rows, parts, {model: place for place, model in enumerate(models)}, sources)
 
 
 def kind(arm: ArmSummary) -> str:
-    """reference, scratch (trained here from scratch) or foundation."""
-    if arm.first.model in REFERENCES:
-        return "reference"
+    """baseline, scratch (trained here from scratch) or foundation."""
+    if arm.first.model in BASELINES:
+        return "baseline"
     return "scratch" if arm.first.arm.startswith("fit") else "foundation"
 
 
@@ -192,7 +192,7 @@ def best_of(arms: Sequence[ArmSummary]) -> ArmSummary | None:
 def chosen_of(arms: Sequence[ArmSummary]) -> ArmSummary | None:
     """The whole arm to show of one model: of a foundation model the one with the smallest validation loss.
 
-    Validation cannot choose among arms trained from scratch, which have two losses, nor among references: of those the
+    Validation cannot choose among arms trained from scratch, which have two losses, nor among baselines: of those the
     one with the smallest test error.
     """
     whole = [arm for arm in arms if is_whole(arm)]
@@ -202,10 +202,10 @@ def chosen_of(arms: Sequence[ArmSummary]) -> ArmSummary | None:
 
 
 def compared_arms(part: Part) -> list[ArmSummary]:
-    """One arm of each model and the best reference: at most MOST_COMPARED, in the study's order."""
-    models = dict.fromkeys(arm.first.model for arm in part.arms if kind(arm) != "reference")
+    """One arm of each model and the best baseline: at most MOST_COMPARED, in the study's order."""
+    models = dict.fromkeys(arm.first.model for arm in part.arms if kind(arm) != "baseline")
     chosen = [chosen_of([arm for arm in part.arms if arm.first.model == model]) for model in models]
     kept = sorted((arm for arm in chosen if arm), key=error)[: MOST_COMPARED - 1]
-    reference = best_of([arm for arm in part.arms if kind(arm) == "reference"])
-    shown = [*kept, *([reference] if reference else [])]
+    baseline = best_of([arm for arm in part.arms if kind(arm) == "baseline"])
+    shown = [*kept, *([baseline] if baseline else [])]
     return [arm for arm in part.arms if arm in shown]

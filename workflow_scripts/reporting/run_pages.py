@@ -6,8 +6,8 @@ from typing import Any
 
 from workflow_scripts.privacy.credentials import OPEN_DATASETS
 from workflow_scripts.runtime.hashing import file_hash
-from workflow_scripts.runtime.tracking.contents import Contents, DataSet
-from workflow_scripts.runtime.tracking.names import plain
+from workflow_scripts.tracking.contents import Contents, DataSet
+from workflow_scripts.tracking.names import plain
 
 Record = Mapping[str, Any]
 

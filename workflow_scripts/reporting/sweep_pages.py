@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from workflow_scripts.reporting.page_links import compare_link, run_link
 from workflow_scripts.reporting.run_pages import ERRORS, Record, cautions, data_kind, data_set, number, table
 from workflow_scripts.reporting.sweeps import Sweep, is_idle, means, validation_loss
-from workflow_scripts.runtime.tracking.contents import Contents
-from workflow_scripts.runtime.tracking.names import sweep_name
+from workflow_scripts.tracking.contents import Contents
+from workflow_scripts.tracking.names import sweep_name
 
 
 def sweep_contents(sweep: Sweep, experiment_id: str) -> Contents:

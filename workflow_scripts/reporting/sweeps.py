@@ -9,7 +9,7 @@ from typing import Any
 
 from workflow_scripts.evaluation.choice import UNCHOSEN_ARMS
 from workflow_scripts.reporting.run_pages import Record, run_metrics
-from workflow_scripts.runtime.tracking.names import key_text
+from workflow_scripts.tracking.names import key_text
 
 
 @dataclass(frozen=True)

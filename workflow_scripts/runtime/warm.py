@@ -154,13 +154,13 @@ class Server:
         if step not in self._steps:
             return False
         try:
-            import_module(f"{PACKAGE.name}.{step}")
+            import_module(f"{PACKAGE.name}.steps.{step}")
             self._steps[step](list(arguments))
         except BaseException:
             self._stop_listening()
             return False
         # The child runs the module as a program, under another name.
-        del sys.modules[f"{PACKAGE.name}.{step}"]
+        del sys.modules[f"{PACKAGE.name}.steps.{step}"]
         # What is here to stay is not looked through for garbage, which would write to, and so copy, every page.
         gc.freeze()
         # A thread would be lost in a fork, and what it holds would stay locked.
@@ -231,7 +231,7 @@ def run_and_end(arguments: list[str]) -> NoReturn:
     sys.argv = arguments
     status = 1
     try:
-        runpy.run_module(f"{PACKAGE.name}.{arguments[0]}", run_name="__main__", alter_sys=True)
+        runpy.run_module(f"{PACKAGE.name}.steps.{arguments[0]}", run_name="__main__", alter_sys=True)
         status = 0
     except SystemExit as end:
         if end.code is None or isinstance(end.code, int):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workflow_scripts.windows.source import Measurements, Stays
+from workflow_scripts.sources.contract import Measurements, Stays
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import atomic_path
+from workflow_scripts.sources.contract import Stays, read_measurements, read_stays
 from workflow_scripts.windows.grid import Grid, make_grid, smooth
 from workflow_scripts.windows.parameters import WindowParameters
 from workflow_scripts.windows.reading import METADATA_KEY, WINDOW_SCHEMA, Covariate, WindowMetadata, Windows
@@ -20,7 +21,6 @@ from workflow_scripts.windows.slicing import (
     keep_observed,
     keep_placed,
 )
-from workflow_scripts.windows.source import Stays, read_measurements, read_stays
 from workflow_scripts.windows.splitting import SPLITS, split_by_patient, split_by_window
 
 

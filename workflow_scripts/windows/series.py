@@ -84,7 +84,7 @@ def _read_table(path: Path) -> "pd.DataFrame":
     import pandas as pd
 
     expected = "CSV or Parquet with the columns time and value, and series where there are several"
-    remedy = "mend the file; see python -m workflow_scripts.forecast --help"
+    remedy = "mend the file; see python -m workflow_scripts.steps.forecast --help"
     if not path.is_file():
         raise UserError(str(path), "no such file", expected, "name an existing file")
     try:

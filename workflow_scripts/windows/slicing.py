@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from workflow_scripts.sources.contract import Stays
 from workflow_scripts.windows.grid import Grid
 from workflow_scripts.windows.parameters import WindowParameters
-from workflow_scripts.windows.source import Stays
 
 
 @dataclass(frozen=True)

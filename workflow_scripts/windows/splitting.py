@@ -5,7 +5,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from workflow_scripts.windows.source import Stays
+from workflow_scripts.sources.contract import Stays
 
 SPLITS = ("train", "validation", "test")
 

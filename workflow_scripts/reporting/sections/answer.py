@@ -17,7 +17,7 @@ Verdict = Literal["lower", "higher", "same", "open", "missing"]
 METHOD = "lora"
 """The method that the study asks about."""
 
-KINDS = {"foundation": "", "scratch": ", trained from scratch", "reference": ", which learns nothing"}
+KINDS = {"foundation": "", "scratch": ", trained from scratch", "baseline": ", which learns nothing"}
 """What a reader must know of a model that is no adapted one."""
 
 CORRECTED = (

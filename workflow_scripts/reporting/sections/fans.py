@@ -47,9 +47,9 @@ def fan_section(study: Study) -> Section:
 
 
 def _shown(part: Part) -> ArmSummary | None:
-    """The adapted arm with the smallest error if any, else the zero-shot or scratch arm, else the reference."""
+    """The adapted arm with the smallest error if any, else the zero-shot or scratch arm, else the baseline."""
     adapted = [arm for arm in part.arms if kind(arm) == "foundation" and arm.first.arm != "zero-shot"]
-    learnt = [arm for arm in part.arms if kind(arm) != "reference"]
+    learnt = [arm for arm in part.arms if kind(arm) != "baseline"]
     return best_of(adapted) or best_of(learnt) or best_of(part.arms)
 
 

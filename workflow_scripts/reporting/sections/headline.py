@@ -59,7 +59,7 @@ NOTE = (
 )
 COMPARED = (
     "Compared were each arm with zero-shot of its model, each parameter-efficient arm with full fine-tuning, and the "
-    "arm of each model that is best on validation with the references and the models trained from scratch. "
+    "arm of each model that is best on validation with the baselines and the models trained from scratch. "
     "Differences are paired, on the same windows; below zero the arm's error is lower. Patients better: the share of "
     "patients whose mean error is lower. The intervals are not corrected, the p-values are."
 )

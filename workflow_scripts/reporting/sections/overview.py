@@ -29,7 +29,7 @@ AXIS = "MSE × 10⁻⁴"
 
 
 def arm_figure(study: Study, part: Part) -> Figure | None:
-    """One row for each arm, one marker for each model; references have rows of their own."""
+    """One row for each arm, one marker for each model; baselines have rows of their own."""
     import altair as alt
 
     arms = [arm for arm in part.arms if is_whole(arm)]
@@ -39,7 +39,7 @@ def arm_figure(study: Study, part: Part) -> Figure | None:
     if not arms:
         return None
     rows = [_row(study, arm) for arm in arms]
-    ordered = sorted(arms, key=lambda arm: (kind(arm) == "reference", arm_position(arm.first.arm)))
+    ordered = sorted(arms, key=lambda arm: (kind(arm) == "baseline", arm_position(arm.first.arm)))
     order = list(dict.fromkeys(kind_row(arm) for arm in ordered))
     models = {row["model_name"]: study.places.get(row["model"]) for row in rows}
     own = [name for name, place in models.items() if place is not None]
@@ -92,8 +92,8 @@ def arm_figure(study: Study, part: Part) -> Figure | None:
 
 
 def kind_row(arm: Any) -> str:
-    """The row of an arm in the figure: a reference's own name, else the arm's."""
-    return capital(model_name(arm.first.model)) if kind(arm) == "reference" else arm_name(arm.first.arm)
+    """The row of an arm in the figure: a baseline's own name, else the arm's."""
+    return capital(model_name(arm.first.model)) if kind(arm) == "baseline" else arm_name(arm.first.arm)
 
 
 def _said(arm: Any) -> str:

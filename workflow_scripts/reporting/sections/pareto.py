@@ -79,7 +79,7 @@ def _rows(arms: Sequence[ArmSummary], column: str) -> list[dict[str, Any]]:
             "model": arm.first.model,
             "arm": arm.first.arm,
             "name": capital(subject(arm.first.model, arm.first.arm)),
-            "model_name": "Reference" if kind(arm) == "reference" else capital(model_name(arm.first.model)),
+            "model_name": "Baseline" if kind(arm) == "baseline" else capital(model_name(arm.first.model)),
             column: cost,
             "mse_e4": error(arm) * 1e4,
             "not_dominated": marked,

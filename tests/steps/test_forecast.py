@@ -1,0 +1,257 @@
+"""Forecasting a user's own file, with and without an adapter, and the adapter folded into its base."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from workflow_scripts.adaptation.adapters import save_adapter
+from workflow_scripts.adaptation.adapting import adapt
+from workflow_scripts.adaptation.arms import Arm
+from workflow_scripts.adaptation.parameters import AdaptationParameters
+from workflow_scripts.models.interface import Series
+from workflow_scripts.models.registry import family_class, variant
+from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.step import run_step
+from workflow_scripts.steps.forecast import Scale, as_table, forecast_series, main
+from workflow_scripts.steps.merge_adapter import merge_adapter
+from workflow_scripts.steps.prepare_weights import prepare
+from workflow_scripts.training.parameters import ForecastParameters
+from workflow_scripts.windows.series import read_series
+
+MODEL = "lag-llama-nano"
+SCALE = Scale(0, 300)
+FEW = ForecastParameters(samples=10, quantiles=[0.1, 0.5, 0.9])
+
+
+@dataclass
+class Files:
+    """Base weights, an adapter below a run folder, and twelve series of 30 hours around 80."""
+
+    weights: Path
+    adapter: Path
+    series: Path
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    folder = tmp_path_factory.mktemp("forecast")
+    chosen = variant(MODEL)
+    model = family_class(chosen.family).create(chosen.sizes, seed=5)
+    weights, run = folder / "weights", folder / "run"
+    weights.mkdir()
+    model.save(weights)
+    arm = Arm.parse("lora-r2")
+    adapt(model, arm, AdaptationParameters(), seed=0)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for weight in (weight for weight in model.module.parameters() if weight.requires_grad):
+            weight += 0.3 * torch.randn(weight.shape, generator=generator)
+    save_adapter(model, arm, run / "adapter", MODEL)
+    geometry = {"context": 24, "interval_minutes": 60, "scale_low": 0, "scale_high": 300}
+    (run / "run.json").write_text(json.dumps({"windows": geometry}))
+    times = pd.date_range("2130-05-17 03:00", periods=30, freq="h")
+    values = 80 + np.random.default_rng(3).normal(size=(12, 30)).cumsum(axis=1)
+    table = pd.DataFrame(
+        {
+            "series": np.repeat([f"bed {n}" for n in range(12)], 30),
+            "time": [*times] * 12,
+            "value": values.ravel(),
+        }
+    )
+    table.drop(index=[25, 40, 41]).to_csv(folder / "series.csv", index=False)
+    return Files(weights, run / "adapter", folder / "series.csv")
+
+
+def program(files: Files, *options: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "workflow_scripts.steps.forecast", *arguments(files, *options)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def arguments(files: Files, *options: str | Path) -> list[str | Path]:
+    return [
+        *("--model", MODEL, "--weights", files.weights, "--input", files.series),
+        *("--horizon", "5", "--samples", "10", *options),
+    ]
+
+
+def forecast(files: Files, adapter: Path | None, parameters=FEW, weights: Path | None = None, scale=SCALE):
+    series = read_series(files.series, 24)
+    return forecast_series(series, MODEL, weights or files.weights, adapter, 5, parameters, scale)
+
+
+def test_the_program_writes_quantiles_and_a_figure_with_the_geometry_of_the_run(files, tmp_path):
+    table, figure = tmp_path / "forecast.csv", tmp_path / "forecast.svg"
+    done = program(files, "--adapter", files.adapter, "--output", table, "--figure", figure)
+    assert done.returncode == 0, done.stderr
+    written = pd.read_csv(table, parse_dates=["time"])
+    assert list(written.columns) == ["series", "time", "step", *(f"q0.{level}" for level in range(1, 10))]
+    assert len(written) == 12 * 5
+    first = written[written["series"] == "bed 0"]
+    # The last charted hour is 08:00 of the next day.
+    assert [*first["time"]] == [*pd.date_range("2130-05-18 09:00", periods=5, freq="h")]
+    assert (np.diff(written.filter(like="q0"), axis=1) >= 0).all()
+    assert figure.read_text().startswith("<?xml")
+    assert "forecasting" in done.stderr
+    # The function says the same: the run's scale of 0 to 300 was used.
+    quantiles = forecast(files, files.adapter, ForecastParameters(samples=10))
+    np.testing.assert_allclose(
+        written.filter(like="q0"), np.moveaxis(quantiles, 1, 2).reshape(60, 9), rtol=1e-5
+    )
+
+
+def test_an_adapter_changes_the_forecast_and_the_batch_size_does_not(files):
+    with_adapter = forecast(files, files.adapter)
+    assert np.abs(with_adapter - forecast(files, None)).max() > 0.1
+    small = ForecastParameters(samples=10, quantiles=[0.1, 0.5, 0.9], batch_size=5)
+    np.testing.assert_allclose(forecast(files, files.adapter, small), with_adapter, rtol=1e-5)
+
+
+def test_lag_llama_draws_with_the_sampler_that_is_named(files):
+    frozen = ForecastParameters(samples=10, quantiles=[0.1, 0.5, 0.9], lag_llama_sampler="frozen")
+    with_frozen, exact = forecast(files, None, frozen), forecast(files, None)
+    # The first step is drawn before anything differs (docs/lag-llama.md).
+    np.testing.assert_allclose(with_frozen[..., 0], exact[..., 0], rtol=1e-4)
+    assert np.abs(with_frozen - exact).max() > 0.01
+
+
+def test_an_adapter_folded_into_its_base_forecasts_the_same(files, tmp_path):
+    merge_adapter(MODEL, files.weights, files.adapter, tmp_path / "merged")
+    merged = forecast(files, None, weights=tmp_path / "merged")
+    np.testing.assert_allclose(merged, forecast(files, files.adapter), rtol=1e-4)
+    with pytest.raises(UserError, match="it exists"):
+        merge_adapter(MODEL, files.weights, files.adapter, tmp_path / "merged")
+
+
+def test_a_parquet_table_holds_the_same_rows(files, tmp_path):
+    done = program(files, "--context", "24", "--output", tmp_path / "forecast.parquet")
+    assert done.returncode == 0, done.stderr
+    series = read_series(files.series, 24)
+    expected = as_table(
+        series, forecast(files, None, ForecastParameters(samples=10), scale=Scale(0, 1)), FEW.quantiles
+    )
+    written = pd.read_parquet(tmp_path / "forecast.parquet")
+    assert written[["series", "step"]].equals(expected[["series", "step"]])
+    assert (written["time"] == expected["time"]).all()
+
+
+def test_a_series_whose_forecast_is_not_finite_is_counted_and_harms_no_other(files, tmp_path):
+    table = pd.read_csv(files.series)
+    rows = table["series"] == "bed 3"
+    # Near the two ends of float32, so that its spread is infinite.
+    table.loc[rows, "value"] = 3e38 * np.where(np.arange(rows.sum()) % 2, 1, -1)
+    table.to_csv(tmp_path / "series.csv", index=False)
+    done = program(
+        files, "--input", tmp_path / "series.csv", "--context", "24", "--output", tmp_path / "out.csv"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "warning: 1 of them" in done.stdout
+    written = pd.read_csv(tmp_path / "out.csv")
+    assert set(written["series"][written["q0.5"].isna()]) == {"bed 3"}
+
+
+def test_weights_that_were_never_prepared_are_asked_for_with_the_command(files, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = (
+        r"prepare_weights --model lag-llama-nano --source embedded --output weights/prepared/lag-llama-nano"
+    )
+    with pytest.raises(UserError, match=command):
+        forecast_series(read_series(files.series, 24), MODEL, None, None, 5, FEW, SCALE)
+    with pytest.raises(UserError, match=command):
+        merge_adapter(MODEL, None, files.adapter, tmp_path / "merged")
+
+
+# Options, and what the one message says.
+REFUSED = [
+    (["--output", "out.csv"], "--context"),
+    (["--output", "out.xlsx", "--context", "24"], ".csv or .parquet"),
+    (["--output", "out.csv", "--context", "3000"], "at most 2048 steps"),
+    (["--output", "out.csv", "--context", "200"], "12 of 12 series shorter than the context"),
+    (["--output", "out.csv", "--context", "24", "--scale", "1", "1"], "a rising range"),
+    (["--output", "out.csv", "--context", "24", "--samples", "1"], "--samples"),
+    (["--output", "out.csv", "--adapter", "nowhere", "--context", "24"], "arm.json"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), REFUSED)
+def test_what_cannot_be_forecast_ends_with_one_message(
+    options, message, files, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    # In this process, which has paid for the imports already.
+    monkeypatch.setattr(sys, "argv", ["forecast", *map(str, arguments(files, *options))])
+    monkeypatch.setattr(os, "umask", lambda _: None)
+    with pytest.raises(SystemExit) as ended:
+        run_step(main)
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert said.count("error:") == 1
+    assert message in said
+    assert not any(tmp_path.iterdir())
+
+
+def test_an_adapter_of_another_model_is_refused(files):
+    with pytest.raises(UserError, match="an adapter of lag-llama-nano"):
+        forecast_series(
+            read_series(files.series, 24), "moirai-nano", None, files.adapter, 5, FEW, Scale(0, 1)
+        )
+
+
+# Models that are trained from scratch: their folder holds the whole model.
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a TFT for 24 steps of context and 5 of horizon."""
+    chosen, folder = variant("tft"), tmp_path_factory.mktemp("whole")
+    model = family_class(chosen.family).create(chosen.sizes | {"context": 24, "horizon": 5}, seed=8)
+    adapt(model, Arm("fit"), AdaptationParameters(), seed=8)
+    save_adapter(model, Arm("fit"), folder, "tft")
+    return folder
+
+
+def test_a_model_trained_from_scratch_forecasts_without_base_weights(files, whole):
+    series = read_series(files.series, 24)
+    found = forecast_series(series, "tft", None, whole, 5, FEW, SCALE)
+    model = family_class("tft").load(whole)
+    scaled = torch.from_numpy(series.values / np.float32(300))
+    uniforms = torch.full((12, 1, 5), 0.5, dtype=torch.float64)
+    context = Series(scaled, torch.zeros(12, dtype=torch.int64), 3600)
+    expected = 300 * model.quantiles(context, uniforms, [0.1, 0.5, 0.9]).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_a_model_trained_from_scratch_is_asked_for_its_folder_and_its_geometry(files, whole):
+    series = read_series(files.series, 24)
+    with pytest.raises(UserError, match=r"--adapter[\s\S]*has no base weights"):
+        forecast_series(series, "tft", None, None, 5, FEW, SCALE)
+    with pytest.raises(UserError, match=r"windows\.horizon[\s\S]*7 steps[\s\S]*5 steps"):
+        forecast_series(series, "tft", None, whole, 7, FEW, SCALE)
+
+
+def test_there_is_nothing_to_merge_or_to_prepare_where_there_are_no_base_weights(whole, tmp_path):
+    for step in (
+        lambda: merge_adapter("tft", None, whole, tmp_path / "merged"),
+        lambda: prepare("n-beats", "embedded", tmp_path / "prepared"),
+    ):
+        with pytest.raises(UserError, match="trained from scratch"):
+            step()
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_model_that_looks_at_other_vital_signs_is_refused(files):
+    """The file holds one value a row: there is nothing else to look at."""
+    series = read_series(files.series, 24)
+    with pytest.raises(UserError, match=r"no other vital sign[\s\S]*or choose moirai-nano"):
+        forecast_series(series, "moirai-nano-multivariate", files.weights, None, 6, FEW, SCALE)

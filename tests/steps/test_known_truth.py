@@ -1,0 +1,92 @@
+"""The study where the truth is known: what the benchmark says of a planted shift and of equal arms."""
+
+import importlib.util
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from tests.helpers.projects import ROOT
+from workflow_scripts.windows.making import write_windows
+from workflow_scripts.windows.reading import WindowMetadata, Windows
+
+
+@pytest.fixture(scope="module")
+def known_truth():
+    """The benchmark as a module; it is no part of the package."""
+    path = ROOT / "benchmarks" / "known_truth.py"
+    spec = importlib.util.spec_from_file_location("known_truth", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["known_truth"] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["known_truth"]
+
+
+def some_windows(patients: int = 60) -> Windows:
+    """Heart rates around 80 that stay around 80, three windows for each patient."""
+    generator = np.random.default_rng(1)
+    numbers = np.arange(3 * patients)
+    levels = np.repeat(generator.normal(80, 8, patients), 3)[:, None]
+    values = (levels + generator.normal(0, 3, (len(numbers), 36))).astype(np.float32)
+    return Windows(
+        context=values[:, :24],
+        target=values[:, 24:],
+        start=numbers * 3600,
+        split=np.repeat(["train", "validation", "test"], patients),
+        hours_from_onset=np.full(len(numbers), np.nan, np.float32),
+        covariates=np.zeros((len(numbers), 0, 24), np.float32),
+        window_id=numbers,
+        subject_id=numbers // 3,
+        icustay_id=numbers // 3,
+        metadata=WindowMetadata("heart_rate", "bpm", 0.0, 300.0, 60, 24, 12, "by_patient"),
+    )
+
+
+@pytest.fixture(scope="module")
+def found(known_truth, tmp_path_factory):
+    """What a small run of the whole program finds."""
+    folder = tmp_path_factory.mktemp("known-truth")
+    write_windows(folder / "windows.parquet", some_windows())
+    seeds = ["--shift-seeds", "1", "--null-seeds", "2", "--chance-seeds", "2"]
+    options = ["--models", "moirai-nano", *seeds, "--steps", "20", "--jobs", "1"]
+    arguments = [str(folder / "windows.parquet"), *options, "--weights", str(ROOT / "weights" / "embedded")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["known_truth.py", *arguments, "--json", str(folder / "found.json")])
+        known_truth.main()
+    return json.loads((folder / "found.json").read_text())
+
+
+def test_zero_shot_misses_by_the_planted_shift(found):
+    zero_shot = next(row for row in found["shift"] if row["arm"] == "zero-shot")
+    assert zero_shot["bias_low"] < -10 < zero_shot["bias_high"]
+    assert zero_shot["recovered"] == 0
+
+
+def test_lora_recovers_a_part_of_it_and_the_comparisons_say_so(found):
+    lora = [row for row in found["shift"] if row["arm"].startswith("lora")]
+    assert all(0 < row["recovered_low"] < row["recovered"] < row["recovered_high"] for row in lora)
+    claims = {(row["arm"], row["against_arm"]): row["claim"] for row in found["comparisons"]}
+    assert claims["lora-r2", "zero-shot"] == claims["full", "zero-shot"] == "lower"
+
+
+def test_the_null_test_compares_every_pair_of_disjoint_seeds_once(found):
+    counted = [(row["arm"], row["seeds"], row["pairs"], row["families"]) for row in found["null"]]
+    assert counted == [("zero-shot", 1, 1, 1), ("lora-r2", 1, 1, 1)]
+
+
+def test_a_difference_between_equal_arms_counts_as_an_alarm_only_where_the_interval_leaves_zero_out(
+    known_truth,
+):
+    generator = np.random.default_rng(3)
+    noise = generator.normal(0, 1, 2000)
+
+    def run(seed, error):
+        sample = known_truth.Sample(error, error + noise)
+        return known_truth.Run(seed, sample, sample)
+
+    far = [run(0, 5.0), run(1, 9.0)]  # The same noise in both: the difference has none, and is not zero.
+    same = [run(2, 5.0), run(3, 5.0)]
+    row = known_truth._null_row("lora-r2", [[far, same]], 1)
+    assert (row.pairs, row.alarms, row.claims, row.families, row.claiming) == (2, 1, 1, 1, 1)

@@ -1,0 +1,75 @@
+"""Print what the presets of Sepsis-3 count on a data set, and where they part: one choice after the other.
+
+Example:
+    python -m workflow_scripts.steps.compare_sepsis3 --events data/mimic-iii-demo/events
+"""
+
+import argparse
+from pathlib import Path
+
+from workflow_scripts.cohorts.comparison import Onsets, Step, compare_presets, count_parts
+from workflow_scripts.cohorts.parameters import PRESETS
+from workflow_scripts.runtime.files import atomic_path
+from workflow_scripts.runtime.step import run_step
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--events", type=Path, required=True, help="folder with the events tables (Parquet)")
+    parser.add_argument(
+        "--stays",
+        type=Path,
+        help="also write a Parquet table: the onset of every ICU stay after each step (rows of patients, so it "
+        "belongs beside the events)",
+    )
+    parser.add_argument("--threads", type=int, default=1, help="threads of the query engine (default: 1)")
+    return parser
+
+
+def counts_table(counts: dict[str, dict[str, int]]) -> str:
+    """The counts of each preset as a Markdown table."""
+    presets = list(counts)
+    lines = [f"| | {' | '.join(f'`{preset}`' for preset in presets)} |", f"|---|{'---:|' * len(presets)}"]
+    for part in counts[presets[0]]:
+        lines.append(f"| {part} | {' | '.join(str(counts[preset][part]) for preset in presets)} |")
+    return "\n".join(lines)
+
+
+def comparison_table(steps: list[Step]) -> str:
+    """The steps as a Markdown table."""
+    lines = ["| one more choice | septic stays | gained | lost | onset earlier | onset later |"]
+    lines += ["|---|---:|---:|---:|---:|---:|"]
+    for step in steps:
+        counts = [step.septic, step.gained, step.lost, step.earlier, step.later]
+        lines.append(f"| `{step.choice}: {step.value}` | {' | '.join(map(str, counts))} |")
+    return "\n".join(lines)
+
+
+def _write_stays(path: Path, steps: list[Step], onsets: list[Onsets]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    stays = sorted(set().union(*onsets))
+    columns = {"icustay_id": pa.array(stays, pa.int64())}
+    for step, found in zip(steps, onsets, strict=True):
+        columns[step.choice] = pa.array([found.get(stay) for stay in stays], pa.timestamp("us"))
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.table(columns), temporary)
+
+
+def main() -> None:
+    """Parse the command line, compare, print, and write the stays where asked to."""
+    arguments = _parser().parse_args()
+    print(
+        counts_table({preset: count_parts(arguments.events, preset, arguments.threads) for preset in PRESETS})
+    )
+    steps, onsets = compare_presets(arguments.events, arguments.threads)
+    print(f"\n{comparison_table(steps)}")
+    if arguments.stays:
+        _write_stays(arguments.stays, steps, onsets)
+
+
+if __name__ == "__main__":
+    run_step(main)

@@ -1,0 +1,284 @@
+"""Forecast your own series with a foundation model, as it is or with an adapter that was trained here.
+
+The input is a CSV or Parquet file with the columns `time` (ISO 8601), `value` and, where there are several,
+`series`; equally spaced, gaps allowed. The output has one row for each series and step ahead: series, time,
+step, and one column for each quantile (q0.1 ... q0.9), in the unit of the input.
+
+Example:
+    python -m workflow_scripts.steps.forecast --model chronos-t5-nano \\
+        --adapter results/simulated/runs/sepsis3/heart_rate/chronos-t5-nano/lora-r2/seed0/adapter \\
+        --input series.csv --horizon 12 --output forecast.csv --figure forecast.svg
+"""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from workflow_scripts.adaptation.adapters import load_adapter, read_arm
+from workflow_scripts.models.registry import (
+    Variant,
+    check_covariates,
+    check_geometry,
+    family_class,
+    variant,
+    variant_names,
+)
+from workflow_scripts.models.sources import weights_folder
+from workflow_scripts.models.weights import load_variant
+from workflow_scripts.reporting.forecast_figure import SHOWN, draw_forecasts
+from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.files import atomic_path, read_json
+from workflow_scripts.runtime.step import run_step
+from workflow_scripts.training.parameters import ForecastParameters
+from workflow_scripts.windows.series import SeriesTable, read_series
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from workflow_scripts.models.interface import ForecastModel
+
+TABLE_SUFFIXES, FIGURE_SUFFIXES = (".csv", ".parquet"), (".svg", ".png", ".pdf")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The fixed range that becomes 0 to 1 before the model sees a series, as in the adapter's training."""
+
+    low: float
+    high: float
+
+
+def main() -> None:
+    """Parse the command line, forecast, and write the table and the figure."""
+    options = _parse_arguments()
+    _require_suffix(options.output, "--output", TABLE_SUFFIXES)
+    if options.figure:
+        _require_suffix(options.figure, "--figure", FIGURE_SUFFIXES)
+    trained_on = _trained_on(options.adapter)
+    context = options.context or trained_on.get("context")
+    if context is None:
+        raise UserError(
+            "--context",
+            "not given, and no run record beside the adapter says it",
+            "the number of values that a forecast looks back on",
+            "add for example --context 24",
+        )
+    check_geometry(variant(options.model), context, options.horizon)
+    series = read_series(
+        options.input, context, options.interval_minutes or trained_on.get("interval_minutes")
+    )
+    scale = Scale(*(options.scale or (trained_on.get("scale_low", 0.0), trained_on.get("scale_high", 1.0))))
+    parameters = _parameters(options)
+    quantiles = forecast_series(
+        series,
+        options.model,
+        options.weights,
+        options.adapter,
+        options.horizon,
+        parameters,
+        scale,
+        options.seed,
+    )
+    _write_table(options.output, as_table(series, quantiles, parameters.quantiles))
+    print(f"{len(series.names)} series, {options.horizon} steps ahead: {options.output}")
+    broken = int((~np.isfinite(quantiles).all(axis=(1, 2))).sum())
+    if broken:
+        print(f"warning: {broken} of them have forecasts that are not finite, left empty in the table")
+    if options.figure:
+        title = f"{options.model}, {read_arm(options.adapter).arm.name if options.adapter else 'zero-shot'}"
+        draw_forecasts(
+            options.figure,
+            series.names,
+            series.values,
+            quantiles,
+            parameters.quantiles,
+            series.step_seconds,
+            title,
+        )
+        print(f"figure of {min(SHOWN, len(series.names))} series: {options.figure}")
+
+
+def _parameters(options: argparse.Namespace) -> ForecastParameters:
+    names = ("samples", "quantiles", "batch_size", "lag_llama_sampler")
+    chosen = {name: getattr(options, name) for name in names}
+    try:
+        return ForecastParameters(**chosen)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        option = str(problem["loc"][0]) if problem["loc"] else "samples"
+        raise UserError(
+            f"--{option.replace('_', '-')}",
+            str(chosen[option]),
+            problem["msg"].removeprefix("Value error, "),
+            "mend this option",
+        ) from None
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--model", required=True, metavar="NAME", help=f"base model, one of: {', '.join(variant_names())}"
+    )
+    parser.add_argument(
+        "--weights", type=Path, help="folder of the base weights; by default weights/prepared/<model>"
+    )
+    parser.add_argument(
+        "--adapter", type=Path, help="folder `adapter` of a run; without it the model forecasts zero-shot"
+    )
+    parser.add_argument("--input", required=True, type=Path, help="series to forecast, .csv or .parquet")
+    parser.add_argument("--horizon", required=True, type=_positive, help="steps ahead")
+    parser.add_argument("--output", required=True, type=Path, help="table to write, .csv or .parquet")
+    parser.add_argument("--figure", type=Path, help="figure to write, .svg, .png or .pdf")
+    parser.add_argument(
+        "--context", type=_positive, help="steps to look back on; by default those of the adapter's training"
+    )
+    parser.add_argument(
+        "--interval-minutes",
+        type=_positive,
+        help="minutes between two steps; by default those of the adapter's training, else the smallest "
+        "distance between two times",
+    )
+    parser.add_argument(
+        "--scale",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="range that becomes 0 to 1 for the model; by default that of the adapter's training, else 0 1",
+    )
+    defaults = ForecastParameters()
+    parser.add_argument(
+        "--samples", type=int, default=defaults.samples, help="sample paths a series (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--quantiles", type=float, nargs="+", default=defaults.quantiles, help="levels (default: 0.1 ... 0.9)"
+    )
+    parser.add_argument(
+        "--lag-llama-sampler",
+        choices=["exact", "frozen"],
+        default=defaults.lag_llama_sampler,
+        help="how Lag-Llama draws its paths (docs/lag-llama.md; default: %(default)s)",
+    )
+    parser.add_argument(
+        "--batch-size", type=int, default=defaults.batch_size, help="series at once (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sample paths (default: 0)")
+    return parser.parse_args()
+
+
+def forecast_series(
+    series: SeriesTable,
+    model: str,
+    weights: Path | None,
+    adapter: Path | None,
+    horizon: int,
+    parameters: ForecastParameters,
+    scale: Scale,
+    seed: int = 0,
+) -> NDArray[np.float32]:
+    """Forecast every series: float32 [series, quantile levels, horizon], in the unit of the series.
+
+    A step is NaN where the model's numbers are not finite.
+    weights: folder of the base weights, by default weights/prepared/<model>; adapter: folder of an arm, or None.
+    Raises UserError where model, adapter and weights do not fit each other, and where context or horizon are
+    longer than the model allows.
+    """
+    import torch
+
+    from workflow_scripts.runtime.device import lease_device
+    from workflow_scripts.training.data import WindowArrays
+    from workflow_scripts.training.inference import forecast
+
+    chosen = variant(model)
+    check_covariates(chosen, ())
+    check_geometry(chosen, series.values.shape[1], horizon)
+    span = np.float32(scale.high - scale.low)
+    if not span > 0:
+        raise UserError("--scale", f"{scale.low} to {scale.high}", "a rising range", "give LOW, then HIGH")
+    if adapter is not None and read_arm(adapter).base != model:
+        raise UserError(
+            str(adapter),
+            f"an adapter of {read_arm(adapter).base}",
+            f"one of {model}",
+            "name its own base model",
+        )
+    with lease_device() as leased:
+        device = torch.device(leased.torch_name)
+        loaded = _base_model(chosen, weights, adapter)
+        if adapter is not None:
+            load_adapter(loaded, adapter)
+        if hasattr(loaded, "samplers"):
+            loaded.sampler = parameters.lag_llama_sampler
+        loaded.module.to(device)
+        arrays = WindowArrays(
+            context=(series.values - np.float32(scale.low)) / span,
+            target=np.full((len(series.names), horizon), np.nan, dtype=np.float32),
+            start=series.start,
+            step=series.step_seconds,
+        )
+        numbers = np.arange(len(series.names))
+        scaled = forecast(loaded, arrays, numbers, parameters, seed, device)
+    return scaled * span + np.float32(scale.low)
+
+
+def _base_model(chosen: Variant, weights: Path | None, adapter: Path | None) -> "ForecastModel":
+    """The base weights; of a model that is trained from scratch what a run trained, which is the whole of it."""
+    if not chosen.from_scratch:
+        return load_variant(chosen, weights_folder(chosen, weights))
+    if adapter is None:
+        raise UserError(
+            "--adapter",
+            "not given",
+            f"the folder `adapter` of a run of {chosen.name}, which has no base weights",
+            "name one, or another model",
+        )
+    return family_class(chosen.family).load(adapter)
+
+
+def as_table(series: SeriesTable, quantiles: NDArray[np.float32], levels: list[float]) -> "pd.DataFrame":
+    """The forecast as a table: series, time, step and one column for each quantile level."""
+    import pandas as pd
+
+    count, _, horizon = quantiles.shape
+    columns: dict[str, Any] = {
+        "series": np.repeat(np.array(series.names, dtype=object), horizon),
+        "time": series.future_times(horizon).reshape(-1),
+        "step": np.tile(np.arange(1, horizon + 1), count),
+    }
+    columns |= {f"q{level:g}": quantiles[:, place].reshape(-1) for place, level in enumerate(levels)}
+    return pd.DataFrame(columns)
+
+
+def _trained_on(adapter: Path | None) -> dict[str, Any]:
+    """What the run record beside an adapter says of its windows; nothing for an adapter from elsewhere."""
+    record = adapter.parent / "run.json" if adapter else None
+    return read_json(record)["windows"] if record and record.is_file() else {}
+
+
+def _require_suffix(path: Path, option: str, suffixes: tuple[str, ...]) -> None:
+    if path.suffix not in suffixes:
+        raise UserError(option, str(path), f"a name that ends in {' or '.join(suffixes)}", "rename it")
+
+
+def _write_table(path: Path, table: "pd.DataFrame") -> None:
+    with atomic_path(path) as temporary:
+        if path.suffix == ".csv":
+            table.to_csv(temporary, index=False, float_format="%.6g")
+        else:
+            table.to_parquet(temporary, index=False)
+
+
+if __name__ == "__main__":
+    run_step(main)

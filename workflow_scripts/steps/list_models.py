@@ -1,0 +1,196 @@
+"""List every model variant: parameters by arm, limits, licence, hub id and revision; or all about one of them.
+
+Examples:
+    python -m workflow_scripts.steps.list_models --model chronos-2
+    python -m workflow_scripts.steps.list_models --arms dora-r2 adalora-r2 fourierft bitfit
+    python -m workflow_scripts.steps.list_models --arms fit
+"""
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import yaml
+
+from workflow_scripts.adaptation.arms import FITTING_METHODS, METHODS, Arm
+from workflow_scripts.adaptation.parameters import AdaptationParameters
+from workflow_scripts.adaptation.plan import plan
+from workflow_scripts.models.hub import LOCK, Pin, read_lock
+from workflow_scripts.models.registry import SCRATCH_VARIANTS, VARIANTS, Variant, family_class, variant
+from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.step import run_step
+
+if TYPE_CHECKING:
+    from workflow_scripts.models.interface import ForecastModel
+
+RANKS = (1, 2, 4, 8, 16, 32, 64)
+RELEASED_TRAINING = ("learning_rate", "batch_size", "epochs", "patience")
+
+
+def main() -> None:
+    """Parse the command line and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", metavar="NAME", help="the whole entry of one variant, with its sources")
+    parser.add_argument(
+        "--ranks", type=int, nargs="+", default=RANKS, help="ranks of LoRA (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--arms",
+        nargs="+",
+        metavar="ARM",
+        help="what these arms train, with the default settings of `adaptation`",
+    )
+    arguments = parser.parse_args()
+    if arguments.arms:
+        arms = [_arm(name) for name in arguments.arms]
+        print(arm_counts(arms, [variant(arguments.model)] if arguments.model else _candidates(arms)))
+    else:
+        print(describe(variant(arguments.model)) if arguments.model else overview(arguments.ranks))
+
+
+def overview(ranks: tuple[int, ...] = RANKS) -> str:
+    """All tables: what each model is, what each arm of it trains, and the models that are trained from scratch."""
+    pins, variants = read_lock(), VARIANTS.values()
+    facts = [("model", "family", "context", "horizon", "licence", "hub id", "revision")]
+    facts += [
+        (
+            entry.name,
+            entry.family,
+            limit(entry, "context"),
+            limit(entry, "horizon"),
+            entry.licence,
+            entry.hub_id or "embedded",
+            _revision(entry, pins.get(entry.name)),
+        )
+        for entry in variants
+    ]
+    counts = [("trainable parameters of", "zero-shot", "full = all", *(f"lora-r{rank}" for rank in ranks))]
+    counts += [
+        (entry.name, "0", _count(entry), *(_count(entry, rank) for rank in ranks)) for entry in variants
+    ]
+    scratch: list[tuple[str, ...]] = [
+        ("trained from scratch", "family", "parameters", "context", "horizon", *RELEASED_TRAINING)
+    ]
+    scratch += [
+        (
+            entry.name,
+            entry.family,
+            _count(entry),
+            *(str(entry.counted_at[length]) for length in ("context", "horizon")),
+            *(f"{entry.training[name]:g}" for name in RELEASED_TRAINING),
+        )
+        for entry in SCRATCH_VARIANTS.values()
+    ]
+    licences = {entry.licence: entry.restriction for entry in variants if entry.restriction}
+    return "\n".join(
+        [
+            *_table(facts, right=(2, 3)),
+            "",
+            *_table(counts, right=range(1, len(counts[0]))),
+            "",
+            *_table(scratch, right=range(2, len(scratch[0]))),
+            "",
+            *(f"{licence}: {restriction}." for licence, restriction in licences.items()),
+            "Limits are grid steps, or patches of context and horizon together. A revision marked ? is quoted from",
+            "elsewhere and was never compared with the hub; the first download pins it in weights.lock.yaml.",
+            "Chronos-2 and MOIRAI 1.x also as NAME-multivariate: the same weights, other vital signs as covariates.",
+            f"Models trained from scratch have the arms {' and '.join(FITTING_METHODS)}. Their parameters are those at",
+            "the context and horizon beside them; the last four columns are the study's training (docs/models.md).",
+            "One model, and the source of each fact: python -m workflow_scripts.steps.list_models --model NAME",
+            "What other arms train: python -m workflow_scripts.steps.list_models --arms dora-r2 fourierft bitfit",
+        ]
+    )
+
+
+def arm_counts(arms: Sequence[Arm], variants: Sequence[Variant]) -> str:
+    """What any arms train, as a table; counted on the architectures, for which no weight is made."""
+    import torch
+
+    rows = [("trainable parameters of", *(arm.name for arm in arms))]
+    for entry in variants:
+        with torch.device("meta"):
+            model = family_class(entry.family).create(entry.sizes | entry.counted_at, seed=0)
+        rows.append((entry.name, *(_trainable(model, arm) for arm in arms)))
+    return "\n".join(_table(rows, right=range(1, len(rows[0]))))
+
+
+def _trainable(model: "ForecastModel", arm: Arm) -> str:
+    try:
+        return f"{plan(model, arm, AdaptationParameters()).trainable:,}"
+    except UserError:
+        return "refused"
+
+
+def _arm(name: str) -> Arm:
+    try:
+        return Arm.parse(name)
+    except ValueError:
+        raise UserError(
+            "--arms",
+            f"no such arm: {name}",
+            ", ".join((*METHODS, *FITTING_METHODS)),
+            "give ranked methods a rank, as lora-r2",
+        ) from None
+
+
+def _candidates(arms: Sequence[Arm]) -> list[Variant]:
+    """The models that have at least one of these arms."""
+    adapting = any(arm.method not in FITTING_METHODS for arm in arms)
+    fitting = any(arm.method in FITTING_METHODS for arm in arms)
+    return [*(VARIANTS.values() if adapting else ()), *(SCRATCH_VARIANTS.values() if fitting else ())]
+
+
+def describe(entry: Variant) -> str:
+    """Everything that is known of one variant, each fact with its source."""
+    pin = read_lock().get(entry.weights_of)
+    lines = [entry.name]
+    for name, value in vars(entry).items():
+        if name in ("name", "sources") or not value:
+            continue
+        source = entry.sources.get(name)
+        text = yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("...\n").strip()
+        lines += [f"  {name}: {text}", *([f"      {source}"] if source else [])]
+    if entry.restriction:
+        lines.append(f"  the licence restricts: {entry.restriction}")
+    if entry.hub_id:
+        lines.append(f"  pinned in {LOCK}: {pin.commit if pin else 'not yet; the first download does so'}")
+    return "\n".join(lines)
+
+
+def limit(entry: Variant, what: str) -> str:
+    """The longest `context` or `horizon`, in words."""
+    steps = entry.context_limit if what == "context" else entry.horizon_limit
+    if steps is None and entry.token_limit:
+        return f"{entry.token_limit} patches"
+    return "any" if steps is None else f"{steps:,}"
+
+
+def _revision(entry: Variant, pin: Pin | None) -> str:
+    if entry.hub_id is None:
+        return "in this repository"
+    if pin:
+        return f"{pin.commit[:7]} pinned"
+    return f"{entry.revision[:7]} ?" if entry.revision else "none: the first download pins main"
+
+
+def _count(entry: Variant, rank: int | None = None) -> str:
+    number = entry.parameters if rank is None else entry.lora_parameters_per_rank
+    return "unknown" if number is None else f"{number * (rank or 1):,}"
+
+
+def _table(rows: Sequence[tuple[str, ...]], right: range | tuple[int, ...]) -> list[str]:
+    """Rows as aligned columns, those of `right` to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+if __name__ == "__main__":
+    run_step(main)
