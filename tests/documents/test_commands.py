@@ -130,7 +130,7 @@ def check(words: list[str]) -> None:
         check_snakemake(arguments)
     elif program == "make":
         assert {word for word in arguments if "=" not in word} <= TARGETS
-    elif program == "python" and arguments[:1] == ["-m"] and arguments[1].startswith("workflow_scripts.steps."):
+    elif program == "python" and arguments[:1] == ["-m"] and arguments[1].startswith("workflow_scripts."):
         parser(arguments[1].removeprefix("workflow_scripts.steps.")).parse_args(arguments[2:])
     elif program in ("python", "pytest") or program.startswith("./"):
         files = [word for word in (program, *arguments) if word.endswith(".py")]

@@ -72,7 +72,9 @@ def test_an_unknown_name_is_refused_with_the_names_there_are() -> None:
         variant("chronos-t5-huge")
 
 
-@pytest.mark.parametrize("module", ["models.registry", "models.weights", "models.sources", "steps.list_models"])
+@pytest.mark.parametrize(
+    "module", ["models.registry", "models.weights", "models.sources", "steps.list_models"]
+)
 def test_the_table_is_read_without_torch(module: str) -> None:
     program = (
         f"import sys, workflow_scripts.{module};"

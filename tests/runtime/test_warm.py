@@ -24,7 +24,12 @@ if sys.platform != "linux":
     pytest.skip("elsewhere every step runs plainly", allow_module_level=True)
 
 PACKAGE = Path(__file__).resolve().parents[2] / "workflow_scripts"
-SERVED_WITH = ("__init__.py", "steps/__init__.py", "warm.py", "runtime/__init__.py", "runtime/warm.py", "runtime/process.py")
+SERVED_WITH = (
+    "__init__.py",
+    "steps/__init__.py",
+    "warm.py",
+    *(f"runtime/{name}.py" for name in ("__init__", "warm", "process")),
+)
 PATIENCE_MS = 300_000
 """A test that waits so long has failed."""
 
