@@ -24,7 +24,8 @@ from workflow_scripts.sources.folders import (
     require_own_tables,
 )
 from workflow_scripts.sources.mimic_iii.tables import EVENT_TABLES, TABLES
-from workflow_scripts.models.registry import MODELS, BASELINE_FAMILY, BASELINES, SCRATCH_VARIANTS, VARIANTS
+from workflow_scripts.models.baselines import BASELINES
+from workflow_scripts.models.registry import MODELS, SCRATCH_VARIANTS, VARIANTS, family_of
 from workflow_scripts.models.sources import EMBEDDED, checkpoint_reader, default_source, embedded_hashes
 from workflow_scripts.privacy.permissions import keep_to_owner
 from workflow_scripts.runtime.device import threads_for, visible_devices
@@ -80,7 +81,7 @@ RUN_LOGS = [
     f"logs/{study.dataset}/label_cohort/{{cohort}}.log",
 ]
 TRANSFER = f"{RESULTS}/transfer/{{trained_on}}/{{evaluated_on}}/{{vital}}/{{model}}/{{arm}}/seed{{seed}}"
-EMBEDDED_MODELS = [name for name, variant in VARIANTS.items() if not variant.hub_id]
+EMBEDDED_MODELS = [name for name, variant in VARIANTS.items() if variant.stand_in]
 PREPARED = "weights/prepared"
 
 
@@ -174,11 +175,6 @@ def run_settings(model):
 def parent(paths, levels=1):
     """The folder of a file, or of the first of several."""
     return str(Path(paths if isinstance(paths, str) else paths[0]).parents[levels - 1])
-
-
-def family_of(model):
-    """The family of a model; the baselines are one of their own."""
-    return MODELS[model].family if model in MODELS else BASELINE_FAMILY
 
 
 def weights_source(model):

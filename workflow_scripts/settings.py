@@ -18,14 +18,13 @@ from workflow_scripts.cohorts.definitions import definition_names
 from workflow_scripts.cohorts.parameters import CohortParameters, Sepsis3Parameters
 from workflow_scripts.evaluation.parameters import EvaluationParameters
 from workflow_scripts.evaluation.transfer_plan import Transfer, transfers
+from workflow_scripts.models.baselines import BASELINES, check_baseline
 from workflow_scripts.models.parameters import PretrainingParameters
 from workflow_scripts.models.registry import (
-    BASELINES,
     MODELS,
     MULTIVARIATE_VARIANTS,
     SCRATCH_VARIANTS,
     VARIANTS,
-    check_baseline,
     check_covariates,
     check_geometry,
     family_module,
@@ -185,7 +184,7 @@ class Study(Parameters):
     @field_validator("baselines")
     @classmethod
     def _known_baselines(cls, names: list[str]) -> list[str]:
-        return _known(names, BASELINES, "baseline")
+        return _known(names, tuple(BASELINES), "baseline")
 
     @field_validator("windows")
     @classmethod

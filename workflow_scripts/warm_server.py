@@ -11,7 +11,8 @@ import sys
 from workflow_scripts.adaptation.adapters import WHOLE_METHODS
 from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.adaptation.plan import SELECTING_METHODS
-from workflow_scripts.models.registry import FITTED_BASELINES, MODELS, family_class
+from workflow_scripts.models.baselines import BASELINES
+from workflow_scripts.models.registry import MODELS, family_class
 from workflow_scripts.runtime.step import keep_to_itself
 from workflow_scripts.runtime.warm import Server, run_and_end
 
@@ -45,7 +46,7 @@ def _warm_up(arguments: list[str]) -> None:
         from workflow_scripts.tracking.client import preload
 
         preload(options.tracking)
-    if options.model in FITTED_BASELINES:
+    if options.model in BASELINES and not BASELINES[options.model].point_forecast:
         import statsforecast.models  # noqa: F401
     if options.model in MODELS:
         import workflow_scripts.training.inference

@@ -9,17 +9,13 @@ import pytest
 from statsforecast.models import AutoETS, SeasonalNaive, Theta
 
 from workflow_scripts.evaluation.metrics import score
-from workflow_scripts.models.baselines import fitted_season, forecast_baseline
-from workflow_scripts.models.registry import (
-    BASELINES,
-    FITTED_BASELINES,
-    POINT_BASELINES,
-    check_baseline,
-    is_point_forecast,
-)
+from workflow_scripts.models.baselines import BASELINES, check_baseline, fitted_season, forecast_baseline
+from workflow_scripts.models.registry import MODELS, is_point_forecast, kind_of, label_of
 from workflow_scripts.runtime.errors import UserError
 
 LEVELS = [0.1, 0.5, 0.9]
+POINT_BASELINES = ("persistence", "mean-of-context", "seasonal-naive")
+FITTED_BASELINES = ("auto-ets", "theta")
 
 
 @pytest.fixture
@@ -95,7 +91,8 @@ def test_a_constant_context_is_forecast_by_its_value(name):
 def test_the_shortest_context_and_awkward_series_have_finite_forecasts(name):
     """Rounded random walks, steps, straight lines, spikes and values about zero, and every length from the shortest."""
     generator = np.random.default_rng(4)
-    for length in (FITTED_BASELINES[name], FITTED_BASELINES[name] + 1, 12, 24):
+    shortest = BASELINES[name].fewest_steps
+    for length in (shortest, shortest + 1, 12, 24):
         time = np.arange(length)
         series = [
             *(80 + generator.normal(0, 4, (12, length)).cumsum(axis=1)).round(),
@@ -123,6 +120,15 @@ def test_intervals_mean_nothing_where_every_quantile_is_the_same(context):
         quantiles = forecast_baseline(name, context[:4], 12, LEVELS, 60)
         assert is_point_forecast(name) == bool((quantiles == quantiles[:, :1]).all()), name
     assert not any(is_point_forecast(name) for name in ("chronos-t5-nano", "moirai", "naive", "no such name"))
+
+
+def test_every_baseline_is_one_in_the_report_under_a_name_of_its_own():
+    assert tuple(BASELINES) == (*POINT_BASELINES, *FITTED_BASELINES)
+    assert {kind_of(name) for name in BASELINES} == {"baseline"}
+    assert not any(kind_of(name) == "baseline" for name in MODELS)
+    labels = [label_of(name) for name in (*BASELINES, *MODELS)]
+    assert len(set(labels)) == len(labels)
+    assert (label_of("theta"), label_of("no such name")) == ("Theta", "no such name")
 
 
 # Baseline, context, minutes, and what the message says.

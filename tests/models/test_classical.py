@@ -1,12 +1,13 @@
 """The classical baselines against closed forms and against the series that they should know."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.stats import norm
-from statsforecast.models import Theta
+from statsforecast.models import AutoETS, SeasonalNaive, Theta
 
-from workflow_scripts.models.classical import CLASSICAL_MODELS, forecast_classical
-from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.models.classical import forecast_each
 
 LEVELS = [0.1, 0.3, 0.5, 0.8, 0.9]
 
@@ -14,7 +15,7 @@ LEVELS = [0.1, 0.3, 0.5, 0.8, 0.9]
 def test_seasonal_naive_repeats_the_last_season_with_normal_intervals() -> None:
     """Hyndman and Athanasopoulos, Forecasting, 3rd edition, section 5.5: sigma of the seasonal differences."""
     values = np.random.default_rng(0).normal(10, 1, (2, 72))
-    drawn = forecast_classical("seasonal-naive", values, 12, LEVELS, season=24)
+    drawn = forecast_each(SeasonalNaive(24), values, 12, LEVELS)
     assert drawn.shape == (2, 5, 12)
     np.testing.assert_allclose(drawn[:, 2], values[:, 48:60], rtol=1e-6)
     differences = values[:, 24:] - values[:, :-24]
@@ -26,7 +27,7 @@ def test_seasonal_naive_repeats_the_last_season_with_normal_intervals() -> None:
 def test_auto_ets_finds_a_clean_season_and_orders_its_quantiles() -> None:
     time = np.arange(84)
     series = (10 + np.sin(2 * np.pi * time / 24))[None] + np.random.default_rng(1).normal(0, 0.02, (1, 84))
-    drawn = forecast_classical("auto-ets", series[:, :72], 12, LEVELS, season=24)
+    drawn = forecast_each(AutoETS(24), series[:, :72], 12, LEVELS)
     np.testing.assert_allclose(drawn[0, 2], series[0, 72:], atol=0.15)
     assert (np.diff(drawn[0], axis=0) > 0).all()
 
@@ -44,7 +45,7 @@ def test_theta_equals_the_definition_by_hand() -> None:
         smoothed += alpha * (value - smoothed)
     slope = np.polyfit(np.arange(1, 25), values, 1)[0]
     expected = smoothed + slope / 2 * (np.arange(12) + (1 - (1 - alpha) ** 24) / alpha)
-    drawn = forecast_classical("theta", values[None], 12, LEVELS, season=1)
+    drawn = forecast_each(Theta(1), values[None], 12, LEVELS)
     np.testing.assert_allclose(drawn[0, 2], expected, rtol=1e-5)
 
 
@@ -54,22 +55,21 @@ def test_no_quantile_crosses_the_median() -> None:
     levels = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
     plain = [Theta(season_length=1).forecast(row, 12, level=[20]) for row in values]
     assert any(((row["lo-20"] > row["mean"]) | (row["hi-20"] < row["mean"])).any() for row in plain)
-    drawn = forecast_classical("theta", values, 12, levels, season=1)
+    drawn = forecast_each(Theta(1), values, 12, levels)
     assert (np.diff(drawn, axis=1) >= 0).all()
     np.testing.assert_allclose(drawn[:, 4], [row["mean"] for row in plain], rtol=1e-6)
 
 
 def test_a_series_to_which_no_form_can_be_fitted_has_no_forecast() -> None:
-    drawn = forecast_classical("auto-ets", np.array([[1.0, 2.0, 3.0]]), 2, LEVELS, season=1)
+    drawn = forecast_each(AutoETS(1), np.array([[1.0, 2.0, 3.0]]), 2, LEVELS)
     assert np.isnan(drawn).all()
 
 
-@pytest.mark.parametrize("name", CLASSICAL_MODELS)
-def test_a_missing_value_is_refused(name: str) -> None:
-    with pytest.raises(UserError, match="missing values"):
-        forecast_classical(name, np.array([[1.0, np.nan, 2.0]]), 2, LEVELS, season=1)
-
-
-def test_an_unknown_name_is_refused() -> None:
-    with pytest.raises(UserError, match="seasonal-naive, auto-ets, theta"):
-        forecast_classical("arima", np.ones((1, 5)), 2, LEVELS, season=1)
+@pytest.mark.parametrize("model", [SeasonalNaive(1), AutoETS(1), Theta(1)])
+def test_a_series_with_a_missing_value_has_no_forecast_and_changes_no_other(model: Any) -> None:
+    values = 80 + np.random.default_rng(5).normal(0, 3, (2, 24)).cumsum(axis=1)
+    alone = forecast_each(model, values[1:], 2, LEVELS)
+    values[0, 5] = np.nan
+    drawn = forecast_each(model, values, 2, LEVELS)
+    assert np.isnan(drawn[0]).all()
+    np.testing.assert_array_equal(drawn[1:], alone)

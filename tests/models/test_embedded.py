@@ -35,7 +35,7 @@ def test_the_weights_are_small_and_every_file_is_the_one_that_was_recorded(name:
 def one_family(monkeypatch: pytest.MonkeyPatch) -> str:
     family = "changing_volatility"
     monkeypatch.setattr(pretrain_model, "HELD_OUT_FAMILIES", (family,))
-    monkeypatch.setattr(pretrain_model, "CLASSICAL_MODELS", ("seasonal-naive",))
+    monkeypatch.setattr(pretrain_model, "CLASSICAL_MODELS", {"seasonal-naive": "SeasonalNaive"})
     return family
 
 

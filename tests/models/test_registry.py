@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from workflow_scripts.adaptation.arms import Arm
+from workflow_scripts.models.baselines import BASELINES
 from workflow_scripts.models.registry import (
     FAMILY_CLASSES,
     MODELS,
@@ -17,6 +18,7 @@ from workflow_scripts.models.registry import (
     check_covariates,
     check_geometry,
     family_class,
+    is_stand_in,
     variant,
     variant_names,
 )
@@ -39,6 +41,13 @@ def test_every_published_size_and_three_embedded_ones_are_listed() -> None:
     assert set(variant_names()) == PUBLISHED | EMBEDDED
     assert {name for name, entry in VARIANTS.items() if entry.hub_id} == PUBLISHED
     assert all(entry.name == name and entry.family in FAMILY_CLASSES for name, entry in VARIANTS.items())
+
+
+def test_only_weights_that_this_project_made_stand_in_for_published_ones() -> None:
+    """Also under the name of the variant that looks at other vital signs, which has the same weights."""
+    stand_ins = {name for name, entry in MODELS.items() if entry.stand_in}
+    assert stand_ins == EMBEDDED | {"moirai-nano-multivariate"}
+    assert {name for name in (*MODELS, *BASELINES, "no such name") if is_stand_in(name)} == stand_ins
 
 
 def test_every_fact_says_where_it_was_read() -> None:
@@ -102,7 +111,8 @@ def test_chronos_2_and_moirai_have_variants_with_the_same_weights_that_look_at_o
     assert MULTIVARIATE_VARIANTS.keys() == {f"{name}-multivariate" for name in alike}
     for name, entry in MULTIVARIATE_VARIANTS.items():
         base = variant(entry.weights_of)
-        assert entry == replace(base, name=name, multivariate=True)
+        label = f"{base.label}, with other vital signs"
+        assert entry == replace(base, name=name, label=label, multivariate=True)
         assert variant(name) is entry
         assert base.weights_of == base.name
         assert not base.multivariate

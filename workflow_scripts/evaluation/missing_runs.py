@@ -7,7 +7,7 @@ from typing import Any
 
 from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.evaluation.summary import MISSING, RunRow
-from workflow_scripts.models.registry import BASELINE_FAMILY, MODELS
+from workflow_scripts.models.registry import family_of
 
 SHARED_BY_A_PART = ("train_windows", "validation_windows", "test_windows", "test_patients")
 """Columns that all runs of one cohort and vital sign have in common."""
@@ -27,7 +27,7 @@ def missing_row(record: Path, logs: Sequence[Path], finished: Iterable[RunRow]) 
     columns |= {name: getattr(sibling, name) for name in SHARED_BY_A_PART if sibling}
     columns |= {"dataset": dataset, "cohort": cohort, "vital": vital, "model": model, "arm": arm}
     columns |= {"seed": int(seed.removeprefix("seed")), "rank": Arm.parse(arm).rank}
-    columns["family"] = MODELS[model].family if model in MODELS else BASELINE_FAMILY
+    columns["family"] = family_of(model)
     return RunRow(**columns | {"status": MISSING, "reason": _reason(logs)})
 
 

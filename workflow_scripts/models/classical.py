@@ -1,4 +1,4 @@
-"""Classical baselines of the statsforecast library: what a forecaster that learns must beat."""
+"""Forecasts by models of the statsforecast library, each fitted to one series alone."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,40 +6,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workflow_scripts.runtime.errors import UserError
 
-CLASSICAL_MODELS = ("seasonal-naive", "auto-ets", "theta")
-"""The values of one season ago; exponential smoothing with its form chosen by AICc (Hyndman et al. 2008); the standard
-theta method (Assimakopoulos and Nikolopoulos 2000), in the form of Fiorucci et al. 2016 ("STM")."""
-
-
-def forecast_classical(
-    name: str, context: NDArray[np.floating], horizon: int, levels: Sequence[float], season: int
+def forecast_each(
+    model: Any, context: NDArray[np.floating], horizon: int, levels: Sequence[float]
 ) -> NDArray[np.float32]:
-    """Forecast every series by a model fitted to that series alone: float32 [N, Q, H].
+    """Fit a model to every series by itself and forecast it: float32 [series, levels, horizon].
 
-    context: [N, C], every value observed. levels: [Q], ends of the library's prediction intervals of whole per cent;
-    the median is its point forecast, which no quantile crosses (theta's intervals are simulated, 200 paths, and its
-    inner ones can). season: steps of one season, 1 for none. A series to which the library fits no model gets NaN.
-    Raises UserError for an unknown name or a value that is missing.
+    model: of statsforecast.models. context: [series, context]; a series with a missing value, or to which the library
+    fits no model, gets NaN. levels: quantiles, ends of the library's prediction intervals of whole per cent; the
+    median is its point forecast, which no quantile crosses (theta's intervals are simulated, 200 paths, and its inner
+    ones can).
     """
-    if name not in CLASSICAL_MODELS:
-        raise UserError(
-            "classical baseline", repr(name), f"one of {', '.join(CLASSICAL_MODELS)}", "correct the name"
-        )
-    if not np.isfinite(context).all():
-        raise UserError(
-            f"classical baseline {name}",
-            "a context with missing values",
-            "every value observed",
-            "fill the gaps, for example by carrying the last value forward",
-        )
-    from statsforecast.models import AutoETS, SeasonalNaive, Theta
-
-    model = {"seasonal-naive": SeasonalNaive, "auto-ets": AutoETS, "theta": Theta}[name](season_length=season)
-    quantiles = np.empty((len(context), len(levels), horizon), dtype=np.float32)
-    for row, values in enumerate(np.asarray(context, np.float64)):
-        quantiles[row] = _quantiles(model, values, horizon, levels)
+    quantiles = np.full((len(context), len(levels), horizon), np.nan, dtype=np.float32)
+    for row in np.flatnonzero(np.isfinite(context).all(axis=1)):
+        quantiles[row] = _quantiles(model, context[row].astype(np.float64), horizon, levels)
     return quantiles
 
 

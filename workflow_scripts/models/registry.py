@@ -5,14 +5,19 @@ from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
+from workflow_scripts.models.baselines import BASELINES
 from workflow_scripts.runtime.errors import UserError
 
 if TYPE_CHECKING:
     from workflow_scripts.models.interface import ForecastModel
+
+
+Kind = Literal["foundation", "scratch", "baseline"]
+"""A forecaster with base weights; trained here from a random start; or one that learns from no patient."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,8 @@ class Variant:
     family: str
     sizes: dict[str, Any]
     """What the family's `create` needs to build the architecture with random weights."""
+    label: str = ""
+    """Its name in the report."""
     hub_id: str | None = None
     """None: embedded, made by this project's own `pretrain` rule."""
     revision: str | None = None
@@ -58,6 +65,11 @@ class Variant:
         return self.name.removesuffix(MULTIVARIATE) if self.multivariate else self.name
 
     @property
+    def stand_in(self) -> bool:
+        """Whether its weights, made by this project, only stand in for published ones."""
+        return self.hub_id is None and not self.from_scratch
+
+    @property
     def restriction(self) -> str | None:
         """What the licence of the weights restricts, or None."""
         return _TABLE["restrictions"].get(self.licence)
@@ -80,7 +92,7 @@ def _read(name: str, entry: dict[str, Any]) -> Variant:
     family = _TABLE["families"][entry["family"]]
     sizes = entry["sizes"]
     patches = sizes.get("patch_sizes") or ([sizes["patch_size"]] if "patch_size" in sizes else None)
-    merged = {"patch_sizes": patches} | family | entry
+    merged = {"patch_sizes": patches, "label": name} | family | entry
     merged["sources"] = family["sources"] | entry.get("sources", {})
     known = {known.name for known in fields(Variant)}
     return Variant(name=name, **{key: value for key, value in merged.items() if key in known})
@@ -95,7 +107,12 @@ SCRATCH_VARIANTS: dict[str, Variant] = {name: entry for name, entry in _LISTED.i
 """Name -> variant of those that are trained from scratch."""
 
 MULTIVARIATE_VARIANTS: dict[str, Variant] = {
-    name + MULTIVARIATE: replace(entry, name=name + MULTIVARIATE, multivariate=True)
+    name + MULTIVARIATE: replace(
+        entry,
+        name=name + MULTIVARIATE,
+        label=f"{entry.label}, with other vital signs",
+        multivariate=True,
+    )
     for name, entry in VARIANTS.items()
     if entry.takes_covariates
 }
@@ -105,23 +122,8 @@ MODELS: dict[str, Variant] = {**VARIANTS, **MULTIVARIATE_VARIANTS, **SCRATCH_VAR
 """Name -> variant of everything that a study may name as a model."""
 
 
-POINT_BASELINES = ("persistence", "mean-of-context", "seasonal-naive")
-"""The last observed value, the mean of the context, and the value a day before."""
-
-FITTED_BASELINES = {"auto-ets": 8, "theta": 5}
-"""The baselines that are fitted to each context (models/classical.py), and the fewest steps that they need.
-
-auto-ets: the largest form has six parameters, and AICc divides by what is left; theta: its error variance needs two
-residuals after the library's first three.
-"""
-
-BASELINES = (*POINT_BASELINES, *FITTED_BASELINES)
-"""Every forecast that nothing is trained for, by the name that `baselines` in params.yaml uses."""
-
 BASELINE_FAMILY = "baseline"
-"""The family of all of them, in records and tables."""
-
-DAY_MINUTES = 24 * 60
+"""The family of all baselines, in records and tables."""
 
 FEWEST_PATCHES = 8
 """MOIRAI 1.x cuts a context into at least so many patches, where its smallest patch allows it."""
@@ -139,13 +141,37 @@ def variant_names() -> list[str]:
     return list(VARIANTS)
 
 
+def family_of(name: str) -> str:
+    """The family of a model or a baseline."""
+    return MODELS[name].family if name in MODELS else BASELINE_FAMILY
+
+
+def kind_of(name: str) -> Kind:
+    """What a forecaster learns from; a name that is not known here counts as a foundation model."""
+    if name in BASELINES:
+        return "baseline"
+    return "scratch" if name in SCRATCH_VARIANTS else "foundation"
+
+
+def label_of(name: str) -> str:
+    """The name of a model or a baseline in the report; a name that is not known here stays as it is."""
+    if name in BASELINES:
+        return BASELINES[name].label
+    return MODELS[name].label if name in MODELS else name
+
+
+def is_stand_in(name: str) -> bool:
+    """Whether a model's weights only stand in for published ones; never true of a baseline."""
+    return name in MODELS and MODELS[name].stand_in
+
+
 def is_point_forecast(name: str) -> bool:
     """Whether a model, a family of models or a baseline gives one value a step, so that its intervals mean nothing.
 
     A name that is not known here counts as a forecast with intervals.
     """
-    if name in POINT_BASELINES:
-        return True
+    if name in BASELINES:
+        return BASELINES[name].point_forecast
     if name in MODELS:
         return MODELS[name].point_forecast
     return bool(_TABLE["families"].get(name, {}).get("point_forecast", False))
@@ -201,34 +227,6 @@ def check_covariates(variant: Variant, covariates: Sequence[str]) -> None:
             "no other vital sign",
             "at least one vital sign beside the one that is forecast",
             f"name some in windows.covariates, or choose {variant.weights_of}",
-        )
-
-
-def check_baseline(name: str, context: int, interval_minutes: int) -> None:
-    """Raise UserError for an unknown baseline, and where a context (grid steps of `interval_minutes`) is too short.
-
-    seasonal-naive repeats the last day, which a context must hold whole; the fitted ones need a few steps.
-    """
-    if name not in BASELINES:
-        raise UserError(
-            "baselines", f"unknown name {name!r}", ", ".join(BASELINES), "choose one of these names"
-        )
-    fewest = FITTED_BASELINES.get(name, 1)
-    if name == "seasonal-naive":
-        fewest, rest = divmod(DAY_MINUTES, interval_minutes)
-        if rest:
-            raise UserError(
-                f"windows.interval_minutes, with baseline {name}",
-                f"{interval_minutes} min",
-                f"a divisor of the day's {DAY_MINUTES} min",
-                f"choose such an interval, or leave {name} out of baselines",
-            )
-    if context < fewest:
-        raise UserError(
-            f"windows.context, with baseline {name}",
-            f"{context} steps of {interval_minutes} min",
-            f"at least {fewest} steps{', one day' if name == 'seasonal-naive' else ''}",
-            f"lengthen windows.context, or leave {name} out of baselines",
         )
 
 

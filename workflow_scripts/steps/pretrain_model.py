@@ -15,7 +15,7 @@ import numpy as np
 
 from workflow_scripts.evaluation.metrics import score
 from workflow_scripts.models.baselines import forecast_baseline
-from workflow_scripts.models.classical import forecast_classical
+from workflow_scripts.models.classical import forecast_each
 from workflow_scripts.models.corpus import HELD_OUT_FAMILIES, TRAINING_FAMILIES, Corpus, synthesise
 from workflow_scripts.models.parameters import PretrainingParameters
 from workflow_scripts.models.registry import family_class, variant, variant_names
@@ -38,8 +38,8 @@ WARNING = (
 _VALIDATION_SERIES = 1024
 _EVALUATIONS = 20
 _DAY = 24
-CLASSICAL_MODELS = ("seasonal-naive", "auto-ets")
-"""The baselines with a season that the scores stand beside."""
+CLASSICAL_MODELS = {"seasonal-naive": "SeasonalNaive", "auto-ets": "AutoETS"}
+"""The models of statsforecast, fitted with a season of a day, that the scores are compared with: name -> class."""
 
 Scores = dict[str, dict[str, float]]
 """Held-out family -> forecaster -> weighted quantile loss."""
@@ -142,6 +142,7 @@ def held_out_scores(model: "ForecastModel", parameters: PretrainingParameters) -
     Context 72, horizon 12, every value observed, each series divided by its standard deviation, so that no unit
     weighs more than another. Quantiles 0.1 to 0.9 of 50 sample paths; the baselines' intervals are exact.
     """
+    import statsforecast.models
     import torch
 
     from workflow_scripts.training.inference import forecast
@@ -161,8 +162,9 @@ def held_out_scores(model: "ForecastModel", parameters: PretrainingParameters) -
             "model": forecast(model, _windows(drawn), rows, drawing, parameters.seed, torch.device("cpu")),
             "persistence": forecast_baseline("persistence", drawn.context, horizon, levels, drawn.step // 60),
         }
-        for name in CLASSICAL_MODELS:
-            forecasts[name] = forecast_classical(name, drawn.context, horizon, levels, _DAY)
+        for name, model_class in CLASSICAL_MODELS.items():
+            fitted = getattr(statsforecast.models, model_class)(_DAY)
+            forecasts[name] = forecast_each(fitted, drawn.context, horizon, levels)
         scores[family] = {}
         for name, quantiles in forecasts.items():
             found = score(drawn.target / spread, quantiles / spread[:, None], levels, 0, 1).metrics["wql"]

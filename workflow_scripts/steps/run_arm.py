@@ -23,9 +23,8 @@ from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.adaptation.parameters import AdaptationParameters
 from workflow_scripts.evaluation.forecasts import write_forecasts
 from workflow_scripts.evaluation.recording import Outcome, Subject, run_record
-from workflow_scripts.models.baselines import forecast_baseline
-from workflow_scripts.models.registry import BASELINE_FAMILY, BASELINES, MODELS, VARIANTS, family_class
-from workflow_scripts.models.sources import EMBEDDED, default_source
+from workflow_scripts.models.baselines import BASELINES, forecast_baseline
+from workflow_scripts.models.registry import MODELS, family_class, family_of, is_stand_in
 from workflow_scripts.models.weights import load_variant
 from workflow_scripts.privacy.credentials import mark_trained_on
 from workflow_scripts.reporting.run_figures import draw_run_figures
@@ -124,7 +123,7 @@ def _run(options: argparse.Namespace, settings: dict[str, Any]) -> tuple[dict[st
     )
     subject = Subject(
         key=_key(options),
-        family=MODELS[options.model].family if options.model in MODELS else BASELINE_FAMILY,
+        family=family_of(options.model),
         rank=_rank(options),
         test=test,
         development_windows={
@@ -307,11 +306,10 @@ def _track(
 ) -> None:
     """Mirror the finished record in MLflow."""
     model = record["key"]["model"]
-    stand_in = model in VARIANTS and default_source(VARIANTS[model]) == EMBEDDED
     median = outcome.quantiles[:, record["settings"]["forecast"]["quantiles"].index(0.5)]
     with TemporaryDirectory() as figures:
         draw_run_figures(Path(figures), record["training"], test.target, median, test.metadata.unit)
-        tracked.finish(**vars(run_contents(record, output, stand_in, Path(figures))))
+        tracked.finish(**vars(run_contents(record, output, is_stand_in(model), Path(figures))))
 
 
 def _rank(options: argparse.Namespace) -> int | None:

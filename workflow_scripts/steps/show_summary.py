@@ -17,7 +17,7 @@ import yaml
 
 from workflow_scripts.evaluation.aggregation import ArmSummary, summarise_arms
 from workflow_scripts.evaluation.summary import MISSING, IntervalRow, RunRow, read_metrics, read_rows
-from workflow_scripts.models.registry import BASELINES
+from workflow_scripts.models.baselines import BASELINES
 from workflow_scripts.runtime.step import run_step
 from workflow_scripts.settings import Study, load_study
 

@@ -19,8 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from workflow_scripts.models.registry import MODELS, VARIANTS
-from workflow_scripts.models.sources import EMBEDDED, default_source
+from workflow_scripts.models.registry import is_stand_in
 from workflow_scripts.reporting.experiment_pages import experiment_description, experiment_views
 from workflow_scripts.reporting.run_pages import data_kind, run_contents
 from workflow_scripts.reporting.sweep_pages import model_description, model_name, sweep_contents
@@ -105,7 +104,7 @@ def _mirror_study(mirror: Mirror, dataset: str, paths: Sequence[Path], windows: 
             records=records[key_text(key)],
             expected=sum(path.parts[-6:-3] == (key["cohort"], key["vital"], key["model"]) for path in paths),
             run_ids=mirror.runs,
-            stand_in=_stand_in(key["model"]),
+            stand_in=is_stand_in(key["model"]),
         )
         for key in keys
     ]
@@ -148,7 +147,7 @@ def _contents(record: Mapping[str, Any], folder: Path, windows: Path | None) -> 
                 UserError
             ) as error:  # Windows or forecasts of another version: the numbers stand all the same.
                 LOG.warning("no figures of %s: %s", folder, error.found)
-        yield run_contents(record, folder, _stand_in(key["model"]), figures)
+        yield run_contents(record, folder, is_stand_in(key["model"]), figures)
 
 
 def _draw(record: Mapping[str, Any], folder: Path, source: Path, figures: Path) -> None:
@@ -184,12 +183,6 @@ def _times(record: Mapping[str, Any]) -> tuple[int, int]:
     """Start and end of a run, in milliseconds since 1970."""
     ended = datetime.fromisoformat(record["finished_at"]).timestamp()
     return int((ended - record["seconds"]["total"]) * 1000), int(ended * 1000)
-
-
-def _stand_in(model: str) -> bool:
-    """Whether a model's weights only stand in for published ones."""
-    weights = MODELS[model].weights_of if model in MODELS else ""
-    return weights in VARIANTS and default_source(VARIANTS[weights]) == EMBEDDED
 
 
 if __name__ == "__main__":

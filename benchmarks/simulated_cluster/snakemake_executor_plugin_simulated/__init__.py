@@ -23,7 +23,7 @@ from snakemake_interface_executor_plugins.executors.base import AbstractExecutor
 from snakemake_interface_executor_plugins.settings import CommonSettings
 
 from workflow_scripts.adaptation.arms import Arm
-from workflow_scripts.models.registry import BASELINE_FAMILY, MODELS
+from workflow_scripts.models.registry import family_of
 
 common_settings = CommonSettings(
     non_local_exec=False,
@@ -45,7 +45,7 @@ class Durations:
         recorded = self._recorded["rules"].get(job.rule.name, [1.0])
         if job.rule.name != "evaluate_transfer" and "model" in names and "arm" in names:
             model = names["model"]
-            family = MODELS[model].family if model in MODELS else BASELINE_FAMILY
+            family = family_of(model)
             recorded = self._recorded["runs"][family][Arm.parse(names["arm"]).method]
         return float(recorded[zlib.crc32(repr(sorted(names.items())).encode()) % len(recorded)])
 
