@@ -13,7 +13,7 @@ from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.adaptation.plan import SELECTING_METHODS
 from workflow_scripts.models.baselines import BASELINES
 from workflow_scripts.models.registry import MODELS, family_class
-from workflow_scripts.runtime.step import keep_to_itself
+from workflow_scripts.runtime.step import disable_network
 from workflow_scripts.runtime.warm import Server, run_and_end
 
 STEPS = ("run_arm", "evaluate_transfer")
@@ -36,7 +36,7 @@ def _warm_up(arguments: list[str]) -> None:
     for name in ("model", "arm", "tracking"):
         parser.add_argument(f"--{name}", default="")
     options, _ = parser.parse_known_args(arguments)
-    keep_to_itself()
+    disable_network()
     import pyarrow.dataset  # noqa: F401
 
     if options.tracking:

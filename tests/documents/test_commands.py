@@ -5,7 +5,7 @@ tests/helpers/documents.py explains the marks; tests/workflow/test_documented_co
 
 import re
 import shutil
-from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from snakemake.cli import get_argument_parser, parse_config
 from tests.helpers.documents import Block, blocks_of, pages
 from tests.helpers.projects import ROOT
 from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.step import step_command
 from workflow_scripts.settings import load_study
 from workflow_scripts.steps.document_reference import step_parser
 
@@ -131,7 +132,7 @@ def check(words: list[str]) -> None:
     elif program == "make":
         assert {word for word in arguments if "=" not in word} <= TARGETS
     elif program == "python" and arguments[:1] == ["-m"] and arguments[1].startswith("workflow_scripts."):
-        parser(arguments[1].removeprefix("workflow_scripts.steps.")).parse_args(arguments[2:])
+        check_step(arguments[1], arguments[2:])
     elif program in ("python", "pytest") or program.startswith("./"):
         files = [word for word in (program, *arguments) if word.endswith(".py")]
         assert all((ROOT / word).is_file() for word in files)
@@ -139,7 +140,15 @@ def check(words: list[str]) -> None:
         assert program in PROGRAMS | OTHER_ENVIRONMENTS or shutil.which(program)
 
 
-parser = cache(step_parser)
+def check_step(module: str, arguments: list[str]) -> None:
+    """The step's own command line takes the options."""
+    name = module.removeprefix("workflow_scripts.steps.")
+    program = import_module(f"workflow_scripts.steps.{name}")
+    function = getattr(program, name, None)
+    if function is None or "main" in vars(program):
+        step_parser(name).parse_args(arguments)
+    else:
+        step_command(function).make_context(name, arguments)
 
 
 def check_snakemake(arguments: list[str]) -> None:

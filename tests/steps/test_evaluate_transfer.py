@@ -1,11 +1,9 @@
 """Evaluating an adapter on another cohort, against what run_arm forecast for the adapter's own."""
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +21,7 @@ from workflow_scripts.steps import evaluate_transfer, run_arm
 from workflow_scripts.windows.making import write_windows
 from workflow_scripts.windows.reading import Windows
 
-MODEL, ARM, SEED = "chronos-t5-nano", "lora-r1", "4"
+MODEL, ARM, SEED = "chronos-t5-nano", "lora-r1", 4
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +33,20 @@ def adapted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "settings.json").write_text(json.dumps({"code": "c0de", "parameters": parameters}))
     write_windows(folder / "windows.parquet", some_windows())
     (folder / "model.safetensors").touch()
-    arguments = ["--dataset", "simulated", "--cohort", "explicit", "--vital", "heart_rate", "--model", MODEL]
-    arguments += ["--arm", ARM, "--seed", SEED, "--windows", folder / "windows.parquet", "--weights", folder]
-    arguments += ["--settings", folder / "settings.json", "--output", folder / "run"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run_arm, "_base_model", lambda *_: LinearModel())
-        patch.setattr(sys, "argv", ["run_arm", *map(str, arguments)])
-        run_arm.main()
+        run_arm.run_arm(
+            dataset="simulated",
+            cohort="explicit",
+            vital="heart_rate",
+            model=MODEL,
+            arm=ARM,
+            seed=SEED,
+            windows=folder / "windows.parquet",
+            weights=folder,
+            settings=folder / "settings.json",
+            output=folder / "run",
+        )
     return folder
 
 
@@ -56,24 +61,21 @@ def transfer(adapted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     def call(windows: Windows, arm: str = ARM, adapter: Path = adapted / "run" / "adapter") -> Path:
         write_windows(tmp_path / "other.parquet", windows)
         output = tmp_path.joinpath("explicit", "angus", "heart_rate", MODEL, arm, f"seed{SEED}")
-        options: dict[str, Any] = {
-            "dataset": "simulated",
-            "trained-on": "explicit",
-            "evaluated-on": "angus",
-            "vital": "heart_rate",
-            "model": MODEL,
-            "arm": arm,
-            "seed": SEED,
-            "adapter": adapter,
-            "weights": adapted,
-            "windows": tmp_path / "other.parquet",
-            "own-windows": adapted / "windows.parquet",
-            "settings": adapted / "settings.json",
-            "output": output,
-        }
-        arguments = [str(part) for name, value in options.items() for part in (f"--{name}", value)]
-        monkeypatch.setattr(sys, "argv", ["evaluate_transfer", *arguments])
-        evaluate_transfer.main()
+        evaluate_transfer.evaluate_transfer(
+            dataset="simulated",
+            trained_on="explicit",
+            evaluated_on="angus",
+            vital="heart_rate",
+            model=MODEL,
+            arm=arm,
+            seed=SEED,
+            adapter=adapter,
+            weights=adapted,
+            windows=tmp_path / "other.parquet",
+            own_windows=adapted / "windows.parquet",
+            settings=adapted / "settings.json",
+            output=output,
+        )
         return output
 
     return call

@@ -20,7 +20,8 @@ from workflow_scripts.models.interface import Series
 from workflow_scripts.models.registry import family_class, variant
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.step import run_step
-from workflow_scripts.steps.forecast import Scale, as_table, forecast_series, main
+from workflow_scripts.steps import forecast as forecast_step
+from workflow_scripts.steps.forecast import Scale, as_table, forecast_series
 from workflow_scripts.steps.merge_adapter import merge_adapter
 from workflow_scripts.steps.prepare_weights import prepare
 from workflow_scripts.training.parameters import ForecastParameters
@@ -193,7 +194,7 @@ def test_what_cannot_be_forecast_ends_with_one_message(
     monkeypatch.setattr(sys, "argv", ["forecast", *map(str, arguments(files, *options))])
     monkeypatch.setattr(os, "umask", lambda _: None)
     with pytest.raises(SystemExit) as ended:
-        run_step(main)
+        run_step(forecast_step.forecast)
     assert ended.value.code == 1
     said = capsys.readouterr().err
     assert said.count("error:") == 1

@@ -1,24 +1,22 @@
-"""`python -m workflow_scripts.<step> --help` of every step: what it does, defaults, an example that works."""
+"""`python -m workflow_scripts.steps.<step> --help` of every step: what it does, defaults, an example that works."""
 
-import argparse
 import importlib
 import re
 import shlex
 from pathlib import Path
 
 import pytest
+from typer import Context
+from typer.core import TyperCommand, TyperOption
 
 import workflow_scripts
+from workflow_scripts.runtime.step import step_command
 
 STEPS = sorted(
     path.stem
     for path in (Path(workflow_scripts.__file__).parent / "steps").glob("*.py")
-    if "    run_step(main" in path.read_text(encoding="utf-8")
+    if f"    run_step({path.stem}" in path.read_text(encoding="utf-8")
 )
-
-
-class ParsingError(Exception):
-    """Raised instead of parsing, with the parser."""
 
 
 @pytest.fixture(params=STEPS)
@@ -27,55 +25,52 @@ def step(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def parser(step: str) -> argparse.ArgumentParser:
-    """The parser that a step's main function makes."""
+def command(step: str) -> TyperCommand:
+    """The command line of a step."""
+    return step_command(getattr(importlib.import_module(f"workflow_scripts.steps.{step}"), step))
 
-    def stop(self: argparse.ArgumentParser, *_: object, **__: object) -> None:
-        raise ParsingError(self)
 
-    main = importlib.import_module(f"workflow_scripts.steps.{step}").main
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(argparse.ArgumentParser, "parse_args", stop)
-        with pytest.raises(ParsingError) as caught:
-            main()
-    return caught.value.args[0]
+def help_of(command: TyperCommand) -> str:
+    with Context(command, info_name="step") as context:
+        return command.get_help(context)
 
 
 def examples(text: str) -> list[list[str]]:
     """The commands that a help text gives as examples, split as a shell splits them."""
-    _, _, section = text.partition("\nExample")
+    _, _, section = text.partition("  Example:\n")
     commands = re.findall(r"^ *(python -m (?:.*\\\n)*.*)$", section, flags=re.MULTILINE)
     return [shlex.split(command.replace("\\\n", " "), comments=True) for command in commands]
 
 
 def test_every_step_module_was_found() -> None:
-    assert {"run_arm", "extract_events", "show_summary", "explain_run"} <= set(STEPS)
+    assert {"run_arm", "evaluate_transfer", "forecast"} <= set(STEPS)
 
 
 def test_help_says_what_the_step_does_and_what_every_option_means(
-    parser: argparse.ArgumentParser, capsys: pytest.CaptureFixture[str]
+    command: TyperCommand, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        parser.parse_args(["--help"])
+        command.main(["--help"], prog_name="step")
     assert ended.value.code == 0
-    assert capsys.readouterr().out == parser.format_help()
-    assert re.match(r"[A-Z].{20}", parser.description or "")
-    assert [action.dest for action in parser._actions if not action.help] == []
+    shown = capsys.readouterr().out
+    assert re.match(r"Usage: step \[OPTIONS\].*\n\n  [A-Z].{20}", shown)
+    options = [option for option in command.params if isinstance(option, TyperOption)]
+    assert [option.name for option in options if not option.help] == []
+    assert [option.name for option in options if f" {option.opts[0]}" not in shown] == []
 
 
-def test_help_shows_the_default_of_every_option_that_has_one(parser: argparse.ArgumentParser) -> None:
+def test_help_shows_the_default_of_every_option_that_has_one(command: TyperCommand) -> None:
+    shown = " ".join(help_of(command).split())
     with_default = [
-        action for action in parser._actions if action.nargs != 0 and action.default not in (None, "", [])
+        option for option in command.params if not option.required and option.default not in (None, "", False)
     ]
-    silent = [action.dest for action in with_default if "default" not in str(action.help)]
+    silent = [option.name for option in with_default if f"[default: {option.default}" not in shown]
     assert silent == []
 
 
-def test_the_example_of_the_help_is_a_command_that_the_step_takes(
-    step: str, parser: argparse.ArgumentParser
-) -> None:
-    commands = examples(parser.format_help())
+def test_the_example_of_the_help_is_a_command_that_the_step_takes(step: str, command: TyperCommand) -> None:
+    commands = examples(help_of(command))
     assert commands
-    for command in commands:
-        assert command[:3] == ["python", "-m", f"workflow_scripts.steps.{step}"]
-        parser.parse_args(command[3:])
+    for words in commands:
+        assert words[:3] == ["python", "-m", f"workflow_scripts.steps.{step}"]
+        command.make_context("step", words[3:])

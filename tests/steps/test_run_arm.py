@@ -40,15 +40,19 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         write_windows(tmp_path / "windows.parquet", windows)
         (tmp_path / "model.safetensors").touch()
         output = tmp_path.joinpath(folder, *KEY)
-        arguments = ["--dataset", "simulated", "--seed", "0", "--settings", settings, "--output", output]
-        arguments += [
-            part
-            for pair in zip(("--cohort", "--vital", "--model", "--arm"), KEY, strict=False)
-            for part in pair
-        ]
-        arguments += ["--windows", tmp_path / "windows.parquet", "--weights", tmp_path]
-        monkeypatch.setattr(sys, "argv", ["run_arm", *map(str, arguments)])
-        run_arm.main()
+        cohort, vital, model, arm, _ = KEY
+        run_arm.run_arm(
+            "simulated",
+            cohort,
+            vital,
+            model,
+            arm,
+            0,
+            tmp_path / "windows.parquet",
+            settings,
+            output,
+            tmp_path,
+        )
         return json.loads((output / "run.json").read_text())
 
     return call

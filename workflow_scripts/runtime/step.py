@@ -1,13 +1,17 @@
-"""What every step module shares: its settings file and its way to end."""
+"""What every step shares: a command line made from its function's signature, its settings file, how it ends."""
 
 import gc
+import inspect
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pydantic import ValidationError
+from typer import Typer
+from typer.core import TyperCommand
+from typer.main import get_command
 
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import read_json
@@ -31,38 +35,64 @@ def read_settings(path: Path) -> dict[str, Any]:
         ) from None
 
 
-def keep_to_itself(online: bool = False) -> None:
-    """Let no library report its use, nor reach the model hub; to be called before they are imported."""
+def disable_network(online: bool = False) -> None:
+    """Switch off the libraries' telemetry and access to the model hub; call it before they are imported.
+
+    online: whether the step may reach the model hub.
+    """
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     if not online:
         os.environ["HF_HUB_OFFLINE"] = "1"
 
 
-def run_step(main: Callable[[], None], online: bool = False) -> None:
-    """Run a step's main function; what the user can mend ends it with one message and exit code 1.
+def step_command(function: Callable[..., None]) -> TyperCommand:
+    """The command line of a step: its parameters are the options, its docstring is the help.
 
-    online: whether the step may reach the model hub. No library does so behind the back of any other step.
+    A parameter is Annotated with `typer.Option(help=...)`. The docstring ends with an example, after a line `Example:`.
     """
-    keep_to_itself(online)
-    # Files with rows of patients are for their owner only.
+    help_text = inspect.cleandoc(function.__doc__ or "")
+    # Click joins the lines of a paragraph, except after this mark.
+    help_text = help_text.replace("\nExample:\n", "\n\b\nExample:\n")
+    app = Typer(add_completion=False, rich_markup_mode=None)
+    app.command(help=help_text, context_settings={"max_content_width": 100})(function)
+    command = get_command(app)
+    assert isinstance(command, TyperCommand)
+    return command
+
+
+def run_step(function: Callable[..., None], online: bool = False) -> None:
+    """Run a step with the options of the command line, then end the process.
+
+    function: named like its module in workflow_scripts/steps. An error that the user can fix ends with one message and
+    exit code 1, a wrong option with exit code 2.
+    online: whether the step may reach the model hub. No other step can, whatever its libraries try.
+    """
+    disable_network(online)
+    # Files with rows of patients are readable by their owner only.
     os.umask(0o077)
-    # The imports of large libraries make objects by the million that live as long as the process. Looking for
-    # garbage among them, during the imports and once more at the end, would be a third of a short job.
+    # Importing large libraries creates millions of objects that live as long as the process. Collecting garbage among
+    # them, during the imports and at the end, would take a third of a short job.
     gc.set_threshold(100_000, 50, 100)
     try:
-        main()
-        if "duckdb" not in sys.modules:  # Its binding would call every object that is left a leak.
-            gc.freeze()
+        if function.__name__ == "main":  # Not converted yet.
+            function()
+            return
+        step_command(function).main(prog_name=f"python -m workflow_scripts.steps.{function.__name__}")
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
+        _fail(str(error))
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
-        print(f"error: the settings file, {error.title}: {'; '.join(problems)}", file=sys.stderr)
-        raise SystemExit(1) from None
+        _fail(f"the settings file, {error.title}: {'; '.join(problems)}")
     except Exception as error:
         refusal = refusal_of_storage(error)
         if refusal is None:
             raise
-        print(f"error: {refusal}", file=sys.stderr)
-        raise SystemExit(1) from None
+        _fail(str(refusal))
+    finally:
+        if "duckdb" not in sys.modules:  # Its binding would report every remaining object as a leak.
+            gc.freeze()
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(1) from None

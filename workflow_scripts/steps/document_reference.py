@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 from unittest.mock import patch
 
 from pydantic import BaseModel
+from typer import Context
 
 from workflow_scripts.evaluation import run_records, summary
 from workflow_scripts.runtime.files import write_text
-from workflow_scripts.runtime.step import run_step
+from workflow_scripts.runtime.step import run_step, step_command
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -151,13 +152,18 @@ def commands_page() -> str:
     steps = sorted(
         path.stem
         for path in Path(__file__).parent.glob("*.py")
-        if "    run_step(main" in path.read_text(encoding="utf-8")
+        if "    run_step(" in path.read_text(encoding="utf-8")
     )
     return COMMANDS + "\n".join(f"## {step}\n\n```text\n{_help(step)}```\n" for step in steps)
 
 
 def _help(step: str) -> str:
     """The help of one step, 100 characters wide whatever the terminal."""
+    function = getattr(importlib.import_module(f"workflow_scripts.steps.{step}"), step, None)
+    if function and "main" not in vars(importlib.import_module(f"workflow_scripts.steps.{step}")):
+        program = f"python -m workflow_scripts.steps.{step}"
+        with Context(step_command(function), info_name=program, terminal_width=100) as context:
+            return context.get_help() + "\n"
     with patch.dict(os.environ, COLUMNS="100"):
         return step_parser(step).format_help()
 

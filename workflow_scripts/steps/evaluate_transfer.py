@@ -1,27 +1,14 @@
-"""Evaluate the adapter that one cohort gave on the test windows of another cohort.
+"""An adapter of one cohort, evaluated on the test windows of another."""
 
-Splits are made for each cohort, so a patient may be trained on in one and tested on in the other: every window of a
-patient who is in train or validation of the adapter's own cohort is left out, and counted.
-
-Example:
-    python -m workflow_scripts.steps.evaluate_transfer --dataset simulated --trained-on sepsis3 \\
-        --evaluated-on explicit --vital heart_rate --model chronos-t5-nano --arm lora-r2 --seed 0 \\
-        --adapter results/simulated/runs/sepsis3/heart_rate/chronos-t5-nano/lora-r2/seed0/adapter \\
-        --weights weights/prepared/chronos-t5-nano \\
-        --windows data/simulated/windows/explicit/heart_rate.parquet \\
-        --own-windows data/simulated/windows/sepsis3/heart_rate.parquet \\
-        --settings results/simulated/transfer/settings/evaluate_transfer.chronos.json --output my-transfer
-"""
-
-import argparse
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from typer import Option
 
 from workflow_scripts.adaptation.adapters import load_adapter, read_arm
 from workflow_scripts.evaluation.forecasts import write_forecasts
@@ -44,12 +31,77 @@ STARTED = began()
 KEY = ("dataset", "trained_on", "evaluated_on", "vital", "model", "arm", "seed")
 
 
-def main() -> None:
-    """Parse the arguments, forecast, score, and write record.json last."""
-    options = _parse_arguments()
-    parameters = ForecastParameters(**read_settings(options.settings)["forecast"])
-    unseen = read_unseen(options.windows, options.own_windows)
-    failure = _training_failure(options.adapter)
+@dataclass(frozen=True)
+class TransferOptions:
+    """What identifies a transfer, and its files."""
+
+    dataset: str
+    trained_on: str
+    evaluated_on: str
+    vital: str
+    model: str
+    arm: str
+    seed: int
+    adapter: Path
+    weights: Path
+    windows: Path
+    own_windows: Path
+    settings: Path
+    output: Path
+
+
+def evaluate_transfer(
+    dataset: Annotated[str, Option(help="name of the data set, for the record")],
+    trained_on: Annotated[str, Option(help="name of the adapter's cohort, for the record")],
+    evaluated_on: Annotated[str, Option(help="name of the other cohort, for the record")],
+    vital: Annotated[str, Option(help="name of the vital sign, for the record")],
+    model: Annotated[str, Option(help="base model of the adapter, as list_models names it")],
+    arm: Annotated[str, Option(help="the adapter's arm, as lora-r2")],
+    seed: Annotated[int, Option(help="seed of the adapter's run, and of the forecasts")],
+    adapter: Annotated[Path, Option(help="folder `adapter` of the run")],
+    weights: Annotated[Path, Option(help="folder of the base weights")],
+    windows: Annotated[Path, Option(help="windows of the cohort to evaluate on (Parquet)")],
+    own_windows: Annotated[
+        Path,
+        Option(
+            help="windows of the adapter's cohort (Parquet): patients of its train and validation are left out"
+        ),
+    ],
+    settings: Annotated[Path, Option(help="settings file of this step (JSON)")],
+    output: Annotated[Path, Option(help="folder of the results; record.json is written last")],
+) -> None:
+    """Evaluate the adapter that one cohort gave on the test windows of another cohort.
+
+    Splits are made for each cohort, so a patient may be trained on in one and tested on in the other: every window of a
+    patient who is in train or validation of the adapter's own cohort is left out, and counted.
+
+    Example:
+        python -m workflow_scripts.steps.evaluate_transfer --dataset simulated --trained-on sepsis3 \\
+            --evaluated-on explicit --vital heart_rate --model chronos-t5-nano --arm lora-r2 --seed 0 \\
+            --adapter results/simulated/runs/sepsis3/heart_rate/chronos-t5-nano/lora-r2/seed0/adapter \\
+            --weights weights/prepared/chronos-t5-nano \\
+            --windows data/simulated/windows/explicit/heart_rate.parquet \\
+            --own-windows data/simulated/windows/sepsis3/heart_rate.parquet \\
+            --settings results/simulated/transfer/settings/evaluate_transfer.chronos.json --output my-transfer
+    """
+    options = TransferOptions(
+        dataset,
+        trained_on,
+        evaluated_on,
+        vital,
+        model,
+        arm,
+        seed,
+        adapter,
+        weights,
+        windows,
+        own_windows,
+        settings,
+        output,
+    )
+    parameters = ForecastParameters(**read_settings(settings)["forecast"])
+    unseen = read_unseen(windows, own_windows)
+    failure = _training_failure(adapter)
     if not failure:
         _require_arm(options)
     test = unseen.windows
@@ -58,42 +110,13 @@ def main() -> None:
     if len(test) and not failure:
         quantiles = _forecast(options, parameters, test)
     forecast_seconds = time.perf_counter() - begun
-    write_forecasts(options.output / "forecasts.parquet", test.window_id, quantiles, parameters.quantiles)
+    write_forecasts(output / "forecasts.parquet", test.window_id, quantiles, parameters.quantiles)
     record = _record(options, parameters, unseen, quantiles, failure)
     record["seconds"] = {
         "forecast": round(forecast_seconds, 3),
         "total": round(time.perf_counter() - STARTED, 3),
     }
-    write_json(options.output / "record.json", record)
-
-
-def _parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--dataset", required=True, help="name of the data set, for the record")
-    parser.add_argument("--trained-on", required=True, help="name of the adapter's cohort, for the record")
-    parser.add_argument("--evaluated-on", required=True, help="name of the other cohort, for the record")
-    parser.add_argument("--vital", required=True, help="name of the vital sign, for the record")
-    parser.add_argument("--model", required=True, help="base model of the adapter, as list_models names it")
-    parser.add_argument("--arm", required=True, help="the adapter's arm, as lora-r2")
-    parser.add_argument(
-        "--seed", required=True, type=int, help="seed of the adapter's run, and of the forecasts"
-    )
-    parser.add_argument("--adapter", required=True, type=Path, help="folder `adapter` of the run")
-    parser.add_argument("--weights", required=True, type=Path, help="folder of the base weights")
-    parser.add_argument(
-        "--windows", required=True, type=Path, help="windows of the cohort to evaluate on (Parquet)"
-    )
-    parser.add_argument(
-        "--own-windows",
-        required=True,
-        type=Path,
-        help="windows of the adapter's cohort (Parquet): patients of its train and validation are left out",
-    )
-    parser.add_argument("--settings", required=True, type=Path, help="settings file of this step (JSON)")
-    parser.add_argument("--output", required=True, type=Path, help="folder of the results")
-    return parser.parse_args()
+    write_json(output / "record.json", record)
 
 
 def _training_failure(adapter: Path) -> str:
@@ -102,7 +125,7 @@ def _training_failure(adapter: Path) -> str:
     return str(read_json(record).get("failure", "")) if record.is_file() else ""
 
 
-def _require_arm(options: argparse.Namespace) -> None:
+def _require_arm(options: TransferOptions) -> None:
     """Raise UserError where the folder holds another arm, or that of another model."""
     saved = read_arm(options.adapter)
     if (saved.base, saved.arm.name) != (options.model, options.arm):
@@ -114,9 +137,7 @@ def _require_arm(options: argparse.Namespace) -> None:
         )
 
 
-def _forecast(
-    options: argparse.Namespace, parameters: ForecastParameters, test: Windows
-) -> NDArray[np.float32]:
+def _forecast(options: TransferOptions, parameters: ForecastParameters, test: Windows) -> NDArray[np.float32]:
     """Quantiles in natural units; each window draws the same random numbers as in a run of its own cohort."""
     import torch
 
@@ -135,7 +156,7 @@ def _forecast(
 
 
 def _record(
-    options: argparse.Namespace,
+    options: TransferOptions,
     parameters: ForecastParameters,
     unseen: Unseen,
     quantiles: NDArray[np.float32],
@@ -178,4 +199,4 @@ def _record(
 
 
 if __name__ == "__main__":
-    run_step(main)
+    run_step(evaluate_transfer)

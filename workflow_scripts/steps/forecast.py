@@ -1,23 +1,13 @@
-"""Forecast your own series with a foundation model, as it is or with an adapter that was trained here.
+"""Forecasting a user's own series with a foundation model."""
 
-The input is a CSV or Parquet file with the columns `time` (ISO 8601), `value` and, where there are several,
-`series`; equally spaced, gaps allowed. The output has one row for each series and step ahead: series, time,
-step, and one column for each quantile (q0.1 ... q0.9), in the unit of the input.
-
-Example:
-    python -m workflow_scripts.steps.forecast --model chronos-t5-nano \\
-        --adapter results/simulated/runs/sepsis3/heart_rate/chronos-t5-nano/lora-r2/seed0/adapter \\
-        --input series.csv --horizon 12 --output forecast.csv --figure forecast.svg
-"""
-
-import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
+from typer import Option
 
 from workflow_scripts.adaptation.adapters import load_adapter, read_arm
 from workflow_scripts.models.registry import (
@@ -53,14 +43,66 @@ class Scale:
     high: float
 
 
-def main() -> None:
-    """Parse the command line, forecast, and write the table and the figure."""
-    options = _parse_arguments()
-    _require_suffix(options.output, "--output", TABLE_SUFFIXES)
-    if options.figure:
-        _require_suffix(options.figure, "--figure", FIGURE_SUFFIXES)
-    trained_on = _trained_on(options.adapter)
-    context = options.context or trained_on.get("context")
+DEFAULTS = ForecastParameters()
+
+
+def forecast(
+    model: Annotated[str, Option(metavar="NAME", help=f"base model, one of: {', '.join(variant_names())}")],
+    input: Annotated[Path, Option(help="series to forecast, .csv or .parquet")],
+    horizon: Annotated[int, Option(min=1, help="steps ahead")],
+    output: Annotated[Path, Option(help="table to write, .csv or .parquet")],
+    weights: Annotated[
+        Path | None, Option(help="folder of the base weights; by default weights/prepared/<model>")
+    ] = None,
+    adapter: Annotated[
+        Path | None, Option(help="folder `adapter` of a run; without it the model forecasts zero-shot")
+    ] = None,
+    figure: Annotated[Path | None, Option(help="figure to write, .svg, .png or .pdf")] = None,
+    context: Annotated[
+        int | None, Option(min=1, help="steps to look back on; by default those of the adapter's training")
+    ] = None,
+    interval_minutes: Annotated[
+        int | None,
+        Option(
+            min=1,
+            help="minutes between two steps; by default those of the adapter's training, else the smallest "
+            "distance between two times",
+        ),
+    ] = None,
+    scale: Annotated[
+        tuple[float, float] | None,
+        Option(
+            metavar="LOW HIGH",
+            help="range that becomes 0 to 1 for the model; by default that of the adapter's training, else 0 1",
+        ),
+    ] = None,
+    samples: Annotated[int, Option(help="sample paths a series")] = DEFAULTS.samples,
+    quantiles: Annotated[
+        list[float] | None,
+        Option(metavar="LEVEL", help="a level; give it once for each (default: 0.1 ... 0.9)"),
+    ] = None,
+    lag_llama_sampler: Annotated[
+        Literal["exact", "frozen"], Option(help="how Lag-Llama draws its paths (docs/lag-llama.md)")
+    ] = DEFAULTS.lag_llama_sampler,
+    batch_size: Annotated[int, Option(help="series at once")] = DEFAULTS.batch_size,
+    seed: Annotated[int, Option(help="seed of the sample paths")] = 0,
+) -> None:
+    """Forecast your own series with a foundation model, as it is or with an adapter that was trained here.
+
+    The input is a CSV or Parquet file with the columns `time` (ISO 8601), `value` and, where there are several,
+    `series`; equally spaced, gaps allowed. The output has one row for each series and step ahead: series, time,
+    step, and one column for each quantile (q0.1 ... q0.9), in the unit of the input.
+
+    Example:
+        python -m workflow_scripts.steps.forecast --model chronos-t5-nano \\
+            --adapter results/simulated/runs/sepsis3/heart_rate/chronos-t5-nano/lora-r2/seed0/adapter \\
+            --input series.csv --horizon 12 --output forecast.csv --figure forecast.svg
+    """
+    _require_suffix(output, "--output", TABLE_SUFFIXES)
+    if figure:
+        _require_suffix(figure, "--figure", FIGURE_SUFFIXES)
+    trained_on = _trained_on(adapter)
+    context = context or trained_on.get("context")
     if context is None:
         raise UserError(
             "--context",
@@ -68,114 +110,48 @@ def main() -> None:
             "the number of values that a forecast looks back on",
             "add for example --context 24",
         )
-    check_geometry(variant(options.model), context, options.horizon)
-    series = read_series(
-        options.input, context, options.interval_minutes or trained_on.get("interval_minutes")
+    check_geometry(variant(model), context, horizon)
+    series = read_series(input, context, interval_minutes or trained_on.get("interval_minutes"))
+    low, high = scale or (trained_on.get("scale_low", 0.0), trained_on.get("scale_high", 1.0))
+    parameters = _parameters(
+        samples=samples,
+        quantiles=quantiles or DEFAULTS.quantiles,
+        lag_llama_sampler=lag_llama_sampler,
+        batch_size=batch_size,
     )
-    scale = Scale(*(options.scale or (trained_on.get("scale_low", 0.0), trained_on.get("scale_high", 1.0))))
-    parameters = _parameters(options)
-    quantiles = forecast_series(
-        series,
-        options.model,
-        options.weights,
-        options.adapter,
-        options.horizon,
-        parameters,
-        scale,
-        options.seed,
-    )
-    _write_table(options.output, as_table(series, quantiles, parameters.quantiles))
-    print(f"{len(series.names)} series, {options.horizon} steps ahead: {options.output}")
-    broken = int((~np.isfinite(quantiles).all(axis=(1, 2))).sum())
+    forecasts = forecast_series(series, model, weights, adapter, horizon, parameters, Scale(low, high), seed)
+    _write_table(output, as_table(series, forecasts, parameters.quantiles))
+    print(f"{len(series.names)} series, {horizon} steps ahead: {output}")
+    broken = int((~np.isfinite(forecasts).all(axis=(1, 2))).sum())
     if broken:
         print(f"warning: {broken} of them have forecasts that are not finite, left empty in the table")
-    if options.figure:
-        title = f"{options.model}, {read_arm(options.adapter).arm.name if options.adapter else 'zero-shot'}"
+    if figure:
+        title = f"{model}, {read_arm(adapter).arm.name if adapter else 'zero-shot'}"
         draw_forecasts(
-            options.figure,
+            figure,
             series.names,
             series.values,
-            quantiles,
+            forecasts,
             parameters.quantiles,
             series.step_seconds,
             title,
         )
-        print(f"figure of {min(SHOWN, len(series.names))} series: {options.figure}")
+        print(f"figure of {min(SHOWN, len(series.names))} series: {figure}")
 
 
-def _parameters(options: argparse.Namespace) -> ForecastParameters:
-    names = ("samples", "quantiles", "batch_size", "lag_llama_sampler")
-    chosen = {name: getattr(options, name) for name in names}
+def _parameters(**options: Any) -> ForecastParameters:
+    """The options as parameters. Raises UserError where one is out of its range."""
     try:
-        return ForecastParameters(**chosen)
+        return ForecastParameters(**options)
     except ValidationError as error:
         problem = error.errors()[0]
         option = str(problem["loc"][0]) if problem["loc"] else "samples"
         raise UserError(
             f"--{option.replace('_', '-')}",
-            str(chosen[option]),
+            str(options[option]),
             problem["msg"].removeprefix("Value error, "),
-            "mend this option",
+            "fix this option",
         ) from None
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
-
-
-def _parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--model", required=True, metavar="NAME", help=f"base model, one of: {', '.join(variant_names())}"
-    )
-    parser.add_argument(
-        "--weights", type=Path, help="folder of the base weights; by default weights/prepared/<model>"
-    )
-    parser.add_argument(
-        "--adapter", type=Path, help="folder `adapter` of a run; without it the model forecasts zero-shot"
-    )
-    parser.add_argument("--input", required=True, type=Path, help="series to forecast, .csv or .parquet")
-    parser.add_argument("--horizon", required=True, type=_positive, help="steps ahead")
-    parser.add_argument("--output", required=True, type=Path, help="table to write, .csv or .parquet")
-    parser.add_argument("--figure", type=Path, help="figure to write, .svg, .png or .pdf")
-    parser.add_argument(
-        "--context", type=_positive, help="steps to look back on; by default those of the adapter's training"
-    )
-    parser.add_argument(
-        "--interval-minutes",
-        type=_positive,
-        help="minutes between two steps; by default those of the adapter's training, else the smallest "
-        "distance between two times",
-    )
-    parser.add_argument(
-        "--scale",
-        type=float,
-        nargs=2,
-        metavar=("LOW", "HIGH"),
-        help="range that becomes 0 to 1 for the model; by default that of the adapter's training, else 0 1",
-    )
-    defaults = ForecastParameters()
-    parser.add_argument(
-        "--samples", type=int, default=defaults.samples, help="sample paths a series (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--quantiles", type=float, nargs="+", default=defaults.quantiles, help="levels (default: 0.1 ... 0.9)"
-    )
-    parser.add_argument(
-        "--lag-llama-sampler",
-        choices=["exact", "frozen"],
-        default=defaults.lag_llama_sampler,
-        help="how Lag-Llama draws its paths (docs/lag-llama.md; default: %(default)s)",
-    )
-    parser.add_argument(
-        "--batch-size", type=int, default=defaults.batch_size, help="series at once (default: %(default)s)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the sample paths (default: 0)")
-    return parser.parse_args()
 
 
 def forecast_series(
@@ -199,7 +175,7 @@ def forecast_series(
 
     from workflow_scripts.runtime.device import lease_device
     from workflow_scripts.training.data import WindowArrays
-    from workflow_scripts.training.inference import forecast
+    from workflow_scripts.training.inference import forecast as forecast_windows
 
     chosen = variant(model)
     check_covariates(chosen, ())
@@ -229,7 +205,7 @@ def forecast_series(
             step=series.step_seconds,
         )
         numbers = np.arange(len(series.names))
-        scaled = forecast(loaded, arrays, numbers, parameters, seed, device)
+        scaled = forecast_windows(loaded, arrays, numbers, parameters, seed, device)
     return scaled * span + np.float32(scale.low)
 
 
@@ -281,4 +257,4 @@ def _write_table(path: Path, table: "pd.DataFrame") -> None:
 
 
 if __name__ == "__main__":
-    run_step(main)
+    run_step(forecast)

@@ -1,21 +1,14 @@
-"""Run one arm of one model on one cohort and vital sign: adapt, forecast the test windows, score, record.
+"""One run of the study: one arm of one model on one cohort and vital sign."""
 
-Example:
-    python -m workflow_scripts.steps.run_arm --dataset simulated --cohort explicit --vital heart_rate \\
-        --model chronos-t5-nano --arm lora-r2 --seed 0 --weights weights/prepared/chronos-t5-nano \\
-        --windows data/simulated/windows/explicit/heart_rate.parquet \\
-        --settings results/simulated/runs/settings/run_arm.chronos.json --output my-run
-"""
-
-import argparse
 import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from typer import Option
 
 from workflow_scripts.adaptation.adapters import load_adapter, save_adapter
 from workflow_scripts.adaptation.adapting import adapt, count_parameters
@@ -30,6 +23,7 @@ from workflow_scripts.privacy.credentials import mark_trained_on
 from workflow_scripts.reporting.run_figures import draw_run_figures
 from workflow_scripts.reporting.run_pages import run_contents
 from workflow_scripts.runtime.device import lease_device
+from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import atomic_folder, folder_mib, read_json, write_json
 from workflow_scripts.runtime.hashing import file_hash, folder_hash
 from workflow_scripts.runtime.machine import (
@@ -58,47 +52,60 @@ CHECKPOINTS = "checkpoints"
 """Folder beside the results while a job trains; what was interrupted goes on from it."""
 
 
-def main() -> None:
-    """Parse the arguments, run, and write run.json last."""
-    options = _parse_arguments()
-    settings = read_settings(options.settings)
+@dataclass(frozen=True)
+class RunOptions:
+    """What identifies a run, and its files. weights: None for a baseline and a model that is trained from scratch."""
+
+    dataset: str
+    cohort: str
+    vital: str
+    model: str
+    arm: str
+    seed: int
+    windows: Path
+    settings: Path
+    output: Path
+    weights: Path | None
+
+
+def run_arm(
+    dataset: Annotated[str, Option(help="name of the data set, for the record")],
+    cohort: Annotated[str, Option(help="name of the cohort, for the record")],
+    vital: Annotated[str, Option(help="name of the vital sign, for the record")],
+    model: Annotated[str, Option(help="a variant of models/registry.py, or a baseline")],
+    arm: Annotated[str, Option(help="an arm of docs/methods.md, as lora-r2; `fit` for a baseline")],
+    seed: Annotated[int, Option(help="seed of adapter, data order and forecasts")],
+    windows: Annotated[Path, Option(help="Parquet file of windows")],
+    settings: Annotated[Path, Option(help="settings file of this step (JSON)")],
+    output: Annotated[Path, Option(help="folder of the run's results; run.json is written last")],
+    weights: Annotated[
+        Path | None, Option(help="folder of the base weights, for a model that has some")
+    ] = None,
+    tracking: Annotated[str, Option(help="MLflow tracking URI; without it nothing is tracked")] = "",
+) -> None:
+    """Run one arm of one model on one cohort and vital sign: adapt, forecast the test windows, score, record.
+
+    Example:
+        python -m workflow_scripts.steps.run_arm --dataset simulated --cohort explicit --vital heart_rate \\
+            --model chronos-t5-nano --arm lora-r2 --seed 0 --weights weights/prepared/chronos-t5-nano \\
+            --windows data/simulated/windows/explicit/heart_rate.parquet \\
+            --settings results/simulated/runs/settings/run_arm.chronos.json --output my-run
+    """
+    options = RunOptions(dataset, cohort, vital, model, arm, seed, windows, settings, output, weights)
+    parameters = read_settings(settings)
     provenance = _provenance(options)
     tags = {"rank": _rank(options), "git_commit": provenance["git_commit"]}
-    with track_run(options.tracking, _key(options), tags, settings) as tracked:
-        record, test, outcome = _run(options, settings)
+    with track_run(tracking, _key(options), tags, parameters) as tracked:
+        record, test, outcome = _run(options, parameters)
         record |= provenance
-        record["hashes"] |= _written(options.output)
+        record["hashes"] |= _written(output)
         record["seconds"]["total"] = round(time.perf_counter() - STARTED, 3)
-        write_json(options.output / "run.json", record)
-        shutil.rmtree(options.output / CHECKPOINTS, ignore_errors=True)
-        _track(tracked, record, test, outcome, options.output)
+        write_json(output / "run.json", record)
+        shutil.rmtree(output / CHECKPOINTS, ignore_errors=True)
+        _track(tracked, record, test, outcome, output)
 
 
-def _parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--dataset", required=True, help="name of the data set, for the record")
-    parser.add_argument("--cohort", required=True, help="name of the cohort, for the record")
-    parser.add_argument("--vital", required=True, help="name of the vital sign, for the record")
-    parser.add_argument("--model", required=True, help="a variant of models/registry.py, or a baseline")
-    parser.add_argument(
-        "--arm", required=True, help="an arm of docs/methods.md, as lora-r2; `fit` for a baseline"
-    )
-    parser.add_argument("--seed", required=True, type=int, help="seed of adapter, data order and forecasts")
-    parser.add_argument("--windows", required=True, type=Path, help="Parquet file of windows")
-    parser.add_argument(
-        "--weights",
-        default="",
-        help="folder of the base weights (default: none)",
-    )
-    parser.add_argument("--settings", required=True, type=Path, help="settings file of this step (JSON)")
-    parser.add_argument("--tracking", default="", help="MLflow tracking URI (default: no tracking)")
-    parser.add_argument("--output", required=True, type=Path, help="folder of the run's results")
-    return parser.parse_args()
-
-
-def _run(options: argparse.Namespace, settings: dict[str, Any]) -> tuple[dict[str, Any], Windows, Outcome]:
+def _run(options: RunOptions, settings: dict[str, Any]) -> tuple[dict[str, Any], Windows, Outcome]:
     """Adapt, then open the test split, forecast it, and return the record, the test windows and the outcome.
 
     A baseline needs no device, so it never waits for one.
@@ -157,9 +164,7 @@ class _Adapted:
     tuned: "Tuned | None" = None
 
 
-def _adapt(
-    options: argparse.Namespace, settings: dict[str, Any], development: Windows, device_name: str
-) -> _Adapted:
+def _adapt(options: RunOptions, settings: dict[str, Any], development: Windows, device_name: str) -> _Adapted:
     """Train every candidate on the development windows; the best on validation becomes the folder `adapter`."""
     arm = Arm.parse(options.arm)
     adapted = _Adapted({}, STARTED)
@@ -208,7 +213,7 @@ def _candidates(model: str, settings: dict[str, Any], development: Windows) -> l
 
 
 def _forecast(
-    options: argparse.Namespace,
+    options: RunOptions,
     settings: dict[str, Any],
     adapted: _Adapted,
     test: Windows,
@@ -249,15 +254,15 @@ def _forecast(
     )
 
 
-def _base_model(
-    options: argparse.Namespace, settings: dict[str, Any], windows: WindowMetadata
-) -> "ForecastModel":
+def _base_model(options: RunOptions, settings: dict[str, Any], windows: WindowMetadata) -> "ForecastModel":
     """The model as every candidate and the forecast start from it: base weights, or a seeded random start."""
     variant = MODELS[options.model]
     if variant.from_scratch:
         geometry = {"context": windows.context, "horizon": windows.horizon}
         return family_class(variant.family).create(variant.sizes | geometry, options.seed)
-    model = load_variant(variant, Path(options.weights))
+    if options.weights is None:
+        raise UserError("--weights", "not given", f"the folder of {variant.name}'s base weights", "name it")
+    model = load_variant(variant, options.weights)
     if model.samplers:
         model.sampler = settings["forecast"]["lag_llama_sampler"]
     return model
@@ -278,13 +283,13 @@ def _training_record(tuned: "Tuned") -> dict[str, Any]:
     }
 
 
-def _provenance(options: argparse.Namespace) -> dict[str, Any]:
+def _provenance(options: RunOptions) -> dict[str, Any]:
     """What the run was made of and with."""
     return {
         "hashes": {
             "code": read_json(options.settings)["code"],
             "windows": file_hash(options.windows),
-            "weights": file_hash(Path(options.weights) / "model.safetensors") if options.weights else None,
+            "weights": file_hash(options.weights / "model.safetensors") if options.weights else None,
         },
         "versions": versions(),
         "machine": machine() | {"forked": was_forked()},
@@ -312,14 +317,14 @@ def _track(
         tracked.finish(**vars(run_contents(record, output, is_stand_in(model), Path(figures))))
 
 
-def _rank(options: argparse.Namespace) -> int | None:
+def _rank(options: RunOptions) -> int | None:
     return Arm.parse(options.arm).rank if options.model in MODELS else None
 
 
-def _key(options: argparse.Namespace) -> dict[str, Any]:
+def _key(options: RunOptions) -> dict[str, Any]:
     # In the order in which MLflow names the run: what differs most stands first.
     return {name: getattr(options, name) for name in ("dataset", "model", "arm", "vital", "cohort", "seed")}
 
 
 if __name__ == "__main__":
-    run_step(main)
+    run_step(run_arm)
