@@ -37,16 +37,13 @@ rule all:
         tracking=f"results/{study.dataset}/summary/tracking.json",
 
 
-# One process readies the tracking store before many write to it: several cannot create its schema at once.
-# And no limit of jobs a second: under it, each look for jobs calls for another look a second later, and looks come with
+# No limit of jobs a second: under it, each look for jobs calls for another look a second later, and looks come with
 # every finished job, so that after some hundred jobs Snakemake does little else (docs/scaling.md).
 onstart:
     workflow.scheduler.job_rate_limiter = None
-    if tracks_runs():
-        shell(TRACKING_COMMAND)
 
 
-# A job that was killed at once could not say so: this closes its run.
+# Runs that finished before another job failed are in MLflow too.
 onerror:
-    if tracks_runs():
-        shell(TRACKING_COMMAND)
+    if has_unmirrored_runs():
+        shell(f"{SYNC_TRACKING} &> logs/{study.dataset}/sync_tracking.log || true")

@@ -38,12 +38,10 @@ PHASES = (
     "validation",
     "sampling",
     "scoring",
-    "figures",
-    "tracking",
     "writing",
     "other",
 )
-WHOLE = ("validation", "sampling", "scoring", "figures", "tracking", "writing", "weights")
+WHOLE = ("validation", "sampling", "scoring", "writing", "weights")
 """Phases to which everything inside them counts, but for imports."""
 
 TOKENISING = {
@@ -168,7 +166,6 @@ def _watch_phases(watch: Stopwatch, model: str, importlib: Any) -> None:
 
     from workflow_scripts.models.registry import VARIANTS, family_class
     from workflow_scripts.steps import run_arm
-    from workflow_scripts.tracking import TrackedRun
     from workflow_scripts.training import loop
 
     family = VARIANTS[model].family
@@ -191,8 +188,6 @@ def _watch_phases(watch: Stopwatch, model: str, importlib: Any) -> None:
         "validation": ((loop, "validation_loss"),),
         "sampling": ((kind, "quantiles"),),
         "scoring": ((run_arm, "run_record"),),
-        "figures": ((run_arm, "draw_run_figures"),),
-        "tracking": ((run_arm, "run_contents"), (TrackedRun, "finish")),
         "writing": (
             (run_arm, "save_adapter"),
             (run_arm, "write_forecasts"),
@@ -204,23 +199,6 @@ def _watch_phases(watch: Stopwatch, model: str, importlib: Any) -> None:
     for phase, places in watched.items():
         for owner, name in places:
             watch.wrap(owner, name, phase)
-    begin = run_arm.track_run
-
-    class Tracked:
-        """What begins and ends a run in MLflow."""
-
-        def __init__(self, *arguments: Any) -> None:
-            self._manager = begin(*arguments)
-
-        def __enter__(self) -> Any:
-            return self._manager.__enter__()
-
-        def __exit__(self, *what: Any) -> Any:
-            return self._manager.__exit__(*what)
-
-    watch.wrap(Tracked, "__enter__", "tracking")
-    watch.wrap(Tracked, "__exit__", "tracking")
-    run_arm.track_run = Tracked
 
 
 def profile(model: str, options: argparse.Namespace, folder: Path) -> dict[str, tuple[float, ...]]:
@@ -236,7 +214,7 @@ def profile(model: str, options: argparse.Namespace, folder: Path) -> dict[str, 
     arguments = {
         "dataset": "simulated", "cohort": "explicit", "vital": "heart_rate", "model": model, "arm": options.arm,
         "seed": 0, "windows": place / "windows.parquet", "weights": place / "weights",
-        "settings": place / "settings.json", "tracking": f"sqlite:///{place / 'mlflow.db'}", "output": place / "run",
+        "settings": place / "settings.json", "output": place / "run",
     }  # fmt: skip
     given = [str(part) for name, value in arguments.items() for part in (f"--{name}", value)]
     (place / "job.json").write_text(json.dumps({"model": model, "arguments": given, "warm": options.warm}))

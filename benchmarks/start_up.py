@@ -1,7 +1,7 @@
 """What a short job costs before its arithmetic: plain, warm (workflow_scripts/warm.py), and the floor of both.
 
 Start-up: for one model of each family, the CPU seconds of importing torch and the one class of the model (the
-floor), and of the shortest whole job there is (LoRA of rank 2, one step, a few windows, tracked in MLflow), plain
+floor), and of the shortest whole job there is (LoRA of rank 2, one step, a few windows), plain
 and warm, one after another in each round; and the wall seconds from process start to the first training step.
 Sweep: seven ranks and three seeds of one model with the steps and windows of the default study, one job after
 another: CPU and wall seconds of all jobs together, plain and warm, the server and its imports included.
@@ -50,17 +50,15 @@ class Cost:
 
 
 class Bench:
-    """A folder with windows, weights, settings and a tracking store; runs jobs in it and counts their costs."""
+    """A folder with windows, weights and settings; runs jobs in it and counts their costs."""
 
     def __init__(self, folder: Path, steps: int, windows: dict[str, int]) -> None:
         self._folder = folder
-        self._uri = f"sqlite:///{folder / 'mlflow.db'}"
         study = Study(training={"steps": steps}).model_dump(mode="json")
         groups = ("adaptation", "training", "tuning", "forecast")
         settings = {"code": "", "parameters": {group: study[group] for group in groups}}
         (folder / "settings.json").write_text(json.dumps(settings))
         write_windows(folder / "windows.parquet", _windows(windows))
-        self._run("workflow_scripts.steps.init_tracking", "--dataset", "simulated", "--uri", self._uri)
 
     def floor(self, model: str) -> Cost:
         """Import torch and the one class of the model."""
@@ -90,7 +88,6 @@ class Bench:
             "windows": self._folder / "windows.parquet",
             "weights": weights,
             "settings": self._folder / "settings.json",
-            "tracking": self._uri,
             "output": output,
         }
         command = [sys.executable, "-m", "workflow_scripts.warm", "run_arm"]

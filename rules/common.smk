@@ -221,18 +221,16 @@ for run in study.runs():
 TRACKING_SETTINGS = step_settings(
     f"{RESULTS}/summary", "sync_tracking", ["dataset", "tracking"], [MODEL_TABLE], runs=run_records()
 )
-# Nodes of a cluster cannot share a SQLite file: their jobs track nothing, and sync_tracking brings MLflow up to date.
-IS_SQLITE = study.tracking.uri.startswith("sqlite:")
-TRACKING = shlex.quote("" if IS_SQLITE and workflow.remote_exec else study.tracking.uri)
-TRACKING_COMMAND = (
-    f"python -m workflow_scripts.steps.init_tracking --dataset {study.dataset} --uri {{TRACKING}}"
-    f" --settings {TRACKING_SETTINGS}"
+SYNC_TRACKING = (
+    f"python -m workflow_scripts.steps.sync_tracking --settings {TRACKING_SETTINGS} --windows {DATA}/windows"
 )
 
 
-def tracks_runs():
-    """Whether a job of this start tracks itself in MLflow, whose import alone takes seconds."""
-    return any("tracking" in job.params.keys() for job in workflow.dag.needrun_jobs(exclude_finished=False))
+def has_unmirrored_runs():
+    """Whether a run has finished since MLflow was brought up to date."""
+    mirrored = Path(f"{RESULTS}/summary/tracking.json")
+    since = mirrored.stat().st_mtime if mirrored.exists() else 0
+    return any(path.exists() and path.stat().st_mtime > since for path in map(Path, run_records()))
 
 
 def job_threads(wildcards):

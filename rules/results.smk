@@ -108,13 +108,17 @@ rule make_report:
         " --output {output.report} --figures {output.figures} &> {log}"
 
 
-# Repairs what MLflow missed while it was away; registers each sweep's best adapter.
+# One process writes to MLflow, where Snakemake itself runs: a SQLite file is no database for a cluster's nodes.
+localrules:
+    sync_tracking,
+
+
+# MLflow mirrors the records; Snakefile does the same after a failure.
 rule sync_tracking:
     input:
         settings=TRACKING_SETTINGS,
         records=finished(run_records()),
         windows=finished(rules.data.input.windows),
-        metrics=rules.aggregate_metrics.output.metrics,
     output:
         tracking=f"{RESULTS}/summary/tracking.json",
     log:
@@ -123,13 +127,10 @@ rule sync_tracking:
         f"logs/{study.dataset}/sync_tracking.benchmark.tsv"
     conda:
         "../envs/study.yaml"
-    params:
-        windows=lambda wildcards, input: parent(input.windows, levels=2),
     message:
         "Bring MLflow up to date"
     shell:
-        "python -m workflow_scripts.steps.sync_tracking --settings {input.settings} --windows {params.windows}"
-        " --output {output.tracking} &> {log}"
+        f"{SYNC_TRACKING} --output {{output.tracking}} &> {{log}}"
 
 
 rule choose_adapter:

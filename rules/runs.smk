@@ -24,8 +24,6 @@ rule adapt_and_forecast:
         gpu=1,
     params:
         dataset=study.dataset,
-        # Snakemake keeps no note of a parameter that is given with the output: another address repeats no run.
-        tracking=lambda wildcards, output: TRACKING,
         folder=subpath(output.record, parent=True),
         base=lambda wildcards, input: f"--weights {parent(input.weights)}",
     message:
@@ -34,7 +32,7 @@ rule adapt_and_forecast:
         "python -m workflow_scripts.warm run_arm --dataset {params.dataset} --cohort {wildcards.cohort}"
         " --vital {wildcards.vital} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
         " --windows {input.windows} {params.base} --settings {input.settings}"
-        " --tracking {params.tracking} --output {params.folder} &> {log}"
+        " --output {params.folder} &> {log}"
 
 
 use rule adapt_and_forecast as forecast_zero_shot with:
@@ -57,7 +55,6 @@ use rule adapt_and_forecast as train_from_scratch with:
     priority: 2
     params:
         dataset=study.dataset,
-        tracking=lambda wildcards, output: TRACKING,
         folder=subpath(output.record, parent=True),
         base="",
 

@@ -31,21 +31,14 @@ def main() -> None:
 
 
 def _warm_up(arguments: list[str]) -> None:
-    """Import what a run with these arguments needs, in its order: windows, tracking, model, adapter."""
+    """Import what a run with these arguments needs, in its order: windows, model, adapter."""
     parser = argparse.ArgumentParser(exit_on_error=False)
-    for name in ("model", "arm", "tracking"):
+    for name in ("model", "arm"):
         parser.add_argument(f"--{name}", default="")
     options, _ = parser.parse_known_args(arguments)
     disable_network()
     import pyarrow.dataset  # noqa: F401
 
-    if options.tracking:
-        import matplotlib.backends.backend_svg
-        import matplotlib.figure  # noqa: F401
-
-        from workflow_scripts.tracking.client import preload
-
-        preload(options.tracking)
     if options.model in BASELINES and not BASELINES[options.model].point_forecast:
         import statsforecast.models  # noqa: F401
     if options.model in MODELS:

@@ -1,37 +1,32 @@
 """Part of the tiny study on a real Slurm of two nodes, while a job is killed, a node drained and a node lost.
 
-The same runs were made by the local study; nothing but times and memory may differ. MLflow is a plain server.
+The same runs were made by the local study; nothing but times and memory may differ.
 """
 
 import os
 import shutil
 import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-import yaml
 
 from tests.cluster.same_results import Placement, different_files, placement
 from tests.cluster.slurm_cluster import SlurmCluster, running
-from tests.helpers.ports import free_port
-from tests.helpers.projects import TINY_STUDY, run_in
 from tests.helpers.shared_studies import finished_study
-from workflow_scripts.tracking.server import ENVIRONMENT
 
 pytestmark = [pytest.mark.workflow, pytest.mark.acceptance]
 
 RUNS = Path("results/simulated/runs/sepsis3/heart_rate")
 TRAINED = ("lag-llama-nano/lora-r1", "moirai-nano/full", "moirai-nano/lora-r1")
 BASELINE = "persistence/fit"
+TRACKING = "results/simulated/summary/tracking.json"
 SNAKEMAKE = (
     *("snakemake", "--profile", "profiles/slurm", "--set-threads", "adapt_and_forecast=1"),
     *("--group-components", "runs=1", "baselines=1"),
@@ -75,34 +70,32 @@ def local(tmp_path_factory: pytest.TempPathFactory, cluster: SlurmCluster) -> Pa
 
 
 @pytest.fixture(scope="module")
-def submitted(
-    tmp_path_factory: pytest.TempPathFactory, local: Path, cluster: SlurmCluster
-) -> Iterator[Submitted]:
+def submitted(tmp_path_factory: pytest.TempPathFactory, local: Path, cluster: SlurmCluster) -> Submitted:
     folder = tmp_path_factory.mktemp("submitted")
     project = shutil.copytree(local, folder / "project", symlinks=True)
     for name in (*TRAINED, BASELINE):
         shutil.rmtree(project / RUNS / name)
-    with mlflow_server(folder) as uri:
-        (project / "params.yaml").write_text(yaml.safe_dump(TINY_STUDY | {"tracking": {"uri": uri}}))
-        cluster.set_node(2, "DRAIN")
-        with (folder / "output").open("w") as output:
-            process = subprocess.Popen(
-                [*SNAKEMAKE, "--", "runs"],
-                cwd=project,
-                env={**os.environ, **cluster.environment},
-                stdout=output,
-                stderr=output,
-            )
-        try:
-            seen = disturb(cluster, project, process)
-            assert process.wait(LONGEST_WAIT) == 0, (folder / "output").read_text()
-        except BaseException:
-            print((folder / "output").read_text())
-            raise
-        finally:
-            process.kill()
-        jobs = {job["JobId"]: job for job in cluster.jobs()}
-        yield Submitted(project, (folder / "output").read_text(), *seen, jobs, tracked_runs(uri))
+    (project / "mlflow.db").unlink()
+    cluster.set_node(2, "DRAIN")
+    with (folder / "output").open("w") as output:
+        process = subprocess.Popen(
+            [*SNAKEMAKE, "--", "runs", TRACKING],
+            cwd=project,
+            env={**os.environ, **cluster.environment},
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        seen = disturb(cluster, project, process)
+        assert process.wait(LONGEST_WAIT) == 0, (folder / "output").read_text()
+    except BaseException:
+        print((folder / "output").read_text())
+        raise
+    finally:
+        process.kill()
+    jobs = {job["JobId"]: job for job in cluster.jobs()}
+    tracked = tracked_runs(f"sqlite:///{project}/mlflow.db")
+    return Submitted(project, (folder / "output").read_text(), *seen, jobs, tracked)
 
 
 def disturb(
@@ -161,37 +154,6 @@ def job_managers() -> list[str]:
         with suppress(psutil.Error):
             found += [word for word in process.cmdline() if word.startswith("slurmstepd: ")]
     return found
-
-
-@contextmanager
-def mlflow_server(folder: Path) -> Iterator[str]:
-    """The address of a plain `mlflow server` on 127.0.0.1."""
-    uri = f"http://127.0.0.1:{free_port()}"
-    command = [sys.executable, "-m", "mlflow", "server", "--port", uri.rpartition(":")[2], "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/server.db"]
-    command += ["--artifacts-destination", str(folder / "artifacts")]
-    with (folder / "server.log").open("w") as log:
-        server = subprocess.Popen(
-            command, cwd=folder, env={**os.environ, **ENVIRONMENT}, stdout=log, stderr=log
-        )
-    try:
-        end = time.monotonic() + LONGEST_WAIT
-        while not answers(f"{uri}/health"):
-            assert server.poll() is None, (folder / "server.log").read_text()
-            assert time.monotonic() < end, "the server did not answer"
-            time.sleep(0.2)
-        yield uri
-    finally:
-        server.terminate()
-        server.wait(60)
-
-
-def answers(address: str) -> bool:
-    try:
-        urllib.request.urlopen(address, timeout=5).close()
-    except (urllib.error.URLError, OSError):
-        return False
-    return True
 
 
 def tracked_runs(uri: str) -> list[Any]:
@@ -263,14 +225,6 @@ def test_slurm_starts_the_job_of_a_lost_node_again(submitted: Submitted) -> None
 
 def test_runs_of_both_nodes_are_in_mlflow_once_with_their_adapters(submitted: Submitted) -> None:
     assert {placed(submitted.project, name).node for name in TRAINED} == {"node1", "node2"}
-    shown = sorted(f"{run.data.tags['model']}/{run.data.tags['arm']}" for run in submitted.tracked)
-    assert shown == sorted((*TRAINED, BASELINE))
+    shown = Counter(f"{run.data.tags['model']}/{run.data.tags['arm']}" for run in submitted.tracked)
+    assert {name: shown[name] for name in (*TRAINED, BASELINE)} == dict.fromkeys((*TRAINED, BASELINE), 1)
     assert {run.info.status for run in submitted.tracked} == {"FINISHED"}
-
-
-def test_of_a_sqlite_file_jobs_of_a_cluster_do_not_write(local: Path, tmp_path: Path) -> None:
-    """`--mode remote` is what the executor plugin gives to the Snakemake of a job."""
-    assert TINY_STUDY["tracking"] == {"uri": "sqlite:///mlflow.db"}
-    project = shutil.copytree(local, tmp_path / "project", symlinks=True)
-    shown = ("snakemake", "--cores", "1", "--dry-run", "--printshellcmds", "--force", "--mode", "remote")
-    assert "--tracking '' " in run_in(project, *shown, f"{RUNS}/moirai-nano/full/seed0/run.json").stdout

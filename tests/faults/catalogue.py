@@ -92,12 +92,8 @@ CATALOGUE = {
         "training finishes; sync_tracking brings MLflow up to date once",
         (
             f"{FAULTS}/test_storage.py::test_a_full_disk_below_mlflow_costs_no_run_and_is_made_good_afterwards",
-            "tests/runtime/test_sync_tracking.py::test_a_locked_store_stops_neither_job_nor_repair",
-            "tests/runtime/test_sync_tracking.py::test_half_a_run_is_replaced",
-            "tests/runtime/test_tracking.py::test_a_job_killed_at_once_does_not_stay_running",
-            "tests/runtime/test_tracking.py::test_a_store_that_breaks_in_the_middle_does_not_stop_the_work",
-            "tests/runtime/test_tracking.py::test_a_store_that_is_not_there_does_not_stop_the_work",
-            "tests/runtime/test_tracking_server.py",
+            "tests/tracking/test_sync_tracking.py",
+            "tests/tracking/test_tracking_server.py",
         ),
     ),
     "memory": Entry(

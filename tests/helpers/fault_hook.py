@@ -30,6 +30,8 @@ def _job():
         return None
     if not words or words[0] in {unstruck!r}:
         return None
+    if words[0] == "sync_tracking" and "--output" not in words:
+        return None  # After a failure, no job.
     return words[0] + "-" + hashlib.sha256(_THREADS.sub("", " ".join(words)).encode()).hexdigest()[:12]
 
 
@@ -92,7 +94,7 @@ if _of:
     _begin(_of)
 """
 
-UNSTRUCK = ("init_tracking", "warm_server")
+UNSTRUCK = ("warm_server",)
 """Steps that are no rule's."""
 THREADS = r" --threads \d+"
 """What is no part of a job's name: it follows the cores."""

@@ -11,12 +11,8 @@ from typing import Any
 import pytest
 
 from tests.helpers.finished_runs import finished_run, tracking_settings
-from workflow_scripts.reporting.run_pages import run_contents
-from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.runtime.files import read_json
 from workflow_scripts.steps.sync_tracking import sync
 from workflow_scripts.tracking import client as tracking_client
-from workflow_scripts.tracking import track_run
 from workflow_scripts.tracking.names import DESCRIPTION, PARENT, REASON
 from workflow_scripts.tracking.store import initialise
 
@@ -98,43 +94,6 @@ def test_a_second_time_nothing_is_written(uri: str, paths: list[Path]) -> None:
     before = _state(uri)
     sync(tracking_settings(uri, paths))
     assert _state(uri) == before
-
-
-def test_what_a_job_showed_itself_stays_as_it_is(uri: str, paths: list[Path]) -> None:
-    sync(tracking_settings(uri, []))
-    record = read_json(paths[2])
-    with track_run(uri, record["key"]) as run:
-        run.finish(**vars(run_contents(record, paths[2].parent, stand_in=True)))
-    sync(tracking_settings(uri, paths))
-    assert run.problems == []
-    assert run.run_id in {each.info.run_id for each in _shown(uri, "tags.arm = 'lora-r4'")}
-    assert _shown(uri, deleted=True) == []
-
-
-def test_a_job_and_the_record_show_the_same(uri: str, paths: list[Path]) -> None:
-    record = read_json(paths[2])
-    with track_run(uri, record["key"]) as run:
-        run.finish(**vars(run_contents(record, paths[2].parent, stand_in=True)))
-    live = _client(uri).get_run(run.run_id)
-    _client(uri).set_tag(run.run_id, "vitalora.record", "of an earlier run")
-    sync(tracking_settings(uri, paths))
-    (made,) = _shown(uri, "tags.arm = 'lora-r4'")
-    assert made.info.run_id != run.run_id
-    assert (made.data.metrics, made.data.params) == (live.data.metrics, live.data.params)
-    own = {PARENT, "vitalora.process"}
-    assert {k: v for k, v in made.data.tags.items() if k not in own} == {
-        k: v for k, v in live.data.tags.items() if k not in own
-    }
-
-
-def test_half_a_run_is_replaced(uri: str, paths: list[Path]) -> None:
-    key = read_json(paths[2])["key"]
-    with track_run(uri, key) as run:
-        run.finish(metrics={"mse": 9.0})
-    sync(tracking_settings(uri, paths))
-    (shown,) = _shown(uri, "tags.arm = 'lora-r4'")
-    assert shown.data.metrics["mse"] == 0.3
-    assert [each.info.run_id for each in _shown(uri, deleted=True)] == [run.run_id]
 
 
 def test_a_sweep_shows_what_was_chosen_on_validation(uri: str, paths: list[Path]) -> None:
@@ -259,24 +218,3 @@ def _locked(database: Path) -> Iterator[None]:
     finally:
         connection.rollback()
         connection.close()
-
-
-@pytest.mark.acceptance
-def test_a_locked_store_stops_neither_job_nor_repair(
-    uri: str, paths: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tracking_client, "SECONDS_FOR_A_LOCK", 0.1)
-    record = read_json(paths[2])
-    with _locked(tmp_path / "mlflow.db"):
-        with track_run(uri, record["key"]) as run:
-            run.finish(**vars(run_contents(record, paths[2].parent, stand_in=True)))
-        assert "locked" in run.problems[0]
-        with pytest.raises(UserError, match="locked"):
-            sync(tracking_settings(uri, paths))
-    with track_run(uri, record["key"]) as run, _locked(tmp_path / "mlflow.db"):
-        run.finish(metrics={"mse": 1.0})
-    assert "locked" in run.problems[0]
-    sync(tracking_settings(uri, paths))
-    (shown,) = _shown(uri, "tags.arm = 'lora-r4'")
-    assert (shown.info.status, shown.data.metrics["mse"]) == ("FINISHED", 0.3)
-    assert not [each for each in _shown(uri, deleted=True) if each.info.status == "RUNNING"]

@@ -23,7 +23,8 @@ from workflow_scripts.settings import FORECASTING_STEPS, SHOWN_ONLY, Study
 pytestmark = pytest.mark.workflow
 
 EDIT = "\nEDITED = 1\n"
-SUMMARY = {"aggregate_metrics": 1, "make_report": 1, "sync_tracking": 1}
+REPORT = {"aggregate_metrics": 1, "make_report": 1}
+SUMMARY = REPORT | {"sync_tracking": 1}
 RUNS = {"adapt_and_forecast": 2, "forecast_zero_shot": 1, "forecast_baseline": 1}
 MOIRAI = {"adapt_and_forecast": 2, "forecast_zero_shot": 1}
 FROM_WINDOWS = {"make_windows": 1} | RUNS | SUMMARY
@@ -301,12 +302,12 @@ CODE = {
     "models/moirai.py": MOIRAI | SUMMARY,
     "models/lag_llama/model.py": {},
     "models/scratch/n_hits.py": {},
-    "aggregate_metrics.py": SUMMARY,
+    "aggregate_metrics.py": REPORT,
     "reporting/templates/report.html.j2": {"make_report": 1},
     "make_report.py": {"make_report": 1},
     "reporting/charts.py": {"make_report": 1},
     "reporting/run_figures.py": {"sync_tracking": 1},
-    "runtime/tracking/client.py": {"sync_tracking": 1},
+    "tracking/mirror.py": {"sync_tracking": 1},
     "runtime/progress.py": {},
     "runtime/logger.py": {},
     "evaluate_transfer.py": {},
@@ -370,7 +371,7 @@ PARAMETERS: dict[str, tuple[Any, dict[str, int]]] = {
     "training": ({"steps": 5}, RUNS | SUMMARY),
     "tuning": ({"steps": [2]}, RUNS | SUMMARY),
     "forecast": ({"samples": 12}, RUNS | SUMMARY),
-    "evaluation": ({"resamples": 300}, SUMMARY),
+    "evaluation": ({"resamples": 300}, REPORT),
     "report": ({"examples": "never"}, {"make_report": 1}),
     "tracking": ({"uri": "sqlite:///other.db"}, {"sync_tracking": 1}),
     "ranks": ([2, 4], {"adapt_and_forecast": 1} | SUMMARY),

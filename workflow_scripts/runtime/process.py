@@ -1,8 +1,6 @@
-"""Processes: who this one is, when it began, whether another still lives, and how this one is asked to end."""
+"""Processes: when this one began, and how it is asked to end."""
 
-import hashlib
 import os
-import platform
 import signal
 import threading
 import time
@@ -39,11 +37,6 @@ def _terminate(number: int, _frame: FrameType | None) -> None:
     raise Terminated(128 + number)
 
 
-def process_identity() -> dict[str, str]:
-    """Return what tells this process from all others, also after a restart of the machine; names no host."""
-    return {"host": _host(), "boot": _boot(), "pid": str(os.getpid()), "started": _started(os.getpid()) or ""}
-
-
 def was_forked() -> bool:
     """Whether this process is the child of a warm server, which had imported its libraries already."""
     return _first_ticks is not None
@@ -67,43 +60,6 @@ def begin_with(pid: int) -> None:
     """Count this process from the start of another one, whose work it does."""
     global _first_ticks
     _first_ticks = _started(pid)
-
-
-def process_is_gone(identity: dict[str, str]) -> bool:
-    """Say whether a process of this machine has ended; False where that cannot be known from here."""
-    if identity.get("host") != _host() or not identity.get("pid", "").isdigit():
-        return False
-    pid = int(identity["pid"])
-    # A new boot, or a process number given out again, means that the process has ended.
-    return (
-        identity.get("boot") != _boot() or not _exists(pid) or _started(pid) != (identity["started"] or None)
-    )
-
-
-def _host() -> str:
-    """A hash of the host and of its process namespace: containers of one host number processes apart."""
-    try:
-        namespace = str(Path("/proc/self/ns/pid").readlink())
-    except OSError:
-        namespace = ""
-    return hashlib.sha256(f"{platform.node()} {namespace}".encode()).hexdigest()[:16]
-
-
-def _boot() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _started(pid: int) -> str | None:

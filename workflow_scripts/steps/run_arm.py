@@ -4,7 +4,6 @@ import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -17,11 +16,9 @@ from workflow_scripts.adaptation.parameters import AdaptationParameters
 from workflow_scripts.evaluation.forecasts import write_forecasts
 from workflow_scripts.evaluation.recording import Outcome, Subject, run_record
 from workflow_scripts.models.baselines import BASELINES, forecast_baseline
-from workflow_scripts.models.registry import MODELS, family_class, family_of, is_stand_in
+from workflow_scripts.models.registry import MODELS, family_class, family_of
 from workflow_scripts.models.weights import load_variant
 from workflow_scripts.privacy.credentials import mark_trained_on
-from workflow_scripts.reporting.run_figures import draw_run_figures
-from workflow_scripts.reporting.run_pages import run_contents
 from workflow_scripts.runtime.device import lease_device
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import atomic_folder, folder_mib, read_json, write_json
@@ -33,9 +30,8 @@ from workflow_scripts.runtime.machine import (
     machine,
     versions,
 )
-from workflow_scripts.runtime.process import began, was_forked
+from workflow_scripts.runtime.process import began, terminable, was_forked
 from workflow_scripts.runtime.step import read_settings, run_step
-from workflow_scripts.tracking import TrackedRun, track_run
 from workflow_scripts.training.data import window_arrays
 from workflow_scripts.training.parameters import ForecastParameters, TrainingParameters, TuningParameters
 from workflow_scripts.training.released import released_budget
@@ -81,7 +77,6 @@ def run_arm(
     weights: Annotated[
         Path | None, Option(help="folder of the base weights, for a model that has some")
     ] = None,
-    tracking: Annotated[str, Option(help="MLflow tracking URI; without it nothing is tracked")] = "",
 ) -> None:
     """Run one arm of one model on one cohort and vital sign: adapt, forecast the test windows, score, record.
 
@@ -94,19 +89,16 @@ def run_arm(
     options = RunOptions(dataset, cohort, vital, model, arm, seed, windows, settings, output, weights)
     parameters = read_settings(settings)
     provenance = _provenance(options)
-    tags = {"rank": _rank(options), "git_commit": provenance["git_commit"]}
-    with track_run(tracking, _key(options), tags, parameters) as tracked:
-        record, test, outcome = _run(options, parameters)
-        record |= provenance
+    with terminable():
+        record = _run(options, parameters) | provenance
         record["hashes"] |= _written(output)
         record["seconds"]["total"] = round(time.perf_counter() - STARTED, 3)
         write_json(output / "run.json", record)
         shutil.rmtree(output / CHECKPOINTS, ignore_errors=True)
-        _track(tracked, record, test, outcome, output)
 
 
-def _run(options: RunOptions, settings: dict[str, Any]) -> tuple[dict[str, Any], Windows, Outcome]:
-    """Adapt, then open the test split, forecast it, and return the record, the test windows and the outcome.
+def _run(options: RunOptions, settings: dict[str, Any]) -> dict[str, Any]:
+    """Adapt, then open the test split, forecast it, and return the record.
 
     A baseline needs no device, so it never waits for one.
     """
@@ -137,7 +129,7 @@ def _run(options: RunOptions, settings: dict[str, Any]) -> tuple[dict[str, Any],
             split: int((development.split == split).sum()) for split in ("train", "validation")
         },
     )
-    return run_record(subject, outcome, settings), test, outcome
+    return run_record(subject, outcome, settings)
 
 
 def _forecast_baseline(model: str, settings: dict[str, Any], test: Windows) -> Outcome:
@@ -304,17 +296,6 @@ def _written(output: Path) -> dict[str, str | None]:
         "forecasts": file_hash(output / "forecasts.parquet"),
         "adapter": folder_hash(adapter) if adapter.is_dir() else None,
     }
-
-
-def _track(
-    tracked: TrackedRun, record: dict[str, Any], test: Windows, outcome: Outcome, output: Path
-) -> None:
-    """Mirror the finished record in MLflow."""
-    model = record["key"]["model"]
-    median = outcome.quantiles[:, record["settings"]["forecast"]["quantiles"].index(0.5)]
-    with TemporaryDirectory() as figures:
-        draw_run_figures(Path(figures), record["training"], test.target, median, test.metadata.unit)
-        tracked.finish(**vars(run_contents(record, output, is_stand_in(model), Path(figures))))
 
 
 def _rank(options: RunOptions) -> int | None:

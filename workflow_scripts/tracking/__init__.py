@@ -7,7 +7,6 @@ they are refused.
     names       keys and names of runs and sweeps
     client      MLflow, imported without what is not needed
     store       schema, experiment
-    runs        a job tracks its own run
     lifecycle   runs are closed and superseded
     contents    what a finished run shows
     mirror      MLflow is brought up to date with records
@@ -15,7 +14,3 @@ they are refused.
     views       saved views of the table of runs
     server      how a process becomes MLflow's server
 """
-
-from workflow_scripts.tracking.runs import TrackedRun, track_run
-
-__all__ = ["TrackedRun", "track_run"]

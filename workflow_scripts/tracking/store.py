@@ -16,17 +16,16 @@ from workflow_scripts.tracking.client import (
     sqlite_file,
     without_password,
 )
-from workflow_scripts.tracking.lifecycle import close_lost_runs
 
 EXPERIMENT_KIND = "mlflow.experimentKind"
 """MLflow's tag that says which of its pages an experiment opens with."""
 
 
 def initialise(uri: str, experiment: str) -> str:
-    """Make the store ready for parallel jobs and return the experiment's id; safe to call again.
+    """Make the store ready and return the experiment's id; safe to call again.
 
     Creates or upgrades the schema of a database (what `mlflow db upgrade` does: several processes that do so
-    at once fail), creates the experiment, and closes runs whose process is gone. Artifacts lie in
+    at once fail) and creates the experiment. Artifacts lie in
     `mlartifacts/<experiment>` beside a SQLite file; with another store its own setting counts.
 
     Args:
@@ -49,7 +48,6 @@ def initialise(uri: str, experiment: str) -> str:
             _follow_moved_folder(database, identifier, location)
     except Exception as error:
         raise unusable(uri, error) from error
-    close_lost_runs(uri, experiment)
     return identifier
 
 
