@@ -40,6 +40,7 @@ rule all:
 # No limit of jobs a second: under it, each look for jobs calls for another look a second later, and looks come with
 # every finished job, so that after some hundred jobs Snakemake does little else (docs/scaling.md).
 onstart:
+    prepare_start()
     workflow.scheduler.job_rate_limiter = None
 
 

@@ -6,10 +6,14 @@ from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
 
-# The steps are run as `python -m workflow_scripts.<step>` from any working directory.
+# The package is imported from this checkout, by Snakemake and by the steps, whichever folder one works in. Steps run with
+# the Python that runs Snakemake, or with that of the conda environment where Snakemake deploys it.
 sys.path.insert(0, workflow.basedir)
-shell.prefix(f"export PYTHONPATH={shlex.quote(workflow.basedir)}; ")
+CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+PYTHON = "python" if CONDA else shlex.quote(sys.executable)
+shell.prefix(f"set -euo pipefail; export PYTHONPATH={shlex.quote(workflow.basedir)}; PYTHON={PYTHON}; ")
 
 from workflow_scripts.adaptation.arms import FITTED_ARM, TRAINED_ARM
 from workflow_scripts.cohorts.definitions import definition_files
@@ -32,8 +36,6 @@ from workflow_scripts.runtime.device import threads_for, visible_devices
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import write_json_if_changed
 from workflow_scripts.runtime.logger import show_progress
-from workflow_scripts.runtime.recovery import recover
-from workflow_scripts.runtime.restore import align_restored_times
 from workflow_scripts.runtime.storage import refusal_of_storage, require_room, require_writable
 from workflow_scripts.settings import NAIVE_ARM, load_study, run_code, weights_folder_of, write_step_settings
 
@@ -45,7 +47,6 @@ from workflow_scripts.warm import own_servers
 own_servers(alone=workflow.remote_exec)
 
 try:
-    require_room(Path.cwd())
     study = load_study(config)
     if study.dataset in MIMIC_DATASETS:
         # Before any job: snakemake passes over a job whose inputs fail where its later results are there already.
@@ -53,14 +54,8 @@ try:
             definition_files(cohort, study.own_cohorts.get(cohort))
     elif study.dataset != SIMULATED_MONITOR:
         require_own_tables(study.dataset, study.cohorts)
-    require_writable(map(Path, (f"data/{study.dataset}", "weights/prepared", f"results/{study.dataset}")))
 except UserError as error:
     raise WorkflowError(str(error)) from None
-
-keep_to_owner(Path())
-if workflow.is_main_process:  # Not in jobs that run a Snakemake of their own, as on a cluster.
-    recover([Path(name) for name in ("data", "weights/prepared", "results")], Path(".snakemake"))
-align_restored_times([Path(name) for name in ("data", "weights", "results", "logs")], Path(".snakemake"))
 
 PACKAGE = Path(workflow.basedir) / "workflow_scripts"
 MODEL_TABLE = PACKAGE / "models/variants.yaml"
@@ -83,6 +78,16 @@ RUN_LOGS = [
 TRANSFER = f"{RESULTS}/transfer/{{trained_on}}/{{evaluated_on}}/{{vital}}/{{model}}/{{arm}}/seed{{seed}}"
 EMBEDDED_MODELS = [name for name, variant in VARIANTS.items() if variant.stand_in]
 PREPARED = "weights/prepared"
+
+
+def prepare_start():
+    """Before the first job: refuse a disk that takes nothing, and make what follows for its owner only."""
+    try:
+        require_room(Path.cwd())
+        require_writable([Path(DATA), Path(PREPARED), Path(RESULTS)])
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+    keep_to_owner(Path())
 
 
 def step_settings(folder, step, groups=(), code=(), name="", **extra):
@@ -222,7 +227,7 @@ TRACKING_SETTINGS = step_settings(
     f"{RESULTS}/summary", "sync_tracking", ["dataset", "tracking"], [MODEL_TABLE], runs=run_records()
 )
 SYNC_TRACKING = (
-    f"python -m workflow_scripts.steps.sync_tracking --settings {TRACKING_SETTINGS} --windows {DATA}/windows"
+    f'"$PYTHON" -m workflow_scripts.steps.sync_tracking --settings {TRACKING_SETTINGS} --windows {DATA}/windows'
 )
 
 

@@ -7,7 +7,10 @@ rule simulate_mimic:
             "data/raw",
             "simulate_mimic",
             ["simulator"],
-            [PACKAGE / "sources/mimic_iii/items.yaml", PACKAGE / "sources/mimic_iii/simulator/dictionaries.yaml"],
+            [
+                PACKAGE / "sources/mimic_iii/items.yaml",
+                PACKAGE / "sources/mimic_iii/simulator/dictionaries.yaml",
+            ],
         ),
     output:
         tables=SIMULATED_RAW,
@@ -22,7 +25,7 @@ rule simulate_mimic:
     message:
         "Simulate a MIMIC-III folder"
     shell:
-        "python -m workflow_scripts.steps.simulate_mimic --settings {input.settings} --output {params.folder} &> {log}"
+        '"$PYTHON" -m workflow_scripts.steps.simulate_mimic --settings {input.settings} --output {params.folder} &> {log}'
 
 
 rule simulate_monitor:
@@ -42,7 +45,7 @@ rule simulate_monitor:
     message:
         "Simulate a monitor's five-minute export"
     shell:
-        "python -m workflow_scripts.steps.simulate_monitor --settings {input.settings} --output {params.folder} &> {log}"
+        '"$PYTHON" -m workflow_scripts.steps.simulate_monitor --settings {input.settings} --output {params.folder} &> {log}'
 
 
 rule check_mimic:
@@ -57,7 +60,7 @@ rule check_mimic:
     message:
         "Check the MIMIC-III folder; {log} keeps the report"
     shell:
-        "set -o pipefail; python -m workflow_scripts.steps.check_mimic --raw {params.raw:q} 2>&1 | tee {log}"
+        '"$PYTHON" -m workflow_scripts.steps.check_mimic --raw {params.raw:q} 2>&1 | tee {log}'
 
 
 rule fetch_mimic_demo:
@@ -72,12 +75,14 @@ rule fetch_mimic_demo:
     message:
         "Download the open MIMIC-III demo from PhysioNet"
     shell:
-        "python -m workflow_scripts.steps.fetch_mimic_demo --output {params.folder} &> {log}"
+        '"$PYTHON" -m workflow_scripts.steps.fetch_mimic_demo --output {params.folder} &> {log}'
 
 
 rule extract_events:
     input:
-        settings=step_settings(DATA, "extract_events", ["extraction"], [PACKAGE / "sources/mimic_iii/items.yaml"]),
+        settings=step_settings(
+            DATA, "extract_events", ["extraction"], [PACKAGE / "sources/mimic_iii/items.yaml"]
+        ),
         raw=raw_tables(),
     output:
         tables=EVENTS,
@@ -94,7 +99,7 @@ rule extract_events:
     message:
         "Extract events from the raw tables"
     shell:
-        "python -m workflow_scripts.steps.extract_events --raw {params.raw:q} --settings {input.settings}"
+        '"$PYTHON" -m workflow_scripts.steps.extract_events --raw {params.raw:q} --settings {input.settings}'
         " --events {params.events} &> {log}"
 
 
@@ -121,7 +126,7 @@ rule label_cohort:
     message:
         "Label the cohort {wildcards.cohort}"
     shell:
-        "python -m workflow_scripts.steps.label_cohort --events {params.events} --cohort {wildcards.cohort}"
+        '"$PYTHON" -m workflow_scripts.steps.label_cohort --events {params.events} --cohort {wildcards.cohort}'
         " {params.own} --settings {input.settings} --threads {threads}"
         " --output {output.cohort} --attrition {output.attrition} &> {log}"
 
@@ -153,7 +158,7 @@ rule describe_cohort:
     message:
         "Describe the cohort {wildcards.cohort}"
     shell:
-        "python -m workflow_scripts.steps.describe_cohort --events {params.events} --cohort {input.cohort}"
+        '"$PYTHON" -m workflow_scripts.steps.describe_cohort --events {params.events} --cohort {input.cohort}'
         " --attrition {input.attrition} --settings {input.settings} --threads {threads}"
         " --table {output.table} --page {output.page} --figure {output.figure} &> {log}"
 
@@ -174,7 +179,7 @@ rule make_windows:
     message:
         "Make windows of {wildcards.vital} for {wildcards.cohort}"
     shell:
-        "python -m workflow_scripts.steps.make_windows --values {input.values} --cohort {input.cohort}"
+        '"$PYTHON" -m workflow_scripts.steps.make_windows --values {input.values} --cohort {input.cohort}'
         " --vital {wildcards.vital} --settings {input.settings} --output {output.windows} &> {log}"
 
 

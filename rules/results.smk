@@ -41,7 +41,7 @@ rule aggregate_metrics:
     message:
         "Collect the runs into tables"
     shell:
-        "python -m workflow_scripts.steps.aggregate_metrics --settings {input.settings} --metrics {output.metrics}"
+        '"$PYTHON" -m workflow_scripts.steps.aggregate_metrics --settings {input.settings} --metrics {output.metrics}'
         " --arms {output.arms} --plots {output.plots} --windows {params.windows}"
         " --cohorts {params.cohorts:q} --intervals {output.intervals} --comparisons {output.comparisons}"
         " --rank-threshold {output.ranks} --breakdown {output.breakdown} --calibration {output.calibration}"
@@ -101,7 +101,7 @@ rule make_report:
     message:
         "Write the report"
     shell:
-        "python -m workflow_scripts.steps.make_report --settings {input.settings} --metrics {input.metrics}"
+        '"$PYTHON" -m workflow_scripts.steps.make_report --settings {input.settings} --metrics {input.metrics}'
         " --intervals {input.intervals} --comparisons {input.comparisons} --rank-threshold {input.ranks}"
         " --breakdown {input.breakdown} --calibration {input.calibration} --transfer {input.transfer}"
         " --findings {input.findings} --attrition {input.attrition} --runs {params.runs} --windows {params.windows}"
@@ -152,7 +152,7 @@ rule choose_adapter:
     message:
         "Choose the adapter of {wildcards.model} for {wildcards.vital} of {wildcards.cohort}"
     shell:
-        "python -m workflow_scripts.steps.choose_adapter --records {input.records} --output {params.folder} &> {log}"
+        '"$PYTHON" -m workflow_scripts.steps.choose_adapter --records {input.records} --output {params.folder} &> {log}'
 
 
 # Train every rank, and give me the best: chosen on validation, with the reason in choice.json.
@@ -174,4 +174,4 @@ rule check_privacy:
     message:
         "Look for rows of patients outside the data folders; {log} keeps the report"
     shell:
-        "set -o pipefail; python -m workflow_scripts.steps.check_privacy 2>&1 | tee {log}"
+        '"$PYTHON" -m workflow_scripts.steps.check_privacy 2>&1 | tee {log}'

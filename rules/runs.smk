@@ -29,7 +29,7 @@ rule adapt_and_forecast:
     message:
         "{wildcards.model}, {wildcards.arm}: {wildcards.vital} of {wildcards.cohort}, seed {wildcards.seed}"
     shell:
-        "python -m workflow_scripts.warm run_arm --dataset {params.dataset} --cohort {wildcards.cohort}"
+        '"$PYTHON" -m workflow_scripts.warm run_arm --dataset {params.dataset} --cohort {wildcards.cohort}'
         " --vital {wildcards.vital} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
         " --windows {input.windows} {params.base} --settings {input.settings}"
         " --output {params.folder} &> {log}"
@@ -101,7 +101,7 @@ rule evaluate_transfer:
         "{wildcards.model}, {wildcards.arm}: {wildcards.vital}, from {wildcards.trained_on} to"
         " {wildcards.evaluated_on}, seed {wildcards.seed}"
     shell:
-        "python -m workflow_scripts.warm evaluate_transfer --dataset {params.dataset}"
+        '"$PYTHON" -m workflow_scripts.warm evaluate_transfer --dataset {params.dataset}'
         " --trained-on {wildcards.trained_on} --evaluated-on {wildcards.evaluated_on}"
         " --vital {wildcards.vital} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
         " --adapter {input.adapter} --weights {params.base} --windows {input.windows}"

@@ -33,7 +33,7 @@ rule prepare_weights:
     message:
         "Check and copy the weights of {wildcards.model}, from: {params.source}{params.licence}"
     shell:
-        "python -m workflow_scripts.steps.prepare_weights --model {wildcards.model} --source {params.source:q}"
+        '"$PYTHON" -m workflow_scripts.steps.prepare_weights --model {wildcards.model} --source {params.source:q}'
         " --output {params.folder} &> {log}"
 
 
@@ -74,7 +74,7 @@ rule pretrain_model:
     message:
         "Pre-train {wildcards.model} on synthetic series"
     shell:
-        "python -m workflow_scripts.steps.pretrain_model --model {wildcards.model} --settings {input.settings}"
+        '"$PYTHON" -m workflow_scripts.steps.pretrain_model --model {wildcards.model} --settings {input.settings}'
         " --output {params.folder} &> {log}"
 
 
@@ -91,4 +91,4 @@ rule list_models:
     message:
         "List every model; {log} keeps the list"
     shell:
-        "python -m workflow_scripts.steps.list_models 2>&1 | tee {log}"
+        '"$PYTHON" -m workflow_scripts.steps.list_models 2>&1 | tee {log}'
