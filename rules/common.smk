@@ -17,17 +17,8 @@ shell.prefix(f"set -euo pipefail; export PYTHONPATH={shlex.quote(workflow.basedi
 
 from workflow_scripts.adaptation.arms import FITTED_ARM, TRAINED_ARM
 from workflow_scripts.cohorts.definitions import definition_files
-from workflow_scripts.sources.folders import (
-    MIMIC_DATASETS,
-    MONITOR_COHORTS,
-    SIMULATED_MONITOR,
-    inventory,
-    own_cohort,
-    own_values,
-    raw_folder,
-    require_own_tables,
-)
-from workflow_scripts.sources.mimic_iii.tables import EVENT_TABLES, TABLES
+from workflow_scripts.sources.mimic_iii.tables import EVENT_TABLES
+from workflow_scripts.sources.source import source_of
 from workflow_scripts.models.baselines import BASELINES
 from workflow_scripts.models.registry import MODELS, SCRATCH_VARIANTS, VARIANTS, family_of
 from workflow_scripts.models.sources import EMBEDDED, checkpoint_reader, default_source, embedded_hashes
@@ -48,12 +39,11 @@ own_servers(alone=workflow.remote_exec)
 
 try:
     study = load_study(config)
-    if study.dataset in MIMIC_DATASETS:
-        # Before any job: snakemake passes over a job whose inputs fail where its later results are there already.
-        for cohort in study.cohorts:
-            definition_files(cohort, study.own_cohorts.get(cohort))
-    elif study.dataset != SIMULATED_MONITOR:
-        require_own_tables(study.dataset, study.cohorts)
+    source = source_of(study.dataset)
+    source.require(study.cohorts)
+    # Before any job: snakemake passes over a job whose inputs fail where its later results are there already.
+    for cohort in study.cohorts if source.labels_cohorts else []:
+        definition_files(cohort, study.own_cohorts.get(cohort))
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -61,13 +51,11 @@ PACKAGE = Path(workflow.basedir) / "workflow_scripts"
 MODEL_TABLE = PACKAGE / "models/variants.yaml"
 DATA = f"data/{study.dataset}"
 RESULTS = f"results/{study.dataset}"
-SIMULATED_RAW = [f"data/raw/simulated/{table.upper()}.csv.gz" for table in TABLES]
+SIMULATED_RAW = source_of("simulated").made_raw_files()
 EVENTS = [f"{DATA}/events/{table}.parquet" for table in EVENT_TABLES]
-IS_MIMIC = study.dataset in MIMIC_DATASETS
-VALUES = f"{DATA}/events/vitals.parquet" if IS_MIMIC else str(own_values(study.dataset))
-COHORT = f"{DATA}/cohorts/{{cohort}}.parquet" if IS_MIMIC else str(own_cohort(study.dataset, "{cohort}"))
-DESCRIPTIONS = [f"{DATA}/cohorts/{cohort}.table_one.csv" for cohort in study.cohorts if IS_MIMIC]
-ATTRITION = [f"{DATA}/cohorts/{cohort}.attrition.csv" for cohort in study.cohorts if IS_MIMIC]
+DESCRIBED_COHORTS = study.cohorts if source.labels_cohorts else []
+DESCRIPTIONS = [f"{DATA}/cohorts/{cohort}.table_one.csv" for cohort in DESCRIBED_COHORTS]
+ATTRITION = [f"{DATA}/cohorts/{cohort}.attrition.csv" for cohort in DESCRIBED_COHORTS]
 RUN = f"{RESULTS}/runs/{{cohort}}/{{vital}}/{{model}}/{{arm}}/seed{{seed}}"
 RUN_RECORD = f"{RUN}/run.json"
 RUN_LOGS = [
@@ -125,16 +113,14 @@ def changed_parameters():
 
 
 def raw_tables():
-    """What the extraction reads: the simulator's files, or the inventory of a folder kept outside."""
-    if study.dataset == "simulated":
-        return SIMULATED_RAW
-    if not IS_MIMIC:
-        return []
+    """What reading the raw data depends on: files that a rule makes, or the inventory of a folder from outside."""
+    made = source.made_raw_files()
+    if made is not None:
+        return made
     path = Path(f"{DATA}/settings/raw_tables.json")
-    folder = raw_folder(study.dataset)
     # A clone with restored events needs no raw folder, so an inventory that is there stays.
-    if folder.is_dir() or not path.exists():
-        write_json_if_changed(path, inventory(folder))
+    if source.raw_folder.is_dir() or not path.exists():
+        write_json_if_changed(path, source.inventory())
     return [str(path)]
 
 

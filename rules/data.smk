@@ -1,4 +1,4 @@
-# From raw MIMIC-III tables to windows.
+# From raw tables of a source to windows.
 
 
 rule simulate_mimic:
@@ -32,8 +32,8 @@ rule simulate_monitor:
     input:
         settings=step_settings("data/raw", "simulate_monitor", ["simulator"]),
     output:
-        values=own_values(SIMULATED_MONITOR),
-        cohorts=[own_cohort(SIMULATED_MONITOR, name) for name in MONITOR_COHORTS],
+        values="data/raw/simulated-monitor/vitals.parquet",
+        cohorts=expand("data/raw/simulated-monitor/cohorts/{cohort}.parquet", cohort=["all", "septic"]),
     log:
         "logs/simulate_monitor.log",
     benchmark:
@@ -56,7 +56,7 @@ rule check_mimic:
     conda:
         "../envs/study.yaml"
     params:
-        raw=raw_folder(study.dataset),
+        raw=str(source.raw_folder),
     message:
         "Check the MIMIC-III folder; {log} keeps the report"
     shell:
@@ -78,96 +78,43 @@ rule fetch_mimic_demo:
         '"$PYTHON" -m workflow_scripts.steps.fetch_mimic_demo --output {params.folder} &> {log}'
 
 
-rule extract_events:
-    input:
-        settings=step_settings(
-            DATA, "extract_events", ["extraction"], [PACKAGE / "sources/mimic_iii/items.yaml"]
-        ),
-        raw=raw_tables(),
-    output:
-        tables=EVENTS,
-    log:
-        f"logs/{study.dataset}/extract_events.log",
-    benchmark:
-        f"logs/{study.dataset}/extract_events.benchmark.tsv"
-    conda:
-        "../envs/study.yaml"
-    threads: 2
-    params:
-        raw=raw_folder(study.dataset),
-        events=lambda wildcards, output: parent(output.tables),
-    message:
-        "Extract events from the raw tables"
-    shell:
-        '"$PYTHON" -m workflow_scripts.steps.extract_events --raw {params.raw:q} --settings {input.settings}'
-        " --events {params.events} &> {log}"
+if source.labels_cohorts:
+
+    include: "events.smk"
 
 
-rule label_cohort:
-    input:
-        settings=lambda wildcards: cohort_settings("label_cohort", wildcards.cohort),
-        definition=lambda wildcards: study.own_cohorts.get(wildcards.cohort, []),
-        events=EVENTS,
-    output:
-        cohort=f"{DATA}/cohorts/{{cohort}}.parquet",
-        attrition=f"{DATA}/cohorts/{{cohort}}.attrition.csv",
-    log:
-        f"logs/{study.dataset}/label_cohort/{{cohort}}.log",
-    benchmark:
-        f"logs/{study.dataset}/label_cohort/{{cohort}}.benchmark.tsv"
-    conda:
-        "../envs/study.yaml"
-    threads: 2
-    params:
-        events=lambda wildcards, input: parent(input.events),
-        own=lambda wildcards, input: (
-            f"--definition {shlex.quote(input.definition)}" if input.definition else ""
-        ),
-    message:
-        "Label the cohort {wildcards.cohort}"
-    shell:
-        '"$PYTHON" -m workflow_scripts.steps.label_cohort --events {params.events} --cohort {wildcards.cohort}'
-        " {params.own} --settings {input.settings} --threads {threads}"
-        " --output {output.cohort} --attrition {output.attrition} &> {log}"
+if source.cohorts:
 
-
-rule describe_cohort:
-    input:
-        settings=lambda wildcards: cohort_settings("describe_cohort", wildcards.cohort),
-        events=EVENTS,
-        cohort=rules.label_cohort.output.cohort,
-        attrition=rules.label_cohort.output.attrition,
-    output:
-        table=f"{DATA}/cohorts/{{cohort}}.table_one.csv",
-        page=f"{DATA}/cohorts/{{cohort}}.table_one.html",
-        figure=report(
-            f"{DATA}/cohorts/{{cohort}}.consort.svg",
-            category="{cohort}",
-            subcategory="cohort",
-            labels={"figure": "flow chart"},
-        ),
-    log:
-        f"logs/{study.dataset}/describe_cohort/{{cohort}}.log",
-    benchmark:
-        f"logs/{study.dataset}/describe_cohort/{{cohort}}.benchmark.tsv"
-    conda:
-        "../envs/study.yaml"
-    threads: 2
-    params:
-        events=lambda wildcards, input: parent(input.events),
-    message:
-        "Describe the cohort {wildcards.cohort}"
-    shell:
-        '"$PYTHON" -m workflow_scripts.steps.describe_cohort --events {params.events} --cohort {input.cohort}'
-        " --attrition {input.attrition} --settings {input.settings} --threads {threads}"
-        " --table {output.table} --page {output.page} --figure {output.figure} &> {log}"
+    rule read_source:
+        input:
+            settings=step_settings(DATA, "read_source", [], [type(source).__module__]),
+            raw=raw_tables(),
+        output:
+            values=source.values,
+            stays=f"{DATA}/stays.parquet",
+            cohorts=expand(source.cohort, cohort=source.cohorts),
+        log:
+            f"logs/{study.dataset}/read_source.log",
+        benchmark:
+            f"logs/{study.dataset}/read_source.benchmark.tsv"
+        conda:
+            "../envs/study.yaml"
+        params:
+            dataset=study.dataset,
+            raw=str(source.raw_folder),
+            folder=subpath(output.stays, parent=True),
+        message:
+            "Read the vital signs and stays of {params.dataset}"
+        shell:
+            '"$PYTHON" -m workflow_scripts.steps.read_source --dataset {params.dataset} --raw {params.raw:q}'
+            " --output {params.folder} &> {log}"
 
 
 rule make_windows:
     input:
         settings=step_settings(DATA, "make_windows", ["windows"], [PACKAGE / "sources/mimic_iii/items.yaml"]),
-        values=VALUES,
-        cohort=COHORT,
+        values=source.values,
+        cohort=source.cohort,
     output:
         windows=f"{DATA}/windows/{{cohort}}/{{vital}}.parquet",
     log:

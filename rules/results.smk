@@ -17,7 +17,7 @@ rule aggregate_metrics:
         records=finished(run_records()),
         transfers=finished(transfer_records()),
         windows=finished(rules.data.input.windows),
-        cohorts=finished(expand(COHORT, cohort=study.cohorts)),
+        cohorts=finished(expand(source.cohort, cohort=study.cohorts)),
     output:
         intervals=f"{RESULTS}/summary/intervals.csv",
         comparisons=f"{RESULTS}/summary/comparisons.csv",

@@ -35,9 +35,9 @@ from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import write_json_if_changed
 from workflow_scripts.runtime.hashing import code_hash
 from workflow_scripts.runtime.parameters import Parameters, TrackingParameters
-from workflow_scripts.sources.folders import MIMIC_DATASETS
 from workflow_scripts.sources.mimic_iii.items import vital_names
 from workflow_scripts.sources.mimic_iii.parameters import ExtractionParameters, SimulatorParameters
+from workflow_scripts.sources.source import source_of
 from workflow_scripts.training.parameters import ForecastParameters, TrainingParameters, TuningParameters
 from workflow_scripts.windows.parameters import WindowParameters
 
@@ -69,7 +69,7 @@ def _known(names: list[str], allowed: tuple[str, ...], kind: str) -> list[str]:
 
 
 def _plain_names(names: list[str]) -> list[str]:
-    """Refuse names that no file should have: cohort tables from elsewhere are found by their name."""
+    """Refuse names that no file should have: your own cohort tables are found by their name."""
     wrong = [name for name in names if not re.fullmatch(r"[a-z0-9_]+", name)]
     if wrong or len(set(names)) < len(names):
         raise ValueError(
@@ -89,7 +89,7 @@ class Study(Parameters):
     dataset: str = Field(
         "simulated",
         pattern=r"^[a-z0-9][a-z0-9-]*$",
-        description="simulated, mimic-iii-demo or mimic-iii; or a folder of data from elsewhere below data/raw "
+        description="simulated, mimic-iii-demo or mimic-iii; or a folder of your own data below data/raw "
         "(docs/own-data.md), as simulated-monitor",
     )
     own_cohorts: dict[str, str] = Field(
@@ -152,10 +152,10 @@ class Study(Parameters):
     @field_validator("cohorts")
     @classmethod
     def _known_cohorts(cls, names: list[str], info: ValidationInfo) -> list[str]:
-        if info.data.get("dataset") not in MIMIC_DATASETS:
-            return _plain_names(names)
-        own = info.data.get("own_cohorts", {})
-        return _known(names, (*definition_names(), *own), "cohort")
+        source = source_of(info.data.get("dataset", ""))
+        if source.labels_cohorts:
+            return _known(names, (*definition_names(), *info.data.get("own_cohorts", {})), "cohort")
+        return _known(names, tuple(source.cohorts), "cohort") if source.cohorts else _plain_names(names)
 
     @field_validator("own_cohorts")
     @classmethod

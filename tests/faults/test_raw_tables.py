@@ -14,10 +14,11 @@ from tests.helpers.fault_study import ORDINARY, UNTRACKED, copy_study, refused_o
 from tests.helpers.projects import run_in
 from tests.helpers.tiny_folder import chart_row, write_tables
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.sources.folders import inventory
 from workflow_scripts.sources.mimic_iii.checks.folder import check_folder
 from workflow_scripts.sources.mimic_iii.extraction import extract_events
 from workflow_scripts.sources.mimic_iii.parameters import ExtractionParameters
+from workflow_scripts.sources.mimic_iii.tables import table_files
+from workflow_scripts.sources.source import inventory
 
 HOURS = [chart_row(row_id=hour, charttime=f"2100-01-01 {hour:02}:00:00") for hour in range(1, 20)]
 Lines = list[list[str]]
@@ -80,12 +81,12 @@ def test_a_table_of_mimic_iv_in_its_place_is_called_so(raw: Path) -> None:
 
 def test_a_table_swapped_for_another_version_of_the_same_size_and_time_is_seen(raw: Path) -> None:
     """The inventory is an input of the extraction, so what differs in it runs the extraction again."""
-    path, before = raw / "CHARTEVENTS.csv", inventory(raw)
+    path, before = raw / "CHARTEVENTS.csv", inventory(raw, table_files(raw))
     status = path.stat()
     write_tables(raw, chartevents=[row | {"valuenum": 81} for row in HOURS])
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert path.stat().st_size == status.st_size
-    after = inventory(raw)
+    after = inventory(raw, table_files(raw))
     assert {name for name in before if before[name] != after[name]} == {"CHARTEVENTS.csv"}
 
 

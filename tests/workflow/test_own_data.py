@@ -1,4 +1,4 @@
-"""Data from elsewhere walk in at the windows: a simulated monitor's export, in the paper's geometry."""
+"""Your own tables come in at the windows: a simulated monitor's export, in the paper's geometry."""
 
 import csv
 import shutil
@@ -23,7 +23,7 @@ def project(tmp_path):
 
 
 @pytest.mark.acceptance
-def test_the_paper_s_geometry_runs_on_five_minute_data_from_elsewhere(project):
+def test_the_paper_s_geometry_runs_on_five_minute_data_of_your_own(project):
     run_in(project, "snakemake", "--cores", "2")
     with (project / "results/simulated-monitor/summary/metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -42,5 +42,5 @@ def test_a_table_that_is_not_there_is_named_with_those_that_are(project):
     (folder / "trauma.parquet").touch()
     refused = run_in(project, "snakemake", "--cores", "1", "--config", "dataset=our-hospital", expect=1)
     assert "no data/raw/our-hospital/vitals.parquet" in refused.stderr
-    assert "no data/raw/our-hospital/cohorts/septic.parquet (cohorts there: trauma)" in refused.stderr
+    assert "no data/raw/our-hospital/cohorts/septic.parquet (cohorts present: trauma)" in refused.stderr
     assert "docs/own-data.md" in refused.stderr

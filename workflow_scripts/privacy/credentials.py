@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from workflow_scripts.runtime.files import read_json, write_json
+from workflow_scripts.sources.datasets import named_datasets
 
-OPEN_DATASETS = ("simulated", "simulated-monitor", "mimic-iii-demo")
+OPEN_DATASETS = tuple(name for name, known in named_datasets().items() if known.patients != "credentialed")
 """Data sets that anyone may have. Every other one is taken for credentialed, a hospital's own included."""
 
 MARK = "vitalora.json"

@@ -3,17 +3,16 @@
 import math
 import re
 
+from workflow_scripts.sources.datasets import named_datasets
+
 MINUS = "\N{MINUS SIGN}"
 TIMES = "\N{MULTIPLICATION SIGN}"
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
-DATASETS = {
-    "simulated": "simulated patients in MIMIC-III's schema",
-    "simulated-monitor": "simulated patients of a bedside monitor",
-    "mimic-iii-demo": "the open MIMIC-III demo",
-    "mimic-iii": "MIMIC-III",
-}
-SIMULATED_DATASETS = ("simulated", "simulated-monitor")
+DATASETS = {name: dataset.title for name, dataset in named_datasets().items()}
+SIMULATED_DATASETS = tuple(
+    name for name, dataset in named_datasets().items() if dataset.patients == "simulated"
+)
 
 _VITALS = {
     "mean_blood_pressure_derived": "mean blood pressure (from systolic and diastolic)",

@@ -1,4 +1,8 @@
-"""The input contract: a cohort table and one long table of (stay, time, value), of any hospital."""
+"""The two tables that every source gives, vital signs and stays, and the checks that all sources share.
+
+vitals.parquet: one row for each value (VALUE_COLUMNS). stays.parquet: one row for each ICU stay (STAY_COLUMNS); a
+cohort table is the same with `included`. age_years (number), sex and icu_type (text) may be left out of both.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +24,12 @@ COHORT_COLUMNS: dict[str, ColumnKind] = {
     "included": "true/false",
     "onset": "timestamp without zone",
 }
-"""What a cohort table must hold; an onset may be empty."""
+"""What a cohort table must hold; an onset may be empty, and so may died_in_hospital, where it is not known."""
+
+STAY_COLUMNS = {name: kind for name, kind in COHORT_COLUMNS.items() if name != "included"}
+
+_COMPLETE = ("subject_id", "icustay_id", "intime", "outtime")
+
 VALUE_COLUMNS: dict[str, ColumnKind] = {
     "icustay_id": "integer",
     "charttime": "timestamp without zone",
@@ -34,7 +43,7 @@ class Stays:
     """The included ICU stays, in the order of (subject_id, icustay_id); every array has one entry per stay.
 
     subject_id, icustay_id: int64; intime, outtime: int64, microseconds since 1970 in the data's own calendar;
-    died_in_hospital: bool; onset: datetime64[us], NaT where the cohort gives none.
+    died_in_hospital: bool, False where it is not known; onset: datetime64[us], NaT where the cohort gives none.
     """
 
     subject_id: np.ndarray
@@ -64,44 +73,83 @@ class Measurements:
 def read_stays(path: Path) -> Stays:
     """Return the included stays of a cohort table with at least the columns of COHORT_COLUMNS.
 
-    Raises UserError for a missing or ill-typed column, a null in an included stay, a stay that stands there
-    twice or ends before it begins, and where no stay is included.
+    Raises UserError for a missing or ill-typed column, an empty value, a repeated stay, a stay that ends before it
+    begins, and where no stay is included.
     """
-    remedy = "make the cohort table anew (label_cohort), or mend your own"
+    remedy = "make the cohort table anew (label_cohort), or correct your own"
     check_columns(path, COHORT_COLUMNS, remedy)
     table = pq.read_table(path, columns=list(COHORT_COLUMNS), partitioning=None)
     table = table.filter(pc.fill_null(table["included"], False))
     if not len(table):
         raise UserError(str(path), "no included stay", "at least one stay with included = true", remedy)
-    incomplete = [name for name in COHORT_COLUMNS if name != "onset" and table[name].null_count]
-    if incomplete:
-        found = f"empty values of included stays in {', '.join(incomplete)}"
-        raise UserError(str(path), found, "every included stay complete", remedy)
+    _refuse_wrong_stays(path, table, "included stay", remedy)
     table = table.sort_by([("subject_id", "ascending"), ("icustay_id", "ascending")])
-    stays = Stays(
+    return Stays(
         subject_id=_integers(table["subject_id"]),
         icustay_id=_integers(table["icustay_id"]),
         intime=_microseconds(table["intime"]),
         outtime=_microseconds(table["outtime"]),
-        died_in_hospital=table["died_in_hospital"].to_numpy(),
+        died_in_hospital=pc.fill_null(table["died_in_hospital"], False).to_numpy(),
         onset=table["onset"].cast(pa.timestamp("us"), safe=False).to_numpy(),
     )
-    repeated = len(stays) - len(np.unique(stays.icustay_id))
-    reversed_stays = int((stays.outtime <= stays.intime).sum())
+
+
+def _refuse_wrong_stays(path: Path, table: pa.Table, kind: str, remedy: str) -> None:
+    """Raise UserError for stays that are incomplete, repeated, or end before they begin."""
+    incomplete = [name for name in _COMPLETE if table[name].null_count]
+    if incomplete:
+        found = f"empty values of {kind}s in {', '.join(incomplete)}"
+        raise UserError(str(path), found, f"every {kind} complete", remedy)
+    repeated = len(table) - pc.count_distinct(table["icustay_id"]).as_py()
+    reversed_stays = pc.sum(pc.less_equal(table["outtime"], table["intime"])).as_py()
     if repeated or reversed_stays:
         raise UserError(
             str(path),
-            f"{repeated} repeated included stays, {reversed_stays} with outtime not after intime",
-            "every included stay once, with outtime after intime",
+            f"{repeated} repeated {kind}s, {reversed_stays} with outtime not after intime",
+            f"every {kind} once, with outtime after intime",
             remedy,
         )
-    return stays
+
+
+def check_tables(values: Path, stays: Path, vital_names: list[str]) -> None:
+    """Raise UserError where the two tables that a source wrote are not as this module says.
+
+    vital_names: the vital signs that are known.
+    """
+    remedy = "correct the source that writes it (workflow_scripts/sources), or the raw files that it reads"
+    check_columns(values, VALUE_COLUMNS, remedy)
+    check_columns(stays, STAY_COLUMNS, remedy)
+    table = pq.read_table(stays, columns=list(STAY_COLUMNS), partitioning=None)
+    _refuse_wrong_stays(stays, table, "stay", remedy)
+    unknown = set(_vitals_of(values)) - set(vital_names)
+    if unknown:
+        found = f"vital signs that nobody knows: {', '.join(sorted(map(str, unknown)))}"
+        raise UserError(str(values), found, f"some of {', '.join(vital_names)}", remedy)
+
+
+def write_cohort(stays: Path, condition: str, cohort: Path) -> None:
+    """Write a cohort table: all stays, with `included` where an SQL condition on their columns holds.
+
+    condition: of this project, never of a user.
+    """
+    import duckdb
+
+    with duckdb.connect() as connection:
+        table = connection.sql(
+            f"SELECT *, coalesce({condition}, false) AS included FROM read_parquet(?) ORDER BY icustay_id",
+            params=[str(stays)],
+        ).to_arrow_table()
+    pq.write_table(table, cohort)
+
+
+def _vitals_of(values: Path) -> list[str]:
+    return pc.unique(pq.read_table(values, columns=["vital"], partitioning=None)["vital"]).to_pylist()
 
 
 def read_measurements(path: Path, vital: str) -> Measurements:
     """Return the finite values of one vital sign from a long table with at least the VALUE_COLUMNS.
 
-    Rows without stay, time or finite value are left out: they cannot lie on any grid.
+    Rows without stay, time or finite value are left out: they belong to no grid.
     Raises UserError for a missing or ill-typed column and where the table holds no row of that vital sign.
     """
     remedy = "extract the vital sign (extract_events), or name one that the table holds"
@@ -116,8 +164,7 @@ def read_measurements(path: Path, vital: str) -> Measurements:
         partitioning=None,
     )
     if not len(table):
-        held = pc.unique(pq.read_table(path, columns=["vital"], partitioning=None)["vital"]).to_pylist()
-        names = ", ".join(sorted(str(name) for name in held)) or "nothing"
+        names = ", ".join(sorted(map(str, _vitals_of(path)))) or "nothing"
         raise UserError(str(path), f"no value of {vital} within an ICU stay", f"one of: {names}", remedy)
     value = table["value"].cast(pa.float64()).to_numpy()
     finite = np.isfinite(value)

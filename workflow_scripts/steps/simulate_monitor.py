@@ -1,4 +1,4 @@
-"""Write a simulated monitor export, an example of data from elsewhere (docs/own-data.md).
+"""Write a simulated monitor export, an example of your own data (docs/own-data.md).
 
 vitals.parquet and cohorts/<cohort>.parquet of invented patients, one value of each vital sign every five minutes. The
 same settings give the same values.

@@ -32,7 +32,7 @@ def test_all_missing_tables_are_reported_at_once(tmp_path: Path) -> None:
     (tmp_path / "PATIENTS.csv").touch()
     with pytest.raises(UserError) as raised:
         require_tables(tmp_path, ["patients", "admissions", "icustays"])
-    assert "no file for ADMISSIONS, ICUSTAYS (tables there: PATIENTS.csv)" in raised.value.found
+    assert "no file for ADMISSIONS, ICUSTAYS (tables present: PATIENTS.csv)" in raised.value.found
     assert str(tmp_path) in raised.value.where
 
 

@@ -97,6 +97,13 @@ EVENT_TABLES = (
 _SUFFIXES = (".csv", ".csv.gz")
 
 
+def table_files(folder: Path) -> list[Path]:
+    """Return the files of a folder that are tables by their name, in alphabetical order."""
+    return sorted(
+        path for path in folder.glob("*") if path.name.lower().endswith(_SUFFIXES) and path.is_file()
+    )
+
+
 def find_table(folder: Path, table: str) -> Path | None:
     """Return the file TABLE.csv or TABLE.csv.gz in any letter case, or None; plain wins over gzipped."""
     wanted = [f"{table}{suffix}".lower() for suffix in _SUFFIXES]
@@ -120,10 +127,10 @@ def require_tables(folder: Path, tables: Iterable[str]) -> dict[str, Path]:
     found = {table: find_table(folder, table) for table in tables}
     missing = [table.upper() for table, path in found.items() if path is None]
     if missing:
-        present = sorted(path.name for path in folder.iterdir() if path.name.lower().endswith(_SUFFIXES))
+        present = [path.name for path in table_files(folder)]
         raise UserError(
             f"MIMIC-III folder {folder}",
-            f"no file for {', '.join(missing)} (tables there: {', '.join(present) or 'none'})",
+            f"no file for {', '.join(missing)} (tables present: {', '.join(present) or 'none'})",
             "MIMIC-III v1.4 tables as TABLE.csv or TABLE.csv.gz, in any letter case",
             "add the missing files to the folder, or name the right folder",
         )

@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy.signal import lfilter
 
-from workflow_scripts.sources.folders import MONITOR_COHORTS
 from workflow_scripts.sources.mimic_iii.parameters import SimulatorParameters
 from workflow_scripts.sources.mimic_iii.simulator.patients import (
     CHUNK,
@@ -25,6 +24,9 @@ from workflow_scripts.sources.mimic_iii.simulator.patients import (
     draw_stays,
 )
 from workflow_scripts.sources.mimic_iii.simulator.physiology import Course, draw_course
+
+MONITOR_COHORTS = ("all", "septic")
+"""The cohort tables: every stay, and the stays with a septic episode, with its onset."""
 
 MINUTES = 5
 _STEPS = 60 // MINUTES

@@ -1,0 +1,84 @@
+"""The two tables that every source gives, and what is refused in them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.sources.contract import check_tables, read_stays, write_cohort
+
+NAMES = ["heart_rate", "spo2"]
+
+
+@pytest.fixture
+def stays() -> pd.DataFrame:
+    intime = pd.Timestamp("2130-05-17 22:47:00")
+    return pd.DataFrame(
+        {
+            "subject_id": [1, 2],
+            "icustay_id": [10, 20],
+            "intime": intime,
+            "outtime": intime + pd.Timedelta(hours=40),
+            "died_in_hospital": pd.array([True, None], "boolean"),
+            "onset": [intime + pd.Timedelta(hours=40), pd.NaT],
+        }
+    )
+
+
+@pytest.fixture
+def values() -> pd.DataFrame:
+    time = pd.Timestamp("2130-05-18")
+    return pd.DataFrame({"icustay_id": [10], "charttime": time, "vital": ["spo2"], "value": [97.0]})
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[pd.DataFrame, pd.DataFrame], tuple[Path, Path]]:
+    def write(values: pd.DataFrame, stays: pd.DataFrame) -> tuple[Path, Path]:
+        paths = tmp_path / "vitals.parquet", tmp_path / "stays.parquet"
+        for table, path in zip((values, stays), paths, strict=True):
+            table.to_parquet(path, index=False, coerce_timestamps="us")
+        return paths
+
+    return write
+
+
+def test_an_unknown_death_and_an_onset_at_the_end_of_a_stay_are_allowed(write, values, stays) -> None:
+    check_tables(*write(values, stays), NAMES)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"subject_id": [1, None]}, "columns of another type: subject_id"),
+        ({"icustay_id": [10, 10]}, "1 repeated stays"),
+        ({"outtime": [pd.NaT, pd.NaT]}, "empty values of stays in outtime"),
+        ({"outtime": pd.Timestamp("2130-05-17")}, "2 with outtime not after intime"),
+    ],
+)
+def test_wrong_stays_are_refused(write, values, stays, change: dict, found: str) -> None:
+    with pytest.raises(UserError, match=found) as caught:
+        check_tables(*write(values, stays.assign(**change)), NAMES)
+    assert caught.value.where.endswith("stays.parquet")
+
+
+def test_a_vital_sign_that_nobody_knows_is_named(write, values, stays) -> None:
+    with pytest.raises(UserError, match="nobody knows: sats"):
+        check_tables(*write(values.assign(vital="sats"), stays), NAMES)
+
+
+def test_a_cohort_holds_every_stay_and_includes_those_of_its_condition(
+    write, values, stays, tmp_path: Path
+) -> None:
+    _, path = write(values, stays)
+    write_cohort(path, "onset IS NOT NULL", tmp_path / "septic.parquet")
+    cohort = pd.read_parquet(tmp_path / "septic.parquet")
+    assert cohort["included"].tolist() == [True, False]
+    assert read_stays(tmp_path / "septic.parquet").icustay_id.tolist() == [10]
+
+
+def test_a_stay_whose_outcome_is_not_known_can_be_read(write, values, stays, tmp_path: Path) -> None:
+    _, path = write(values, stays)
+    write_cohort(path, "true", tmp_path / "all.parquet")
+    assert read_stays(tmp_path / "all.parquet").died_in_hospital.tolist() == [True, False]
