@@ -89,7 +89,7 @@ def report(study: Study) -> list[str]:
     places |= {"figures": study.folder / "figures"}
     places |= {name.replace("_", "-"): study.table(name) for name in TABLES}
     command += [str(part) for name, place in places.items() for part in (f"--{name}", place)]
-    return [*command, "--attrition", *map(str, study.attrition)]
+    return [*command, "--cohorts", str(study.folder / "cohorts")]
 
 
 def plan() -> list[str]:

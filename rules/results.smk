@@ -98,13 +98,14 @@ rule make_report:
     params:
         runs=f"{RESULTS}/runs",
         windows=lambda wildcards, input: parent(input.windows, levels=2),
+        cohorts=lambda wildcards, input: f"--cohorts {parent(input.attrition)}" if input.attrition else "",
     message:
         "Write the report"
     shell:
         '"$PYTHON" -m workflow_scripts.steps.make_report --settings {input.settings} --metrics {input.metrics}'
         " --intervals {input.intervals} --comparisons {input.comparisons} --rank-threshold {input.ranks}"
         " --breakdown {input.breakdown} --calibration {input.calibration} --transfer {input.transfer}"
-        " --findings {input.findings} --attrition {input.attrition} --runs {params.runs} --windows {params.windows}"
+        " --findings {input.findings} {params.cohorts} --runs {params.runs} --windows {params.windows}"
         " --output {output.report} --figures {output.figures} &> {log}"
 
 

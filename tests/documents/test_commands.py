@@ -148,7 +148,10 @@ def check_step(module: str, arguments: list[str]) -> None:
     if function is None or "main" in vars(program):
         step_parser(name).parse_args(arguments)
     else:
-        step_command(function).make_context(name, arguments)
+        try:
+            step_command(function).make_context(name, arguments)
+        except Exception as error:
+            raise AssertionError(f"{name} does not take {arguments}: {error}") from error
 
 
 def check_snakemake(arguments: list[str]) -> None:

@@ -76,7 +76,7 @@ def command(
         monkeypatch.setattr(sys, "argv", arguments)
         capsys.readouterr()
         try:
-            run_step(prepare_weights.main, online=True)
+            run_step(prepare_weights.prepare_weights, online=True)
             code = 0
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else 2
@@ -359,7 +359,10 @@ def test_every_other_step_keeps_the_hub_s_client_offline(monkeypatch: pytest.Mon
         monkeypatch.setenv(name, "0")
     seen: list[str | None] = []
     mask = os.umask(0o022)
-    run_step(lambda: seen.extend(map(os.environ.get, ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"))))
+    monkeypatch.setattr(sys, "argv", ["step"])
+    with pytest.raises(SystemExit) as ended:
+        run_step(lambda: seen.extend(map(os.environ.get, ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"))))
+    assert not ended.value.code
     os.umask(mask)
     assert seen == ["1", "1"]
 

@@ -127,7 +127,5 @@ def test_a_gpu_that_is_not_there_is_not_replaced_by_the_cpu(
     settings = tmp_path / "settings.json"
     settings.write_text(json.dumps({"code": "any", "parameters": {"pretraining": SHORT.model_dump()}}))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    arguments = ["--model", "moirai-nano", "--settings", str(settings), "--output", str(tmp_path / "output")]
-    monkeypatch.setattr(sys, "argv", ["pretrain_model", *arguments, "--device", "gpu"])
     with pytest.raises(UserError, match="no GPU on this machine"):
-        pretrain_model.main()
+        pretrain_model.pretrain_model("moirai-nano", settings, tmp_path / "output", device="gpu")

@@ -44,7 +44,7 @@ def test_the_step_writes_one_page_that_needs_nothing_from_outside_and_its_figure
     output, figures = tmp_path / "report.html", tmp_path / "figures"
     command = [sys.executable, "-m", "workflow_scripts.steps.make_report", "--settings", study.settings]
     command += ["--metrics", study.metrics, "--runs", study.runs, "--windows", study.windows]
-    command += ["--attrition", *study.attrition, "--output", output, "--figures", figures]
+    command += ["--cohorts", study.folder / "cohorts", "--output", output, "--figures", figures]
     for name in (
         "intervals",
         "comparisons",

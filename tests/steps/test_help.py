@@ -43,7 +43,7 @@ def examples(text: str) -> list[list[str]]:
 
 
 def test_every_step_module_was_found() -> None:
-    assert {"run_arm", "evaluate_transfer", "forecast"} <= set(STEPS)
+    assert {"run_arm", "show_summary", "explain_run", "make_report"} <= set(STEPS)
 
 
 def test_help_says_what_the_step_does_and_what_every_option_means(

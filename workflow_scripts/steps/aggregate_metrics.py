@@ -1,18 +1,10 @@
-"""Collect all runs into one table, into the files that DVC compares and draws, and into tables of statistics.
+"""The study's summary: tables of runs, arms and statistics."""
 
-Example:
-    python -m workflow_scripts.steps.aggregate_metrics \\
-        --settings results/simulated/summary/settings/aggregate_metrics.json \\
-        --metrics metrics.csv --arms arms --plots plots \\
-        --windows data/simulated/windows --cohorts data/simulated/cohorts \\
-        --intervals intervals.csv --comparisons comparisons.csv --rank-threshold rank_threshold.csv \\
-        --breakdown breakdown.csv --calibration calibration.csv --findings findings.csv --transfer transfer.csv
-"""
-
-import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from typer import Option
 
 from workflow_scripts.evaluation.aggregation import arm_metrics, collect_rows, plot_tables, summarise_arms
 from workflow_scripts.evaluation.missing_runs import missing_row
@@ -35,37 +27,97 @@ from workflow_scripts.evaluation.transfer import read_transfer_record, transfer_
 from workflow_scripts.runtime.files import atomic_folder, write_json, write_text
 from workflow_scripts.runtime.step import read_settings, run_step
 
-TABLES = {
-    "intervals": (IntervalRow, "a row for each arm and metric"),
-    "comparisons": (ComparisonRow, "a row for each pair of arms and metric"),
-    "ranks": (RankRow, "a row for each rank and metric"),
-    "breakdown": (BreakdownRow, "a row for each arm, part of the test windows or step, and metric"),
-    "calibration": (CalibrationRow, "a row for each arm and quantile level"),
-    "findings": (FindingRow, "the paper's findings, a row for each cohort, vital sign and claim"),
-    "transfers": (TransferRow, "a row for each adapter of one cohort on another, and metric"),
-}
-"""Attribute of the statistics -> its kind of row, and what it is; docs/statistics.md says more."""
 
-OPTIONS = {"ranks": "rank-threshold", "transfers": "transfer"}
-"""The option that names the file, where it is another name."""
+def aggregate_metrics(
+    settings: Annotated[
+        Path,
+        Option(
+            help="settings file of this step (JSON); `runs` lists the paths of all run.json, `transfers` "
+            "those of all record.json, `missing` those records that an unfinished study lacks, each "
+            "with its logs, `evaluation` holds the settings of the statistics"
+        ),
+    ],
+    metrics: Annotated[Path, Option(help="CSV to write, one row for each run")],
+    arms: Annotated[Path, Option(help="folder of JSON files, one for each arm, for `dvc metrics`")],
+    plots: Annotated[Path, Option(help="folder of CSV files for `dvc plots`")],
+    windows: Annotated[
+        Path | None, Option(help="folder of the windows, <cohort>/<vital>.parquet; without it no statistics")
+    ] = None,
+    cohorts: Annotated[
+        Path | None,
+        Option(
+            help="folder of the cohort tables, <cohort>.parquet, which say sex, age and type of ICU; may be "
+            "left out"
+        ),
+    ] = None,
+    intervals: Annotated[
+        Path | None, Option(metavar="CSV", help="CSV to write, a row for each arm and metric")
+    ] = None,
+    comparisons: Annotated[
+        Path | None, Option(metavar="CSV", help="CSV to write, a row for each pair of arms and metric")
+    ] = None,
+    rank_threshold: Annotated[
+        Path | None, Option(metavar="CSV", help="CSV to write, a row for each rank and metric")
+    ] = None,
+    breakdown: Annotated[
+        Path | None,
+        Option(
+            metavar="CSV",
+            help="CSV to write, a row for each arm, part of the test windows or step, and metric",
+        ),
+    ] = None,
+    calibration: Annotated[
+        Path | None, Option(metavar="CSV", help="CSV to write, a row for each arm and quantile level")
+    ] = None,
+    findings: Annotated[
+        Path | None,
+        Option(
+            metavar="CSV",
+            help="CSV to write, the paper's findings, a row for each cohort, vital sign and claim",
+        ),
+    ] = None,
+    transfer: Annotated[
+        Path | None,
+        Option(
+            metavar="CSV", help="CSV to write, a row for each adapter of one cohort on another, and metric"
+        ),
+    ] = None,
+) -> None:
+    """Collect all runs into one table, into the files that DVC compares and draws, and into tables of statistics.
 
-
-def main() -> None:
-    """Read every run record that the settings name, and the forecasts beside it; write the tables."""
-    options = _parse_arguments()
-    settings = read_settings(options.settings)
-    paths = [Path(path) for path in settings["runs"]]
-    rows = _rows(paths, settings.get("missing", {}))
-    if options.windows:
-        _write_statistics(options, settings, rows, paths)
-    arms = summarise_arms(rows)
-    with atomic_folder(options.arms) as folder:
-        for name, values in arm_metrics(arms).items():
+    Example:
+        python -m workflow_scripts.steps.aggregate_metrics \\
+            --settings results/simulated/summary/settings/aggregate_metrics.json \\
+            --metrics metrics.csv --arms arms --plots plots \\
+            --windows data/simulated/windows --cohorts data/simulated/cohorts \\
+            --intervals intervals.csv --comparisons comparisons.csv --rank-threshold rank_threshold.csv \\
+            --breakdown breakdown.csv --calibration calibration.csv --findings findings.csv --transfer transfer.csv
+    """
+    parameters = read_settings(settings)
+    paths = [Path(path) for path in parameters["runs"]]
+    rows = _rows(paths, parameters.get("missing", {}))
+    if windows:
+        tables = {
+            "intervals": (intervals, IntervalRow),
+            "comparisons": (comparisons, ComparisonRow),
+            "ranks": (rank_threshold, RankRow),
+            "breakdown": (breakdown, BreakdownRow),
+            "calibration": (calibration, CalibrationRow),
+            "findings": (findings, FindingRow),
+            "transfers": (transfer, TransferRow),
+        }
+        found = _statistics(parameters, rows, paths, windows, cohorts)
+        for name, (path, kind) in tables.items():
+            if path:
+                write_text(path, rows_text(kind, found[name]))
+    summaries = summarise_arms(rows)
+    with atomic_folder(arms) as folder:
+        for name, values in arm_metrics(summaries).items():
             write_json(folder / name, values)
-    with atomic_folder(options.plots) as folder:
-        for name, text in plot_tables(arms).items():
+    with atomic_folder(plots) as folder:
+        for name, text in plot_tables(summaries).items():
             (folder / name).write_text(text, encoding="utf-8")
-    write_text(options.metrics, metrics_table(rows))
+    write_text(metrics, metrics_table(rows))
 
 
 def _rows(paths: Sequence[Path], missing: Mapping[str, Sequence[str]]) -> list[RunRow]:
@@ -77,55 +129,22 @@ def _rows(paths: Sequence[Path], missing: Mapping[str, Sequence[str]]) -> list[R
     return in_study_order([*finished, *lacking])
 
 
-def _write_statistics(
-    options: argparse.Namespace, settings: Mapping[str, Any], rows: Sequence[RunRow], paths: Sequence[Path]
-) -> None:
-    """Write those tables of statistics that the command names."""
+def _statistics(
+    settings: Mapping[str, Any],
+    rows: Sequence[RunRow],
+    paths: Sequence[Path],
+    windows: Path,
+    cohorts: Path | None,
+) -> dict[str, Any]:
+    """The rows of every table of statistics, by its name in StudyStatistics, and `transfers`."""
     # collect_rows has checked that a record's folder has its run's name.
     named = {path.absolute().parts[-6:-1]: path.parent for path in paths}
     folders = {row: named[row.cohort, row.vital, row.model, row.arm, f"seed{row.seed}"] for row in rows}
     parameters = EvaluationParameters(**settings.get("evaluation", {}))
-    found = vars(study_statistics(rows, folders, options.windows, parameters, options.cohorts))
+    found = dict(vars(study_statistics(rows, folders, windows, parameters, cohorts)))
     records = [read_transfer_record(Path(path)) for path in settings.get("transfers", [])]
-    found["transfers"] = transfer_rows(records, folders, options.windows, parameters)
-    for name, (kind, _) in TABLES.items():
-        path = vars(options)[name]
-        if path:
-            write_text(path, rows_text(kind, found[name]))
-
-
-def _parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--settings",
-        required=True,
-        type=Path,
-        help="settings file of this step (JSON); `runs` lists the paths of all run.json, `transfers` those of all "
-        "record.json, `missing` those records that an unfinished study lacks, each with its logs, `evaluation` holds "
-        "the settings of the statistics",
-    )
-    parser.add_argument("--metrics", required=True, type=Path, help="CSV to write, one row for each run")
-    parser.add_argument(
-        "--arms", required=True, type=Path, help="folder of JSON files, one for each arm, for `dvc metrics`"
-    )
-    parser.add_argument("--plots", required=True, type=Path, help="folder of CSV files for `dvc plots`")
-    parser.add_argument(
-        "--windows",
-        type=Path,
-        help="folder of the windows, <cohort>/<vital>.parquet; without it no statistics",
-    )
-    parser.add_argument(
-        "--cohorts",
-        type=Path,
-        help="folder of the cohort tables, <cohort>.parquet, which say sex, age and type of ICU; may be left out",
-    )
-    for name, (_, content) in TABLES.items():
-        option = f"--{OPTIONS.get(name, name)}"
-        parser.add_argument(option, dest=name, type=Path, metavar="CSV", help=f"CSV to write, {content}")
-    return parser.parse_args()
+    return found | {"transfers": transfer_rows(records, folders, windows, parameters)}
 
 
 if __name__ == "__main__":
-    run_step(main)
+    run_step(aggregate_metrics)

@@ -1,22 +1,15 @@
-"""Print the record of one run as a person reads it: data, settings, training, errors, costs, files, command.
+"""One run's record, for a reader."""
 
-Takes the folder of a run, results/<dataset>/runs/<cohort>/<vital>/<model>/<arm>/seed<k>, or the run.json in it.
-Nothing is computed or written; times are in seconds, memory in MiB.
-
-Example:
-    python -m workflow_scripts.steps.explain_run results/simulated/runs/sepsis3/heart_rate/moirai-nano/lora-r2/seed0
-"""
-
-import argparse
 import json
 import shlex
 import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 from pydantic import ValidationError
+from typer import Argument
 
 from workflow_scripts.evaluation.run_records import RunRecord
 from workflow_scripts.runtime.errors import UserError
@@ -44,9 +37,18 @@ METRICS = {
 """Metric of the record -> what it is called, the factor it is shown with, its unit."""
 
 
-def main() -> None:
-    """Read the record, print it."""
-    path = record_path(_parser().parse_args().run)
+def explain_run(
+    run: Annotated[Path, Argument(help="folder of a run, or its run.json")],
+) -> None:
+    """Print the record of one run as a person reads it: data, settings, training, errors, costs, files, command.
+
+    Takes the folder of a run, results/<dataset>/runs/<cohort>/<vital>/<model>/<arm>/seed<k>, or the run.json in it.
+    Nothing is computed or written; times are in seconds, memory in MiB.
+
+    Example:
+        python -m workflow_scripts.steps.explain_run results/simulated/runs/sepsis3/heart_rate/moirai-nano/lora-r2/seed0
+    """
+    path = record_path(run)
     print("\n".join(explain(read_record(path), path)))
 
 
@@ -276,13 +278,5 @@ def _number(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.4g}"
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a run, or its run.json")
-    return parser
-
-
 if __name__ == "__main__":
-    run_step(main)
+    run_step(explain_run)

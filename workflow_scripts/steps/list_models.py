@@ -1,16 +1,10 @@
-"""List every model variant: parameters by arm, limits, licence, hub id and revision; or all about one of them.
+"""The registry of models in the terminal."""
 
-Examples:
-    python -m workflow_scripts.steps.list_models --model chronos-2
-    python -m workflow_scripts.steps.list_models --arms dora-r2 adalora-r2 fourierft bitfit
-    python -m workflow_scripts.steps.list_models --arms fit
-"""
-
-import argparse
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import yaml
+from typer import Option
 
 from workflow_scripts.adaptation.arms import FITTING_METHODS, METHODS, Arm
 from workflow_scripts.adaptation.parameters import AdaptationParameters
@@ -27,30 +21,37 @@ RANKS = (1, 2, 4, 8, 16, 32, 64)
 RELEASED_TRAINING = ("learning_rate", "batch_size", "epochs", "patience")
 
 
-def main() -> None:
-    """Parse the command line and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model", metavar="NAME", help="the whole entry of one variant, with its sources")
-    parser.add_argument(
-        "--ranks", type=int, nargs="+", default=RANKS, help="ranks of LoRA (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--arms",
-        nargs="+",
-        metavar="ARM",
-        help="what these arms train, with the default settings of `adaptation`",
-    )
-    arguments = parser.parse_args()
-    if arguments.arms:
-        arms = [_arm(name) for name in arguments.arms]
-        print(arm_counts(arms, [variant(arguments.model)] if arguments.model else _candidates(arms)))
+def list_models(
+    model: Annotated[
+        str | None, Option(metavar="NAME", help="the whole entry of one variant, with its sources")
+    ] = None,
+    ranks: Annotated[
+        list[int] | None,
+        Option(help=f"a rank of LoRA, once for each (default: {', '.join(map(str, RANKS))})"),
+    ] = None,
+    arms: Annotated[
+        list[str] | None,
+        Option(
+            metavar="ARM",
+            help="what this arm trains, with the default settings of `adaptation`; once for each",
+        ),
+    ] = None,
+) -> None:
+    """List every model variant: parameters by arm, limits, licence, hub id and revision; or all about one of them.
+
+    Example:
+        python -m workflow_scripts.steps.list_models --model chronos-2
+        python -m workflow_scripts.steps.list_models --arms dora-r2 --arms fourierft --arms bitfit
+        python -m workflow_scripts.steps.list_models --arms fit
+    """
+    if arms:
+        chosen = [_arm(name) for name in arms]
+        print(arm_counts(chosen, [variant(model)] if model else _candidates(chosen)))
     else:
-        print(describe(variant(arguments.model)) if arguments.model else overview(arguments.ranks))
+        print(describe(variant(model)) if model else overview(ranks or RANKS))
 
 
-def overview(ranks: tuple[int, ...] = RANKS) -> str:
+def overview(ranks: Sequence[int] = RANKS) -> str:
     """All tables: what each model is, what each arm of it trains, and the models that are trained from scratch."""
     pins, variants = read_lock(), VARIANTS.values()
     facts = [("model", "family", "context", "horizon", "licence", "hub id", "revision")]
@@ -99,7 +100,7 @@ def overview(ranks: tuple[int, ...] = RANKS) -> str:
             f"Models trained from scratch have the arms {' and '.join(FITTING_METHODS)}. Their parameters are those at",
             "the context and horizon beside them; the last four columns are the study's training (docs/models.md).",
             "One model, and the source of each fact: python -m workflow_scripts.steps.list_models --model NAME",
-            "What other arms train: python -m workflow_scripts.steps.list_models --arms dora-r2 fourierft bitfit",
+            "What other arms train: python -m workflow_scripts.steps.list_models --arms dora-r2 --arms bitfit",
         ]
     )
 
@@ -193,4 +194,4 @@ def _table(rows: Sequence[tuple[str, ...]], right: range | tuple[int, ...]) -> l
 
 
 if __name__ == "__main__":
-    run_step(main)
+    run_step(list_models)

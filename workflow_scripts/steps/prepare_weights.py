@@ -1,15 +1,11 @@
-"""Put a model's base weights in place, from the repository, a folder or file, or the hub, checked and recorded.
+"""A model's base weights, prepared for the study."""
 
-Example:
-    python -m workflow_scripts.steps.prepare_weights --model chronos-t5-nano --source embedded \\
-        --output weights/prepared/chronos-t5-nano
-"""
-
-import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from typer import Option
 
 from workflow_scripts.models.hub import LOCK, download, read_lock, write_pin
 from workflow_scripts.models.registry import Variant, variant, variant_names
@@ -27,28 +23,31 @@ from workflow_scripts.runtime.files import atomic_folder
 from workflow_scripts.runtime.step import run_step
 
 
-def main() -> None:
-    """Parse the command line and write the folder whole or not at all."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument(
-        "--model", required=True, metavar="NAME", help=f"one of: {', '.join(variant_names())}"
-    )
-    parser.add_argument(
-        "--source",
-        required=True,
-        help=f"'{EMBEDDED}'; '{HUB}' to download; or a path: a folder with config.json and model.safetensors, "
-        "or Lag-Llama's official checkpoint",
-    )
-    parser.add_argument(
-        "--output", required=True, type=Path, help="folder to write, weights/prepared/<model>"
-    )
-    parser.add_argument(
-        "--lock", type=Path, default=LOCK, help="file of pinned downloads (default: %(default)s)"
-    )
-    arguments = parser.parse_args()
-    prepare(arguments.model, arguments.source, arguments.output, arguments.lock)
+def prepare_weights(
+    model: Annotated[
+        str,
+        Option(
+            metavar="NAME",
+            help=f"one of: {', '.join(variant_names())}",
+        ),
+    ],
+    source: Annotated[
+        str,
+        Option(
+            help=f"'{EMBEDDED}'; '{HUB}' to download; or a path: a folder with config.json and model.safetensors,"
+            " or Lag-Llama's official checkpoint"
+        ),
+    ],
+    output: Annotated[Path, Option(help="folder to write, weights/prepared/<model>")],
+    lock: Annotated[Path, Option(help="file of pinned downloads")] = LOCK,
+) -> None:
+    """Put a model's base weights in place, from the repository, a folder or file, or the hub, checked and recorded.
+
+    Example:
+        python -m workflow_scripts.steps.prepare_weights --model chronos-t5-nano --source embedded \\
+            --output weights/prepared/chronos-t5-nano
+    """
+    prepare(model, source, output, lock)
 
 
 def prepare(model: str, source: str, output: Path, lock: Path = LOCK) -> None:
@@ -110,4 +109,4 @@ def _download(chosen: Variant, folder: Path, lock: Path) -> None:
 
 
 if __name__ == "__main__":
-    run_step(main, online=True)
+    run_step(prepare_weights, online=True)

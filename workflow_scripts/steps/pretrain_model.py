@@ -1,17 +1,12 @@
-"""Pre-train one embedded nano model on synthetic series: a small stand-in for published weights.
+"""Stand-ins for published weights, pre-trained on synthetic series."""
 
-Example:
-    python -m workflow_scripts.steps.pretrain_model --model moirai-nano \\
-        --settings weights/pretrained/settings/pretrain_model.moirai-nano.json --output weights/pretrained/moirai-nano
-"""
-
-import argparse
 import shutil
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+from typer import Option
 
 from workflow_scripts.evaluation.metrics import score
 from workflow_scripts.models.baselines import forecast_baseline
@@ -45,35 +40,36 @@ Scores = dict[str, dict[str, float]]
 """Held-out family -> forecaster -> weighted quantile loss."""
 
 
-def main() -> None:
-    """Parse the command line, train, and write the folder whole or not at all."""
-    embedded = [name for name in variant_names() if variant(name).hub_id is None]
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model", required=True, metavar="NAME", help=f"one of: {', '.join(embedded)}")
-    parser.add_argument(
-        "--settings",
-        required=True,
-        type=Path,
-        help="settings file of this step (JSON), as the workflow writes it: the group `pretraining`",
-    )
-    parser.add_argument("--output", required=True, type=Path, help="folder to write")
-    parser.add_argument(
-        "--device",
-        choices=["cpu", "gpu"],
-        default="cpu",
-        help="cpu: the same weights on every run; gpu: the same recipe, not the same digits (default: cpu)",
-    )
-    arguments = parser.parse_args()
-    parameters = PretrainingParameters(**read_settings(arguments.settings)["pretraining"])
-    if arguments.device == "cpu":
-        pretrain(arguments.model, parameters, arguments.output)
+EMBEDDED_MODELS = [name for name in variant_names() if variant(name).hub_id is None]
+
+
+def pretrain_model(
+    model: Annotated[str, Option(metavar="NAME", help=f"one of: {', '.join(EMBEDDED_MODELS)}")],
+    settings: Annotated[
+        Path,
+        Option(help="settings file of this step (JSON), as the workflow writes it: the group `pretraining`"),
+    ],
+    output: Annotated[Path, Option(help="folder to write")],
+    device: Annotated[
+        Literal["cpu", "gpu"],
+        Option(help="cpu: the same weights on every run; gpu: the same recipe, not the same digits"),
+    ] = "cpu",
+) -> None:
+    """Pre-train one embedded nano model on synthetic series: a small stand-in for published weights.
+
+    Example:
+        python -m workflow_scripts.steps.pretrain_model --model moirai-nano \\
+            --settings weights/pretrained/settings/pretrain_model.moirai-nano.json \\
+            --output weights/pretrained/moirai-nano
+    """
+    parameters = PretrainingParameters(**read_settings(settings)["pretraining"])
+    if device == "cpu":
+        pretrain(model, parameters, output)
         return
     with lease_device() as leased:
         if leased.torch_name == "cpu":
             raise UserError("--device gpu", "no GPU on this machine", "a GPU", "use --device cpu")
-        pretrain(arguments.model, parameters, arguments.output, leased.torch_name)
+        pretrain(model, parameters, output, leased.torch_name)
 
 
 def pretrain(model: str, parameters: PretrainingParameters, output: Path, device: str = "cpu") -> None:
@@ -257,4 +253,4 @@ def _score_table(scores: Scores) -> list[str]:
 
 
 if __name__ == "__main__":
-    run_step(main)
+    run_step(pretrain_model)

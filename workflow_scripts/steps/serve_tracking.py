@@ -1,20 +1,14 @@
-"""Serve MLflow to several machines: runs in PostgreSQL, artifacts in a folder, nobody without a password.
+"""MLflow's server for several machines."""
 
-The server listens on this machine only; on another address it wants a certificate. The administrator's password is
-made at the first start and stands in the folder's file `credentials`, whose form MLflow's client reads as
-~/.mlflow/credentials. PostgreSQL's own password is read by its client from ~/.pgpass or PGPASSFILE, never from here.
-
-Example:
-    python -m workflow_scripts.steps.serve_tracking --database postgresql:///vitalora
-"""
-
-import argparse
 import configparser
 import shlex
 from ipaddress import ip_address
 from pathlib import Path
 from secrets import token_urlsafe
+from typing import Annotated
 from urllib.parse import urlsplit
+
+from typer import Option
 
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.parameters import holds_password
@@ -36,47 +30,49 @@ SIGN_IN = {
 }
 
 
-def main() -> None:
-    """Parse the arguments, make what the server needs once, become the server."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--database",
-        default="postgresql:///vitalora",
-        help="PostgreSQL's address, without password (default: postgresql:///vitalora, on this machine, as "
-        "the user of this system)",
-    )
-    parser.add_argument(
-        "--folder",
-        type=Path,
-        default=Path("~/.local/share/vitalora/tracking"),
-        help="folder for artifacts and secrets, away from the project (default: ~/.local/share/vitalora/tracking)",
-    )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
-    parser.add_argument("--port", type=int, default=5000, help="port (default: 5000)")
-    parser.add_argument("--workers", type=int, default=2, help="server processes (default: 2)")
-    parser.add_argument(
-        "--certificate", type=Path, help="certificate (PEM) of an address other machines reach"
-    )
-    parser.add_argument("--key", type=Path, help="the certificate's private key (PEM)")
-    options = parser.parse_args()
-    database = database_address(options.database)
-    encryption = encryption_options(options.host, options.certificate, options.key)
-    _require_database(options.database)
-    folder = options.folder.expanduser()
+def serve_tracking(
+    database: Annotated[
+        str,
+        Option(
+            help="PostgreSQL's address, without password; by default on this machine, as the user of this system"
+        ),
+    ] = "postgresql:///vitalora",
+    folder: Annotated[Path, Option(help="folder for artifacts and secrets, away from the project")] = Path(
+        "~/.local/share/vitalora/tracking"
+    ),
+    host: Annotated[str, Option(help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int, Option(help="port")] = 5000,
+    workers: Annotated[int, Option(help="server processes")] = 2,
+    certificate: Annotated[
+        Path | None, Option(help="certificate (PEM) of an address other machines reach")
+    ] = None,
+    key: Annotated[Path | None, Option(help="the certificate's private key (PEM)")] = None,
+) -> None:
+    """Serve MLflow to several machines: runs in PostgreSQL, artifacts in a folder, nobody without a password.
+
+    The server listens on this machine only; on another address it needs a certificate. The first start makes the
+    administrator's password and writes it to the folder's file `credentials`, in the form that MLflow's client reads
+    as ~/.mlflow/credentials. PostgreSQL's client reads its own password from ~/.pgpass or PGPASSFILE.
+
+    Example:
+        python -m workflow_scripts.steps.serve_tracking --database postgresql:///vitalora
+    """
+    address = database_address(database)
+    encryption = encryption_options(host, certificate, key)
+    _require_database(database)
+    folder = folder.expanduser()
     environment = {
         **secrets_of(folder),
-        "MLFLOW_AUTH_CONFIG_PATH": str(_write_sign_in(folder, database)),
+        "MLFLOW_AUTH_CONFIG_PATH": str(_write_sign_in(folder, address)),
         "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": str(CONNECTIONS_PER_WORKER),
         "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": str(CONNECTIONS_PER_WORKER),
     }
     print(f"the administrator's name and password: {folder / 'credentials'}", flush=True)
     become_server(
         [
-            *("--app-name", "basic-auth", "--backend-store-uri", database),
+            *("--app-name", "basic-auth", "--backend-store-uri", address),
             *("--artifacts-destination", str(folder / "artifacts")),
-            *("--host", options.host, "--port", str(options.port), "--workers", str(options.workers)),
+            *("--host", host, "--port", str(port), "--workers", str(workers)),
             *encryption,
         ],
         environment,
@@ -176,4 +172,4 @@ def _is_loopback(host: str) -> bool:
 
 
 if __name__ == "__main__":
-    run_step(main)
+    run_step(serve_tracking)

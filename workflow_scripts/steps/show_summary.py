@@ -1,19 +1,12 @@
-"""Print the study's results as a compact table, and where everything lies.
+"""The study's results in the terminal."""
 
-MSE (x 1e-4), MAPE (%) and DTW (x 1e-3) are means over seeds, of the scaled series; seconds are those of one run. Of a
-vital sign with many arms only the best are shown.
-
-Examples:
-    python -m workflow_scripts.steps.show_summary
-    python -m workflow_scripts.steps.show_summary --dataset mimic-iii-demo --all
-"""
-
-import argparse
 from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
+from typing import Annotated
 
 import yaml
+from typer import Option
 
 from workflow_scripts.evaluation.aggregation import ArmSummary, summarise_arms
 from workflow_scripts.evaluation.summary import MISSING, IntervalRow, RunRow, read_metrics, read_rows
@@ -33,10 +26,25 @@ BEST = 12
 FAILED = 5
 
 
-def main() -> None:
-    """Print the table of each cohort and vital sign, then the places."""
-    options = _parse_arguments()
-    study = _study(options)
+def show_summary(
+    params: Annotated[Path, Option(help="settings of the study")] = Path("params.yaml"),
+    dataset: Annotated[
+        str | None, Option(help="data set whose results are shown (default: that of the settings)")
+    ] = None,
+    all: Annotated[
+        bool, Option("--all", help=f"every arm, also of vital signs with more than {MANY}")
+    ] = False,
+) -> None:
+    """Print the study's results as a compact table, and where everything lies.
+
+    MSE (x 1e-4), MAPE (%) and DTW (x 1e-3) are means over seeds, of the scaled series; seconds are those of one run.
+    Of a vital sign with many arms only the best are shown.
+
+    Example:
+        python -m workflow_scripts.steps.show_summary
+        python -m workflow_scripts.steps.show_summary --dataset mimic-iii-demo --all
+    """
+    study = _study(params, dataset)
     results = Path("results") / study.dataset
     rows = read_metrics(results / "summary" / "metrics.csv")
     intervals = _intervals(results / "summary" / "intervals.csv")
@@ -44,7 +52,7 @@ def main() -> None:
         runs = list(group)
         print(f"\n{_title(cohort, vital, runs)}")
         arms = summarise_arms(runs)
-        shown = arms if options.all else _worth_showing(arms)
+        shown = arms if all else _worth_showing(arms)
         print("\n".join(_table(shown, intervals)))
         if len(shown) < len(arms):
             print(f"  {len(shown)} of {len(arms)} arms, the best first: --all shows all of them")
@@ -145,29 +153,12 @@ def _places(results: Path, rows: list[RunRow]) -> str:
     return "\n".join(lines)
 
 
-def _parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--params",
-        type=Path,
-        default=Path("params.yaml"),
-        help="settings of the study (default: %(default)s)",
-    )
-    parser.add_argument("--dataset", help="data set whose results are shown (default: that of the settings)")
-    parser.add_argument(
-        "--all", action="store_true", help=f"every arm, also of vital signs with more than {MANY}"
-    )
-    return parser.parse_args()
-
-
-def _study(options: argparse.Namespace) -> Study:
-    values = yaml.safe_load(options.params.read_text(encoding="utf-8")) or {}
-    if options.dataset:
-        values["dataset"] = options.dataset
-    return load_study(values, where=str(options.params))
+def _study(params: Path, dataset: str | None) -> Study:
+    values = yaml.safe_load(params.read_text(encoding="utf-8")) or {}
+    if dataset:
+        values["dataset"] = dataset
+    return load_study(values, where=str(params))
 
 
 if __name__ == "__main__":
-    run_step(main)
+    run_step(show_summary)

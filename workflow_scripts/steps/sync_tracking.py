@@ -1,15 +1,5 @@
-"""Bring MLflow up to date with the records of finished runs, each exactly once.
+"""The study's runs, mirrored in MLflow."""
 
-Runs that MLflow lacks (it was down, locked or emptied) are made from run.json with their artifacts; runs that it
-shows already stay as they are; what a dead process left open is closed. Each sweep then shows what was chosen on
-validation, and its best adapter is registered under the alias `best`. Run again, it changes nothing.
-
-Example:
-    python -m workflow_scripts.steps.sync_tracking \\
-        --settings results/simulated/summary/settings/sync_tracking.json --output tracking.json
-"""
-
-import argparse
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +7,9 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Annotated, Any
+
+from typer import Option
 
 from workflow_scripts.models.registry import is_stand_in
 from workflow_scripts.reporting.experiment_pages import experiment_description, experiment_views
@@ -39,29 +31,36 @@ from workflow_scripts.tracking.views import VIEW
 LOG = logging.getLogger(__name__)
 
 
-def main() -> None:
-    """Parse the arguments, bring MLflow up to date, say what was written."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--settings",
-        required=True,
-        type=Path,
-        help="settings file of this step (JSON): `dataset`, `tracking` as in params.yaml, and `runs`, the paths of "
-        "all run.json of the study; those that are not there yet count as unfinished",
-    )
-    parser.add_argument(
-        "--windows",
-        type=Path,
-        help="folder of the windows, <cohort>/<vital>.parquet, for figures of runs that MLflow lacks",
-    )
-    parser.add_argument("--output", type=Path, help="JSON to write: how many runs and sweeps MLflow shows")
-    options = parser.parse_args()
+def sync_tracking(
+    settings: Annotated[
+        Path,
+        Option(
+            help="settings file of this step (JSON): `dataset`, `tracking` as in params.yaml, and `runs`, "
+            "the paths of all run.json of the study; those that are not there yet count as unfinished"
+        ),
+    ],
+    windows: Annotated[
+        Path | None,
+        Option(help="folder of the windows, <cohort>/<vital>.parquet, for figures of runs that MLflow lacks"),
+    ] = None,
+    output: Annotated[
+        Path | None, Option(help="JSON to write: how many runs and sweeps MLflow shows")
+    ] = None,
+) -> None:
+    """Bring MLflow up to date with the records of finished runs, each exactly once.
+
+    Runs that MLflow lacks (it was down, locked or emptied) are made from run.json with their artifacts; runs that it
+    shows already stay as they are; what a dead process left open is closed. Each sweep then shows what was chosen on
+    validation, and its best adapter is registered under the alias `best`. Run again, it changes nothing.
+
+    Example:
+        python -m workflow_scripts.steps.sync_tracking \\
+            --settings results/simulated/summary/settings/sync_tracking.json --output tracking.json
+    """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    shown = sync(read_settings(options.settings), options.windows)
-    if options.output:
-        write_json(options.output, shown)
+    shown = sync(read_settings(settings), windows)
+    if output:
+        write_json(output, shown)
 
 
 def sync(settings: Mapping[str, Any], windows: Path | None = None) -> dict[str, Any]:
@@ -186,4 +185,4 @@ def _times(record: Mapping[str, Any]) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    run_step(main)
+    run_step(sync_tracking)
