@@ -15,7 +15,7 @@ class LocalHub:
     """Repositories by id: commit -> folder. `main` is the commit that was added last.
 
     The addresses and headers are those that huggingface_hub asks for and reads: /api/models/<id>/revision/<revision>
-    for the commit and the list of files, /<id>/resolve/<commit>/<file> for each of them.
+    for the commit, /api/models/<id>/tree/<commit> for the list of files, /<id>/resolve/<commit>/<file> for each.
     """
 
     repositories: dict[str, dict[str, Path]] = field(default_factory=dict)
@@ -85,24 +85,23 @@ class _Handler(BaseHTTPRequestHandler):
         parts = path.split("/")
         if self.state.broken:
             self._send(500, b"broken")
-        elif parts[:2] == ["api", "models"] and parts[4:5] == ["revision"]:
-            self._list("/".join(parts[2:4]), "/".join(parts[5:]))
+        elif parts[:2] == ["api", "models"] and parts[4:5] in (["revision"], ["tree"]):
+            self._describe("/".join(parts[2:4]), parts[4], "/".join(parts[5:]))
         elif parts[2:3] == ["resolve"]:
             self._file("/".join(parts[:2]), parts[3], "/".join(parts[4:]))
         else:
             self._send(404, b"", {"X-Error-Code": "RepoNotFound"})
 
-    def _list(self, name: str, revision: str) -> None:
+    def _describe(self, name: str, asked: str, revision: str) -> None:
         commit = self.state.commit(name, revision)
         if commit is None:
             known = name in self.state.repositories
             self._send(404, b"", {"X-Error-Code": "RevisionNotFound" if known else "RepoNotFound"})
             return
-        folder = self.state.repositories[name][commit]
-        files = [_describe(path) for path in sorted(folder.iterdir())]
-        self._send(
-            200, json.dumps({"id": name, "sha": self.state.answer_with or commit, "siblings": files}).encode()
-        )
+        answer: Any = {"id": name, "sha": self.state.answer_with or commit}
+        if asked == "tree":
+            answer = [_describe(path) for path in sorted(self.state.repositories[name][commit].iterdir())]
+        self._send(200, json.dumps(answer).encode())
 
     def _file(self, name: str, revision: str, file: str) -> None:
         commit = self.state.commit(name, revision)
@@ -140,8 +139,8 @@ def _describe(path: Path) -> dict[str, Any]:
     """A file as the hub lists it: large ones by SHA-256, small ones by git's hash of a file."""
     content = path.read_bytes()
     blob = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-    described: dict[str, Any] = {"rfilename": path.name, "size": len(content), "blobId": blob}
+    described: dict[str, Any] = {"type": "file", "path": path.name, "size": len(content), "oid": blob}
     if path.suffix in {".safetensors", ".ckpt", ".bin"}:
         digest = hashlib.sha256(content).hexdigest()
-        described["lfs"] = {"sha256": digest, "size": len(content), "pointerSize": 134}
+        described["lfs"] = {"oid": digest, "size": len(content), "pointerSize": 134}
     return described

@@ -129,10 +129,13 @@ def test_an_empty_folder_and_no_folder_are_refused(tmp_path: Path) -> None:
         prepare("chronos-t5-tiny", str(tmp_path / "absent"), tmp_path / "output")
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "3", ""])
-def test_a_configuration_that_is_no_json_object_is_refused(text: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "finding"),
+    [("{", "not JSON"), ("[]", "no JSON object"), ("3", "no JSON object"), ("", "not JSON")],
+)
+def test_a_configuration_that_is_no_json_object_is_refused(text: str, finding: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(text)
-    with pytest.raises(UserError, match="no JSON object"):
+    with pytest.raises(UserError, match=finding):
         prepare("chronos-t5-tiny", str(tmp_path), tmp_path / "output")
 
 
@@ -175,24 +178,24 @@ def test_the_values_of_a_file_are_counted_by_its_header(moirai: Path, tmp_path: 
 
 
 FORGED: dict[str, tuple[Any, dict[str, int], str]] = {
-    "nothing": (b"", {"values": 0, "length": 0}, "no table of tensors"),
-    "a header longer than the file": ({}, {"length": 2**63}, "end before the header does"),
+    "nothing": (b"", {"values": 0, "length": 0}, "invalid JSON"),
+    "a header longer than the file": ({}, {"length": 2**63}, "header too large"),
     "a header of the file's size": (
         {"a": entry([4], 0, 16)},
         {"length": 10_000},
-        "end before the header does",
+        "invalid header length",
     ),
-    "no JSON": (b"{'a': 1}", {}, "no table of tensors"),
-    "a list": ([1, 2], {}, "no table of tensors"),
-    "a huge shape": ({"a": entry([2**40, 2**20], 0, 16)}, {}, "contradict"),
-    "a huge place": ({"a": entry([2**40], 0, 2**42)}, {}, "where the header asks for"),
-    "a negative shape": ({"a": entry([-4, -1], 0, 16)}, {}, "whole numbers"),
-    "a shape of text": ({"a": entry(["4"], 0, 16)}, {}, "whole numbers"),  # type: ignore[list-item]
-    "overlapping places": ({"a": entry([4], 0, 16), "b": entry([2], 8, 16)}, {}, "contradict"),
-    "a gap": ({"a": entry([2], 8, 16)}, {}, "contradict"),
-    "values left over": ({"a": entry([2], 0, 8)}, {}, "where the header asks for"),
-    "an unknown type": ({"a": entry([4], 0, 16, "X9")}, {}, "no table of tensors"),
-    "no places": ({"a": {"dtype": "F32", "shape": [4]}}, {}, "no table of tensors"),
+    "no JSON": (b"{'a': 1}", {}, "invalid JSON"),
+    "a list": ([1, 2], {}, "invalid JSON"),
+    "a huge shape": ({"a": entry([2**40, 2**20], 0, 16)}, {}, "overflow"),
+    "a huge place": ({"a": entry([2**40], 0, 2**42)}, {}, "file not fully covered"),
+    "a negative shape": ({"a": entry([-4, -1], 0, 16)}, {}, "expected usize"),
+    "a shape of text": ({"a": entry(["4"], 0, 16)}, {}, "expected usize"),  # type: ignore[list-item]
+    "overlapping places": ({"a": entry([4], 0, 16), "b": entry([2], 8, 16)}, {}, "invalid offset"),
+    "a gap": ({"a": entry([2], 8, 16)}, {}, "invalid offset"),
+    "values left over": ({"a": entry([2], 0, 8)}, {}, "file not fully covered"),
+    "an unknown type": ({"a": entry([4], 0, 16, "X9")}, {}, "unknown variant `X9`"),
+    "no places": ({"a": {"dtype": "F32", "shape": [4]}}, {}, "missing field `data_offsets`"),
 }
 
 

@@ -1,6 +1,5 @@
 """Folders of base weights: what a family expects in one, each failing with one message."""
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -11,33 +10,27 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
+from workflow_scripts.models.weights import CONFIGURATION, WEIGHTS, read_configuration
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.runtime.files import read_json
-
-WEIGHTS = "model.safetensors"
 
 _AGAIN = "prepare the weights again from a complete source"
 
 
-def read_config(folder: Path, model: str, required: set[str], absent: frozenset[str] = frozenset()) -> Any:
+def read_config(
+    folder: Path, model: str, required: set[str], absent: frozenset[str] = frozenset()
+) -> dict[str, Any]:
     """config.json of a family's folder, which needs safetensors beside it.
 
     model: the family's name in messages. required, absent: keys that tell the family from the others.
     Raises UserError where the folder holds something else.
     """
-    path = folder / "config.json"
     expected, remedy = f"the configuration of a {model} model", f"point to a folder of {model} weights"
-    if not path.is_file():
-        raise UserError(str(path), "no such file", expected, remedy)
-    try:
-        config = read_json(path)
-    except json.JSONDecodeError as error:
-        raise UserError(str(path), f"text that is not JSON: {error}", expected, remedy) from error
+    config = read_configuration(folder, expected, remedy)
     missing, foreign = required - set(config), absent & set(config)
     if missing or foreign:
         found = [f"without {', '.join(sorted(missing))}"] if missing else []
         found += [f"with {', '.join(sorted(foreign))}"] if foreign else []
-        raise UserError(str(path), " and ".join(found), expected, remedy)
+        raise UserError(str(folder / CONFIGURATION), " and ".join(found), expected, remedy)
     if not (folder / WEIGHTS).is_file():
         raise UserError(str(folder), f"no {WEIGHTS}", "weights as safetensors", _AGAIN)
     return config
@@ -48,7 +41,7 @@ def read_architecture(folder: Path, model: str, architecture: str) -> None:
     config = read_config(folder, model, {"architectures", "chronos_config"})
     if config["architectures"] != [architecture]:
         raise UserError(
-            str(folder / "config.json"),
+            str(folder / CONFIGURATION),
             f"architectures {config['architectures']}",
             f"['{architecture}'], the configuration of a {model} model",
             f"point to a folder of {model} weights",

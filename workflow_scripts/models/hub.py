@@ -4,15 +4,11 @@ The hub's own client does the transfers. Files come over plain HTTP, without its
 what the tests cover. No token is sent, for no model of the registry needs one.
 """
 
-import fcntl
-import hashlib
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import yaml
 
@@ -64,21 +60,12 @@ def read_lock(path: Path = LOCK) -> dict[str, Pin]:
 
 def write_pin(model: str, pin: Pin, path: Path = LOCK) -> None:
     """Add one model to the lock file; several processes may do so at once."""
-    with _alone_in(path.parent):
+    from filelock import FileLock
+
+    with FileLock(path.with_name(f".{path.name}.lock")):
         pins = {**read_lock(path), model: pin}
         entries = {name: asdict(pins[name]) for name in sorted(pins)}
         write_text(path, _HEADING + yaml.safe_dump(entries, sort_keys=False))
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    # A lock on the folder needs no file of its own.
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def download(variant: Variant, folder: Path, pin: Pin | None) -> Pin:
@@ -98,30 +85,39 @@ def download(variant: Variant, folder: Path, pin: Pin | None) -> Pin:
     revision = _revision(variant, pin)
     # Before the client's import, which is when it reads this.
     os.environ["HF_HUB_DISABLE_XET"] = "1"
-    from huggingface_hub import HfApi, hf_hub_download
+    from huggingface_hub import HfApi
     from huggingface_hub.errors import HTTPError
 
+    client = HfApi(endpoint=os.environ.get("HF_ENDPOINT"), token=False)
     where = f"{variant.hub_id} on the hub, revision {revision}"
-    endpoint = os.environ.get("HF_ENDPOINT")
+    needed = (
+        list(pin.sha256) if pin else [variant.checkpoint] if variant.checkpoint else [CONFIGURATION, WEIGHTS]
+    )
+    optional = [] if pin or variant.checkpoint else KEPT
     try:
-        listing = HfApi(endpoint=endpoint, token=False).model_info(
-            variant.hub_id, revision=revision, files_metadata=True
+        commit = _commit(client.model_info(variant.hub_id, revision=revision).sha, revision, where)
+        client.snapshot_download(
+            variant.hub_id, revision=commit, local_dir=folder, allow_patterns=[*needed, *optional]
         )
-        commit = _commit(listing.sha, revision, where)
-        described = {file.rfilename: file for file in listing.siblings or []}
-        names = _wanted(variant, pin, set(described), where)
-        for name in names:
-            hf_hub_download(
-                variant.hub_id, name, revision=commit, local_dir=folder, endpoint=endpoint, token=False
-            )
+        verified = client.verify_repo_checksums(variant.hub_id, revision=commit, local_dir=folder)
     except (OSError, HTTPError) as error:
         _explain(error, where)
     shutil.rmtree(folder / ".cache", ignore_errors=True)
-    hashes = {name: file_hash(folder / name) for name in names}
-    for name in names:
-        if pin and hashes[name] != pin.sha256[name]:
-            raise _other_bytes(where, name, hashes[name], f"{pin.sha256[name]}, as {LOCK.name} says")
-        _compare_with_the_hub(described[name], folder / name, hashes[name], where)
+    if missing := [name for name in needed if not (folder / name).is_file()]:
+        raise UserError(
+            where,
+            f"a repository without {', '.join(missing)}",
+            ", ".join(needed) + "; other formats can run code when they are read and are never opened",
+            "get the files elsewhere, and give their folder as the source",
+        )
+    hashes = {path.name: file_hash(path) for path in sorted(folder.iterdir())}
+    for name, expected in (pin.sha256 if pin else {}).items():
+        if hashes[name] != expected:
+            raise _other_bytes(where, name, hashes[name], f"{expected}, as {LOCK.name} says")
+    for file in verified.mismatches:
+        kind = "SHA-256" if file["algorithm"] == "sha256" else "git hash"
+        expected = f"{file['expected']}, as the hub's own listing says"
+        raise _other_bytes(where, file["path"], file["actual"], expected, kind)
     return Pin(variant.hub_id, commit, hashes)
 
 
@@ -148,34 +144,6 @@ def _commit(answered: str | None, revision: str, where: str) -> str:
             "ask the hub itself (unset HF_ENDPOINT), or download elsewhere and give the folder as the source",
         )
     return answered
-
-
-def _wanted(variant: Variant, pin: Pin | None, there: set[str], where: str) -> list[str]:
-    """The files to download; UserError where one that is needed is not there."""
-    needed = [variant.checkpoint] if variant.checkpoint else [CONFIGURATION, WEIGHTS]
-    needed = list(pin.sha256) if pin else needed
-    missing = [name for name in needed if name not in there]
-    if missing:
-        raise UserError(
-            where,
-            f"a repository without {', '.join(missing)}",
-            ", ".join(needed) + "; other formats can run code when they are read and are never opened",
-            "get the files elsewhere, and give their folder as the source",
-        )
-    optional = [] if pin or variant.checkpoint else [name for name in KEPT if name in there - set(needed)]
-    return needed + optional
-
-
-def _compare_with_the_hub(described: Any, path: Path, sha256: str, where: str) -> None:
-    """Large files are listed by SHA-256, small ones by git's hash of a file; the client checks neither."""
-    if described.lfs is not None:
-        found, expected, kind = sha256, described.lfs.sha256, "SHA-256"
-    else:
-        content = path.read_bytes()
-        found = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-        expected, kind = described.blob_id, "git hash"
-    if expected is not None and found != expected:
-        raise _other_bytes(where, path.name, found, f"{expected}, as the hub's own listing says", kind)
 
 
 def _other_bytes(where: str, name: str, found: str, expected: str, kind: str = "SHA-256") -> UserError:

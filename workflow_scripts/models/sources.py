@@ -11,6 +11,7 @@ from workflow_scripts.models.weights import (
     PREPARED_FOLDER,
     PROVENANCE,
     WEIGHTS,
+    check_configuration,
     check_folder,
 )
 from workflow_scripts.runtime.errors import UserError
@@ -74,7 +75,7 @@ def copy_embedded(variant: Variant, destination: Path) -> None:
                 f"SHA-256 {expected}, as {PROVENANCE} says",
                 f"restore the file: git checkout -- weights/embedded/{variant.name}",
             )
-    check_folder(variant, folder)
+    check_configuration(variant, folder)
     for name in (*record["sha256"], PROVENANCE):
         shutil.copyfile(folder / name, destination / name)
 

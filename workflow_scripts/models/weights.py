@@ -1,6 +1,5 @@
 """A folder of base weights: the proof that it holds a variant, and its record; light to import."""
 
-import json
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,9 +21,6 @@ PREPARED_FOLDER = Path("weights/prepared")
 
 _DERIVED = ("bin_limit",)
 """Sizes that a configuration stores in another form; loading checks them."""
-_BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
-_LONGEST_HEADER = 100_000_000
-"""Bytes; the limit of the safetensors library itself."""
 
 
 def load_variant(variant: Variant, folder: Path) -> "ForecastModel":
@@ -43,9 +39,7 @@ def check_folder(variant: Variant, folder: Path) -> None:
 
     Raises UserError: a file is missing, another family or size, a cut or forged safetensors header.
     """
-    found = _read_configuration(variant, folder)
-    _check_family(variant, found, folder / CONFIGURATION)
-    _check_sizes(variant, found, folder / CONFIGURATION)
+    check_configuration(variant, folder)
     path = folder / WEIGHTS
     if not path.is_file():
         raise _no_safetensors(folder)
@@ -59,25 +53,30 @@ def check_folder(variant: Variant, folder: Path) -> None:
         )
 
 
-def _read_configuration(variant: Variant, folder: Path) -> dict[str, Any]:
+def check_configuration(variant: Variant, folder: Path) -> None:
+    """Raise UserError where config.json is missing, or is that of another family or size."""
+    source = (
+        f"the folder that was downloaded from {variant.hub_id}"
+        if variant.hub_id
+        else "the folder that the rule `pretrain` wrote"
+    )
+    expected = f"a folder with {CONFIGURATION} and {WEIGHTS} of {variant.name}"
+    found = read_configuration(folder, expected, f"give {source}")
+    _check_family(variant, found, folder / CONFIGURATION)
+    _check_sizes(variant, found, folder / CONFIGURATION)
+
+
+def read_configuration(folder: Path, expected: str, remedy: str) -> dict[str, Any]:
+    """config.json of a folder. Raises UserError where it is missing or is no JSON object."""
     path = folder / CONFIGURATION
-    if not path.is_file():
-        raise UserError(
-            str(path),
-            "no such file",
-            f"a folder with {CONFIGURATION} and {WEIGHTS} of {variant.name}",
-            f"give the folder that was downloaded from {variant.hub_id}"
-            if variant.hub_id
-            else "give the folder that the rule `pretrain` wrote",
-        )
     try:
         found = read_json(path)
-    except ValueError:
-        found = None
+    except FileNotFoundError:
+        raise UserError(str(path), "no such file", expected, remedy) from None
+    except ValueError as error:
+        raise UserError(str(path), f"text that is not JSON: {error}", expected, remedy) from None
     if not isinstance(found, dict):
-        raise UserError(
-            str(path), "no JSON object", "a model's configuration", "restore the file from its source"
-        )
+        raise UserError(str(path), "no JSON object", expected, remedy)
     return found
 
 
@@ -133,43 +132,20 @@ def _no_safetensors(folder: Path) -> UserError:
 def count_elements(path: Path) -> int:
     """The values that a safetensors file holds, by its header alone.
 
-    Raises UserError where the header is cut, is no table of tensors, or does not fit the file's length:
-    shapes and places that contradict each other, overlap, leave gaps or lie beyond the end.
+    Raises UserError where the header is cut, is no table of tensors, or does not fit the file's length.
     """
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        if size < 8 or length > min(size - 8, _LONGEST_HEADER):
-            raise _damaged(path, f"{size:,} bytes, which end before the header does")
-        header = stream.read(length)
+    from safetensors import SafetensorError, safe_open
+
     try:
-        tensors = json.loads(header)
-        tensors.pop("__metadata__", None)
-        places = sorted(
-            (*entry["data_offsets"], _elements(entry), _BYTES[entry["dtype"]]) for entry in tensors.values()
-        )
-        end = total = 0
-        for first, last, elements, width in places:
-            if first != end or last - first != elements * width:
-                raise ValueError("shapes and places of the tensors contradict each other")
-            end, total = last, total + elements
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _damaged(path, f"a header that is no table of tensors ({error})") from None
-    if end != size - 8 - length:
-        raise _damaged(path, f"{size:,} bytes, where the header asks for {end + 8 + length:,}")
-    return total
-
-
-def _elements(entry: dict[str, Any]) -> int:
-    if not all(isinstance(length, int) and length >= 0 for length in entry["shape"]):
-        raise ValueError("a shape is not made of whole numbers")
-    return prod(entry["shape"])
-
-
-def _damaged(path: Path, found: str) -> UserError:
-    return UserError(
-        str(path), found, "a whole safetensors file", "prepare the weights again from an undamaged source"
-    )
+        with safe_open(path, framework="numpy") as file:
+            return sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    except SafetensorError as error:
+        raise UserError(
+            str(path),
+            f"{path.stat().st_size:,} bytes that cannot be read ({error})",
+            "a whole safetensors file",
+            "prepare the weights again from an undamaged source",
+        ) from None
 
 
 def _check_finite(model: "ForecastModel", folder: Path) -> None:
