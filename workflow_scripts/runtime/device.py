@@ -1,14 +1,12 @@
 """One device for each job: leases on NVIDIA devices, held by file locks.
 
 Snakemake's `--resources gpu=4` limits how many jobs run at once, but tells none of them which device is its
-own. So each training process takes a lease before it uses CUDA: a lock (flock) on one file per device in a
-node-local folder. (CUDA reads CUDA_VISIBLE_DEVICES when it starts, which torch's import does not do, and torch keeps
-no count of devices from before.) The kernel drops the lock when the process ends, however it ends; children that the
-process forked keep it until they end too, because they may still use the device. Locks are shared by the
+own. So each training process takes a lease before it uses CUDA: a lock on one file per device in a node-local
+folder. (CUDA reads CUDA_VISIBLE_DEVICES when it starts, which torch's import does not do, and torch keeps no count of
+devices from before.) The kernel drops the lock when the process ends, however it ends. Locks are shared by the
 processes of one user; between users a scheduler has to divide the machine.
 """
 
-import fcntl
 import os
 import re
 import subprocess
@@ -20,8 +18,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from workflow_scripts.runtime.errors import UserError
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 SIMULATED = "VITALORA_DEVICES"
 """Environment variable with names of pretended devices ("0,1,2,3"), to try leases without any."""
@@ -31,6 +33,7 @@ SCHEDULED = "SLURM_JOB_ID"
 """Environment variable: the job of the scheduler that divides this machine among its users."""
 
 TWELVE_HOURS = 12 * 3600.0
+_POLL_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -142,13 +145,13 @@ def lease_device(folder: Path | None = None, timeout_seconds: float = TWELVE_HOU
         return
     owner = f"{os.getuid()}-{os.environ[SCHEDULED]}" if scheduled else f"{os.getuid()}"
     folder = folder or Path(tempfile.gettempdir()) / f"vitalora-devices-{owner}"
-    identifier, handle = _wait_for_lock(devices, folder, timeout_seconds)
+    identifier, lock = _wait_for_lock(devices, folder, timeout_seconds)
     _tell(identifier)
     try:
         with _environment({VISIBLE: identifier, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}):
             yield Device(identifier, simulated)
     finally:
-        os.close(handle)
+        lock.release()
 
 
 def _tell(identifier: str) -> None:
@@ -157,16 +160,14 @@ def _tell(identifier: str) -> None:
         print(f"device {identifier} of node {node}, Slurm job {job}", file=sys.stderr, flush=True)
 
 
-def _wait_for_lock(devices: list[str], folder: Path, timeout_seconds: float) -> tuple[str, int]:
-    """Return the first device that can be locked, and the open file that holds the lock."""
+def _wait_for_lock(devices: list[str], folder: Path, timeout_seconds: float) -> "tuple[str, FileLock]":
+    """Return the first device that can be locked, and its lock."""
     deadline = time.monotonic() + timeout_seconds
-    pause = 0.05
     told = False
     while True:
         for identifier in devices:
-            handle = _try_lock(_lock_file(folder, identifier), folder)
-            if handle is not None:
-                return identifier, handle
+            if lock := _try_lock(_lock_file(folder, identifier)):
+                return identifier, lock
         if time.monotonic() >= deadline:
             raise UserError(
                 f"lease of a device (lock files in {folder})",
@@ -177,34 +178,32 @@ def _wait_for_lock(devices: list[str], folder: Path, timeout_seconds: float) -> 
         if not told:
             print(f"waiting for a device: {_holders(devices, folder)}", file=sys.stderr, flush=True)
             told = True
-        time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
-        pause = min(1.0, pause * 1.5)
+        time.sleep(min(_POLL_SECONDS, max(0.0, deadline - time.monotonic())))
 
 
 def _lock_file(folder: Path, identifier: str) -> Path:
     return folder / f"{re.sub('[^A-Za-z0-9-]', '_', identifier)}.lock"
 
 
-def _try_lock(path: Path, folder: Path) -> int | None:
+def _try_lock(path: Path) -> "FileLock | None":
     """Lock a file and note this process in it; None where another process holds the lock."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path, mode=0o600, fallback_to_soft=False)
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock.acquire(blocking=False)
+        path.write_text(f"{os.getpid()}\n")
+    except Timeout:
+        return None
     except OSError as error:
         raise UserError(
             f"lease of a device: {path}",
             f"cannot be written ({error.strerror})",
             "a folder on a local disk that this user can write",
-            "mend its permissions, or set TMPDIR to another folder",
+            "correct its permissions, or set TMPDIR to another folder",
         ) from None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        return None
-    os.ftruncate(handle, 0)
-    os.write(handle, f"{os.getpid()}\n".encode())
-    return handle
+    return lock
 
 
 def _holders(devices: list[str], folder: Path) -> str:
