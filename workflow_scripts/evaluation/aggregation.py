@@ -79,7 +79,7 @@ def collect_rows(paths: Sequence[Path]) -> list[RunRow]:
 
     rows: dict[tuple[str, str, str, str, int], RunRow] = {}
     for path in paths:
-        row = _row(read_run_record(path))
+        row = run_row(read_run_record(path))
         first = next(iter(rows.values()), row)
         identity = (row.cohort, row.vital, row.model, row.arm, row.seed)
         if row.dataset != first.dataset or identity in rows:
@@ -97,7 +97,8 @@ def collect_rows(paths: Sequence[Path]) -> list[RunRow]:
     return in_study_order(rows.values())
 
 
-def _row(record: "RunRecord") -> RunRow:
+def run_row(record: "RunRecord") -> RunRow:
+    """The row of metrics.csv of a run."""
     status, reason = _status(record)
     training = record.training
     return RunRow(

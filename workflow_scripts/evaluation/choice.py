@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workflow_scripts.evaluation.aggregation import ArmSummary
+from workflow_scripts.evaluation.summary import RunRow
 from workflow_scripts.runtime.errors import UserError
 
 UNCHOSEN_ARMS = ("fit", "fit-dilate", "zero-shot", "full")
@@ -40,7 +41,7 @@ def choose_adapter(arms: Sequence[ArmSummary]) -> Choice:
     """
     subject = arms[0].first
     adapted = [arm for arm in arms if arm.first.arm not in UNCHOSEN_ARMS]
-    whole = [arm for arm in adapted if _loss(arm) is not None]
+    whole = adapters_by_loss(adapted)
     if not whole:
         raise UserError(
             where=f"adapters of {subject.model} for {subject.vital} of {subject.cohort}",
@@ -48,8 +49,8 @@ def choose_adapter(arms: Sequence[ArmSummary]) -> Choice:
             expected="at least one run of a parameter-efficient method, such as lora",
             remedy="name such arms and ranks in params.yaml",
         )
-    best = min(whole, key=lambda arm: (_loss(arm), arm.first.trainable_parameters or 0))
-    run = min(best.runs, key=lambda run: (run.best_validation_loss, run.seed))
+    best = whole[0]
+    run = best_seed(best)
     return Choice(
         model=subject.model,
         arm=run.arm,
@@ -60,6 +61,20 @@ def choose_adapter(arms: Sequence[ArmSummary]) -> Choice:
             for arm in adapted
         ],
     )
+
+
+def adapters_by_loss(arms: Sequence[ArmSummary]) -> list[ArmSummary]:
+    """The arms with a whole adapter in every seed, the smallest validation loss (mean over seeds) first.
+
+    Of equal ones that which trains fewest parameters comes first.
+    """
+    whole = [arm for arm in arms if arm.first.arm not in UNCHOSEN_ARMS and _loss(arm) is not None]
+    return sorted(whole, key=lambda arm: (_loss(arm), arm.first.trainable_parameters or 0))
+
+
+def best_seed(arm: ArmSummary) -> RunRow:
+    """The run of an arm with the smallest validation loss."""
+    return min(arm.runs, key=lambda run: (run.best_validation_loss, run.seed))
 
 
 def _loss(arm: ArmSummary) -> float | None:
