@@ -89,8 +89,7 @@ def run_step(function: Callable[..., None], online: bool = False) -> None:
             raise
         _fail(str(refusal))
     finally:
-        if "duckdb" not in sys.modules:  # Its binding would report every remaining object as a leak.
-            gc.freeze()
+        gc.freeze()
 
 
 def _fail(message: str) -> NoReturn:
