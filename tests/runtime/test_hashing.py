@@ -8,11 +8,10 @@ import pytest
 
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.hashing import (
-    PACKAGE,
-    _closure,
     code_hash,
     file_hash,
     folder_hash,
+    module_digests,
 )
 
 
@@ -140,7 +139,20 @@ def test_an_ignored_module_is_no_dependency_and_neither_is_what_it_alone_imports
     assert code_hash(root, package, ignored) != original
 
 
-def test_a_data_file_counts_byte_by_byte(package: Path) -> None:
+def test_a_clone_with_other_line_ends_has_the_same_hash(package: Path) -> None:
+    """Git for Windows writes CRLF into text files where core.autocrlf says so."""
+    roots = ["workflow_scripts.train_arm", "workflow_scripts/cohorts/angus.sql"]
+    (package / "runtime/files.py").write_text(
+        'TEXT = """two\nlines"""\n\n\ndef write(value):\n    return value\n'
+    )
+    (package / "cohorts/angus.sql").write_text("SELECT 1,\n    2\n")
+    original = code_hash(roots, package)
+    for path in (path for path in package.rglob("*") if path.is_file()):
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert code_hash(roots, package) == original
+
+
+def test_every_edit_of_a_data_file_counts(package: Path) -> None:
     roots = ["workflow_scripts.report", "workflow_scripts/cohorts/angus.sql"]
     original = code_hash(roots, package)
     assert code_hash([str(package / "cohorts" / "angus.sql"), roots[0]], package) == original
@@ -169,7 +181,7 @@ def test_static_imports_cover_what_python_really_loads() -> None:
     loaded = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     ).stdout
-    assert set(loaded.split()) == set(_closure({root}, PACKAGE, ()))
+    assert set(loaded.split()) == set(module_digests({root}))
 
 
 def test_nothing_is_imported(package: Path) -> None:

@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import resolve_name
 from pathlib import Path
 
 from workflow_scripts.runtime.errors import UserError
@@ -42,10 +43,11 @@ def folder_hash(path: Path, patterns: Sequence[str] = ("**/[!.]*",)) -> str:
 def code_hash(roots: Sequence[str], package: Path = PACKAGE, ignored: Sequence[str] = ()) -> str:
     """Return the SHA-256 of the code and data files that a step's result depends on.
 
-    Each root is a module name (`workflow_scripts.train_arm`) or a data file's path (SQL, YAML; relative to
+    Each root is a module name (`workflow_scripts.steps.run_arm`) or a data file's path (SQL, YAML; relative to
     the repository). Every static import of a module of the package is followed, inside functions too; imports
     under `if TYPE_CHECKING` are not, and neither are modules that are imported by a computed name: give those
-    as roots of their own. Comments, docstrings and formatting change nothing. Nothing is imported.
+    as roots of their own. Comments, docstrings, formatting and the kind of line ends (LF, CRLF) change nothing.
+    Nothing is imported.
 
     Args:
         roots: module names and data files, in any order.
@@ -57,16 +59,19 @@ def code_hash(roots: Sequence[str], package: Path = PACKAGE, ignored: Sequence[s
     """
     modules = {root for root in roots if root.partition(".")[0] == package.name and "/" not in root}
     files = {_data_file(root, package) for root in set(roots) - modules}
-    parts = [
-        f"module {name}\0{digest}" for name, digest in _closure(modules, package, tuple(ignored)).items()
-    ]
+    digests = module_digests(modules, package, ignored)
+    parts = [f"module {name}\0{digest}" for name, digest in digests.items()]
     # Only the part of the path within the repository counts, so that every clone has the same hash.
-    parts += [f"file {path.relative_to(package.parent).as_posix()}\0{file_hash(path)}" for path in files]
+    parts += [f"file {path.relative_to(package.parent).as_posix()}\0{_text_hash(path)}" for path in files]
     return _combined(sorted(parts))
 
 
 def _combined(parts: Iterator[str] | list[str]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _text_hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
 
 
 def _data_file(name: str, package: Path) -> Path:
@@ -81,8 +86,11 @@ def _data_file(name: str, package: Path) -> Path:
     return path
 
 
-def _closure(roots: set[str], package: Path, ignored: tuple[str, ...]) -> dict[str, str]:
-    """Return the digest of every module that the roots import, directly or not, and of their packages."""
+def module_digests(roots: set[str], package: Path = PACKAGE, ignored: Sequence[str] = ()) -> dict[str, str]:
+    """Return the digest of every module that the roots import, directly or not, and of their packages.
+
+    Arguments and errors are those of `code_hash`.
+    """
     digests: dict[str, str] = {}
     pending = list(roots)
     while pending:
@@ -193,11 +201,8 @@ def _imported(statement: ast.Import | ast.ImportFrom, module: str, source: Path,
     if isinstance(statement, ast.Import):
         names = [alias.name for alias in statement.names]
         return [name for name in names if name.partition(".")[0] == package.name]
-    base = statement.module or ""
-    if statement.level:
-        parents = module.split(".")
-        dropped = statement.level - (source.name == "__init__.py")
-        base = ".".join([*parents[: len(parents) - dropped], *filter(None, [base])])
+    parent = module if source.name == "__init__.py" else module.rpartition(".")[0]
+    base = resolve_name("." * statement.level + (statement.module or ""), parent)
     if base.partition(".")[0] != package.name:
         return []
     candidates = [f"{base}.{alias.name}" for alias in statement.names]
