@@ -23,6 +23,7 @@ from workflow_scripts.models.registry import (
     variant_names,
 )
 from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.terminal import as_text
 from workflow_scripts.steps.list_models import arm_counts, describe, limit, overview
 
 EMBEDDED = {"chronos-t5-nano", "moirai-nano", "lag-llama-nano"}
@@ -163,7 +164,7 @@ def test_a_longer_horizon_is_refused(name: str) -> None:
 
 
 def test_the_list_shows_every_model_with_its_licence_and_what_each_rank_trains() -> None:
-    lines = overview((2,)).splitlines()
+    lines = as_text(*overview((2,))).splitlines()
     facts, counts = (
         [line for line in lines if line.startswith("moirai-1.0-R-small")][part] for part in (0, 1)
     )
@@ -176,7 +177,7 @@ def test_the_list_shows_every_model_with_its_licence_and_what_each_rank_trains()
 
 def test_any_arm_s_trainable_parameters_are_listed_or_it_is_refused() -> None:
     arms = [Arm.parse(name) for name in ("fourierft", "bitfit", "lora-r300")]
-    (_, counted) = arm_counts(arms, [variant("chronos-t5-tiny")]).splitlines()
+    (_, counted) = as_text(arm_counts(arms, [variant("chronos-t5-tiny")])).splitlines()
     # arXiv 2409.11302; and its matrices are 256 x 256.
     assert counted.split() == ["chronos-t5-tiny", "2,400", "256", "refused"]
 
@@ -201,14 +202,14 @@ def test_models_trained_from_scratch_are_kept_apart_from_those_with_weights() ->
 
 
 def test_the_list_shows_what_is_trained_from_scratch_with_its_training() -> None:
-    lines = overview((2,)).splitlines()
+    lines = as_text(*overview((2,))).splitlines()
     (row,) = [line for line in lines if line.startswith("n-hits-bp ")]
     assert row.split() == ["n-hits-bp", "n-hits", "680,680", "72", "36", "0.00032177", "1024", "1000", "20"]
 
 
 def test_what_a_model_trained_from_scratch_has_no_weights_for_is_refused_in_the_list() -> None:
     arms = [Arm.parse(name) for name in ("fit", "fit-dilate", "full", "lora-r2")]
-    (_, counted) = arm_counts(arms, [variant("tft")]).splitlines()
+    (_, counted) = as_text(arm_counts(arms, [variant("tft")])).splitlines()
     assert counted.split() == ["tft", "15,411", "15,411", "refused", "refused"]
 
 

@@ -13,12 +13,23 @@ from workflow_scripts.models.hub import LOCK, Pin, read_lock
 from workflow_scripts.models.registry import SCRATCH_VARIANTS, VARIANTS, Variant, family_class, variant
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.step import run_step
+from workflow_scripts.runtime.terminal import show, table
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from workflow_scripts.models.interface import ForecastModel
 
 RANKS = (1, 2, 4, 8, 16, 32, 64)
 RELEASED_TRAINING = ("learning_rate", "batch_size", "epochs", "patience")
+NOTES = f"""\
+Limits are grid steps, or patches of context and horizon together. A revision marked ? is quoted from
+elsewhere and was never compared with the hub; the first download pins it in {LOCK}.
+Chronos-2 and MOIRAI 1.x also as NAME-multivariate: the same weights, other vital signs as covariates.
+Models trained from scratch have the arms {" and ".join(FITTING_METHODS)}. Their parameters are those at
+the context and horizon beside them; the last four columns are the study's training (docs/models.md).
+One model, and the source of each fact: python -m workflow_scripts.steps.list_models --model NAME
+What other arms train: python -m workflow_scripts.steps.list_models --arms dora-r2 --arms bitfit"""
 
 
 def list_models(
@@ -46,16 +57,23 @@ def list_models(
     """
     if arms:
         chosen = [_arm(name) for name in arms]
-        print(arm_counts(chosen, [variant(model)] if model else _candidates(chosen)))
+        show(arm_counts(chosen, [variant(model)] if model else _candidates(chosen)))
+    elif model:
+        show(describe(variant(model)))
     else:
-        print(describe(variant(model)) if model else overview(ranks or RANKS))
+        show(*overview(ranks or RANKS))
 
 
-def overview(ranks: Sequence[int] = RANKS) -> str:
-    """All tables: what each model is, what each arm of it trains, and the models that are trained from scratch."""
-    pins, variants = read_lock(), VARIANTS.values()
-    facts = [("model", "family", "context", "horizon", "licence", "hub id", "revision")]
-    facts += [
+def overview(ranks: Sequence[int] = RANKS) -> "list[str | Table]":
+    """What each model is, what each arm of it trains, the models that are trained from scratch, and notes."""
+    licences = {entry.licence: entry.restriction for entry in VARIANTS.values() if entry.restriction}
+    restrictions = [f"{licence}: {restriction}." for licence, restriction in licences.items()]
+    return [_facts(), "", _counts(ranks), "", _scratch(), "", *restrictions, NOTES]
+
+
+def _facts() -> "Table":
+    pins = read_lock()
+    rows = [
         (
             entry.name,
             entry.family,
@@ -65,16 +83,23 @@ def overview(ranks: Sequence[int] = RANKS) -> str:
             entry.hub_id or "embedded",
             _revision(entry, pins.get(entry.name)),
         )
-        for entry in variants
+        for entry in VARIANTS.values()
     ]
-    counts = [("trainable parameters of", "zero-shot", "full = all", *(f"lora-r{rank}" for rank in ranks))]
-    counts += [
-        (entry.name, "0", _count(entry), *(_count(entry, rank) for rank in ranks)) for entry in variants
+    return table(("model", "family", "context", "horizon", "licence", "hub id", "revision"), rows, (2, 3))
+
+
+def _counts(ranks: Sequence[int]) -> "Table":
+    headings = ("trainable parameters of", "zero-shot", "full = all", *(f"lora-r{rank}" for rank in ranks))
+    rows = [
+        (entry.name, "0", _count(entry), *(_count(entry, rank) for rank in ranks))
+        for entry in VARIANTS.values()
     ]
-    scratch: list[tuple[str, ...]] = [
-        ("trained from scratch", "family", "parameters", "context", "horizon", *RELEASED_TRAINING)
-    ]
-    scratch += [
+    return table(headings, rows, range(1, len(headings)))
+
+
+def _scratch() -> "Table":
+    headings = ("trained from scratch", "family", "parameters", "context", "horizon", *RELEASED_TRAINING)
+    rows = [
         (
             entry.name,
             entry.family,
@@ -84,37 +109,20 @@ def overview(ranks: Sequence[int] = RANKS) -> str:
         )
         for entry in SCRATCH_VARIANTS.values()
     ]
-    licences = {entry.licence: entry.restriction for entry in variants if entry.restriction}
-    return "\n".join(
-        [
-            *_table(facts, right=(2, 3)),
-            "",
-            *_table(counts, right=range(1, len(counts[0]))),
-            "",
-            *_table(scratch, right=range(2, len(scratch[0]))),
-            "",
-            *(f"{licence}: {restriction}." for licence, restriction in licences.items()),
-            "Limits are grid steps, or patches of context and horizon together. A revision marked ? is quoted from",
-            "elsewhere and was never compared with the hub; the first download pins it in weights.lock.yaml.",
-            "Chronos-2 and MOIRAI 1.x also as NAME-multivariate: the same weights, other vital signs as covariates.",
-            f"Models trained from scratch have the arms {' and '.join(FITTING_METHODS)}. Their parameters are those at",
-            "the context and horizon beside them; the last four columns are the study's training (docs/models.md).",
-            "One model, and the source of each fact: python -m workflow_scripts.steps.list_models --model NAME",
-            "What other arms train: python -m workflow_scripts.steps.list_models --arms dora-r2 --arms bitfit",
-        ]
-    )
+    return table(headings, rows, range(2, len(headings)))
 
 
-def arm_counts(arms: Sequence[Arm], variants: Sequence[Variant]) -> str:
-    """What any arms train, as a table; counted on the architectures, for which no weight is made."""
+def arm_counts(arms: Sequence[Arm], variants: Sequence[Variant]) -> "Table":
+    """What any arms train; counted on the architectures, for which no weight is made."""
     import torch
 
-    rows = [("trainable parameters of", *(arm.name for arm in arms))]
+    rows = []
     for entry in variants:
         with torch.device("meta"):
             model = family_class(entry.family).create(entry.sizes | entry.counted_at, seed=0)
         rows.append((entry.name, *(_trainable(model, arm) for arm in arms)))
-    return "\n".join(_table(rows, right=range(1, len(rows[0]))))
+    headings = ("trainable parameters of", *(arm.name for arm in arms))
+    return table(headings, rows, range(1, len(headings)))
 
 
 def _trainable(model: "ForecastModel", arm: Arm) -> str:
@@ -179,18 +187,6 @@ def _revision(entry: Variant, pin: Pin | None) -> str:
 def _count(entry: Variant, rank: int | None = None) -> str:
     number = entry.parameters if rank is None else entry.lora_parameters_per_rank
     return "unknown" if number is None else f"{number * (rank or 1):,}"
-
-
-def _table(rows: Sequence[tuple[str, ...]], right: range | tuple[int, ...]) -> list[str]:
-    """Rows as aligned columns, those of `right` to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
 
 
 if __name__ == "__main__":
