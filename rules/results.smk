@@ -153,7 +153,7 @@ rule choose_adapter:
     message:
         "Choose the adapter of {wildcards.model} for {wildcards.vital} of {wildcards.cohort}"
     shell:
-        '"$PYTHON" -m workflow_scripts.steps.choose_adapter --records {input.records} --output {params.folder} &> {log}'
+        '"$PYTHON" -m workflow_scripts.steps.choose_adapter {input.records} --output {params.folder} &> {log}'
 
 
 # Train every rank, and give me the best: chosen on validation, with the reason in choice.json.

@@ -17,7 +17,6 @@ from tests.helpers.projects import ROOT
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.step import step_command
 from workflow_scripts.settings import load_study
-from workflow_scripts.steps.document_reference import step_parser
 
 MARK = re.compile(r"run( on the demo)?|not run: \S.+|run by tests/\S+|file: \S+")
 ASSIGNMENT = re.compile(r"[A-Z_]+=")
@@ -143,15 +142,11 @@ def check(words: list[str]) -> None:
 def check_step(module: str, arguments: list[str]) -> None:
     """The step's own command line takes the options."""
     name = module.removeprefix("workflow_scripts.steps.")
-    program = import_module(f"workflow_scripts.steps.{name}")
-    function = getattr(program, name, None)
-    if function is None or "main" in vars(program):
-        step_parser(name).parse_args(arguments)
-    else:
-        try:
-            step_command(function).make_context(name, arguments)
-        except Exception as error:
-            raise AssertionError(f"{name} does not take {arguments}: {error}") from error
+    function = getattr(import_module(f"workflow_scripts.steps.{name}"), name)
+    try:
+        step_command(function).make_context(name, arguments)
+    except Exception as error:
+        raise AssertionError(f"{name} does not take {arguments}: {error}") from error
 
 
 def check_snakemake(arguments: list[str]) -> None:

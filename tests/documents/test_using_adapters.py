@@ -25,6 +25,7 @@ from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.adaptation.parameters import AdaptationParameters
 from workflow_scripts.models.interface import ForecastModel
 from workflow_scripts.models.registry import family_class, variant
+from workflow_scripts.runtime.step import step_command
 
 BLOCKS = blocks("using-adapters.md")
 RUNS = Path("results/simulated/runs/sepsis3/heart_rate")
@@ -156,11 +157,11 @@ def make_adapter(folder: Path, name: str, arm_name: str) -> None:
     (run / "run.json").write_text(json.dumps({"windows": geometry}))
 
 
-def run_here(command: list[str], patch: pytest.MonkeyPatch) -> None:
+def run_here(command: list[str]) -> None:
     """`python -m module ...` in this process, which has paid for the imports already."""
     assert command[:2] == ["python", "-m"]
-    patch.setattr(sys, "argv", command[2:])
-    import_module(command[2]).main()
+    _, _, name = command[2].rpartition(".")
+    step_command(getattr(import_module(command[2]), name)).main(command[3:], standalone_mode=False)
 
 
 def run_upstream(folder: Path) -> None:
@@ -195,7 +196,7 @@ def readers(tmp_path_factory: pytest.TempPathFactory) -> Readers:
         patch.chdir(folder)
         for block in (block for block in BLOCKS if block.language == "sh"):
             for command in block.commands:
-                run_here(command, patch)
+                run_here(command)
         variables: dict = {}
         exec(next(block.text for block in BLOCKS if block.heading == "A function"), variables)
     run_upstream(folder)

@@ -128,11 +128,11 @@ def test_lag_llama_draws_with_the_sampler_that_is_named(files):
 
 
 def test_an_adapter_folded_into_its_base_forecasts_the_same(files, tmp_path):
-    merge_adapter(MODEL, files.weights, files.adapter, tmp_path / "merged")
+    merge_adapter(MODEL, files.adapter, tmp_path / "merged", files.weights)
     merged = forecast(files, None, weights=tmp_path / "merged")
     np.testing.assert_allclose(merged, forecast(files, files.adapter), rtol=1e-4)
     with pytest.raises(UserError, match="it exists"):
-        merge_adapter(MODEL, files.weights, files.adapter, tmp_path / "merged")
+        merge_adapter(MODEL, files.adapter, tmp_path / "merged", files.weights)
 
 
 def test_a_parquet_table_holds_the_same_rows(files, tmp_path):
@@ -170,7 +170,7 @@ def test_weights_that_were_never_prepared_are_asked_for_with_the_command(files, 
     with pytest.raises(UserError, match=command):
         forecast_series(read_series(files.series, 24), MODEL, None, None, 5, FEW, SCALE)
     with pytest.raises(UserError, match=command):
-        merge_adapter(MODEL, None, files.adapter, tmp_path / "merged")
+        merge_adapter(MODEL, files.adapter, tmp_path / "merged")
 
 
 # Options, and what the one message says.
@@ -243,7 +243,7 @@ def test_a_model_trained_from_scratch_is_asked_for_its_folder_and_its_geometry(f
 
 def test_there_is_nothing_to_merge_or_to_prepare_where_there_are_no_base_weights(whole, tmp_path):
     for step in (
-        lambda: merge_adapter("tft", None, whole, tmp_path / "merged"),
+        lambda: merge_adapter("tft", whole, tmp_path / "merged"),
         lambda: prepare("n-beats", "embedded", tmp_path / "prepared"),
     ):
         with pytest.raises(UserError, match="trained from scratch"):

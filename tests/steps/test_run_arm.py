@@ -1,7 +1,6 @@
 """One run as a program: what it may see, what it leaves behind, and what it says when training fails."""
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -185,7 +184,6 @@ def test_missing_runs_are_named_one_by_one(tmp_path: Path, monkeypatch: pytest.M
         "models: [moirai-nano]\nbaselines: []\nfrom_scratch: []\narms: [lora]\nranks: [2]\nvitals: [heart_rate]\n"
     )
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["verify_results"])
     with pytest.raises(Exception, match="1 runs that their files do not reproduce"):
-        verify_results.main()
+        verify_results.verify_results()
     assert "sepsis3/heart_rate/moirai-nano/lora-r2/seed0: no results" in capsys.readouterr().out

@@ -74,9 +74,6 @@ def run_step(function: Callable[..., None], online: bool = False) -> None:
     # them, during the imports and at the end, would take a third of a short job.
     gc.set_threshold(100_000, 50, 100)
     try:
-        if function.__name__ == "main":  # Not converted yet.
-            function()
-            return
         step_command(function).main(prog_name=f"python -m workflow_scripts.steps.{function.__name__}")
     except UserError as error:
         _fail(str(error))

@@ -1,31 +1,14 @@
-"""Print what the presets of Sepsis-3 count on a data set, and where they part: one choice after the other.
+"""The presets of Sepsis-3, compared on a data set."""
 
-Example:
-    python -m workflow_scripts.steps.compare_sepsis3 --events data/mimic-iii-demo/events
-"""
-
-import argparse
 from pathlib import Path
+from typing import Annotated
+
+from typer import Option
 
 from workflow_scripts.cohorts.comparison import Onsets, Step, compare_presets, count_parts
 from workflow_scripts.cohorts.parameters import PRESETS
 from workflow_scripts.runtime.files import atomic_path
 from workflow_scripts.runtime.step import run_step
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument("--events", type=Path, required=True, help="folder with the events tables (Parquet)")
-    parser.add_argument(
-        "--stays",
-        type=Path,
-        help="also write a Parquet table: the onset of every ICU stay after each step (rows of patients, so it "
-        "belongs beside the events)",
-    )
-    parser.add_argument("--threads", type=int, default=1, help="threads of the query engine (default: 1)")
-    return parser
 
 
 def counts_table(counts: dict[str, dict[str, int]]) -> str:
@@ -59,17 +42,28 @@ def _write_stays(path: Path, steps: list[Step], onsets: list[Onsets]) -> None:
         pq.write_table(pa.table(columns), temporary)
 
 
-def main() -> None:
-    """Parse the command line, compare, print, and write the stays where asked to."""
-    arguments = _parser().parse_args()
-    print(
-        counts_table({preset: count_parts(arguments.events, preset, arguments.threads) for preset in PRESETS})
-    )
-    steps, onsets = compare_presets(arguments.events, arguments.threads)
+def compare_sepsis3(
+    events: Annotated[Path, Option(help="folder with the events tables (Parquet)")],
+    stays: Annotated[
+        Path | None,
+        Option(
+            help="also write a Parquet table: the onset of every ICU stay after each step (rows of patients,"
+            " so it belongs beside the events)"
+        ),
+    ] = None,
+    threads: Annotated[int, Option(help="threads of the query engine")] = 1,
+) -> None:
+    """Print what the presets of Sepsis-3 count on a data set, and where they part: one choice after the other.
+
+    Example:
+        python -m workflow_scripts.steps.compare_sepsis3 --events data/mimic-iii-demo/events
+    """
+    print(counts_table({preset: count_parts(events, preset, threads) for preset in PRESETS}))
+    steps, onsets = compare_presets(events, threads)
     print(f"\n{comparison_table(steps)}")
-    if arguments.stays:
-        _write_stays(arguments.stays, steps, onsets)
+    if stays:
+        _write_stays(stays, steps, onsets)
 
 
 if __name__ == "__main__":
-    run_step(main)
+    run_step(compare_sepsis3)

@@ -1,13 +1,11 @@
-"""Write docs/dependencies.md: what is installed, by licence, and how it is checked.
+"""The page of dependencies."""
 
-Example:
-    python -m workflow_scripts.steps.document_dependencies
-"""
-
-import argparse
 from collections import defaultdict
 from importlib.metadata import metadata
 from pathlib import Path
+from typing import Annotated
+
+from typer import Option
 
 from workflow_scripts.models.registry import SCRATCH_VARIANTS, VARIANTS
 from workflow_scripts.runtime.files import write_text
@@ -77,15 +75,15 @@ weights repeats the licence.
 """
 
 
-def main() -> None:
-    """Parse the arguments and write the page."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--output", type=Path, default=Path("docs"), help="folder of the page (default: %(default)s)"
-    )
-    write_text(parser.parse_args().output / "dependencies.md", dependencies_page())
+def document_dependencies(
+    output: Annotated[Path, Option(help="folder of the page")] = Path("docs"),
+) -> None:
+    """Write docs/dependencies.md: what is installed, by licence, and how it is checked.
+
+    Example:
+        python -m workflow_scripts.steps.document_dependencies
+    """
+    write_text(output / "dependencies.md", dependencies_page())
 
 
 def dependencies_page() -> str:
@@ -137,4 +135,4 @@ def _weights() -> str:
 
 
 if __name__ == "__main__":
-    run_step(main)
+    run_step(document_dependencies)

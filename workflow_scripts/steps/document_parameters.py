@@ -1,15 +1,11 @@
-"""Write docs/parameters.md and the JSON schema of params.yaml from the one model that checks it.
+"""The reference of all settings."""
 
-Example:
-    python -m workflow_scripts.steps.document_parameters
-"""
-
-import argparse
 import json
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
+from typer import Option
 
 from workflow_scripts.runtime.files import write_text
 from workflow_scripts.runtime.parameters import Parameters
@@ -24,17 +20,16 @@ refused, all at once, before anything runs. This page and `params.schema.json` (
 """
 
 
-def main() -> None:
-    """Parse the arguments and write both files."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--output", type=Path, default=Path("docs"), help="folder of both files (default: %(default)s)"
-    )
-    folder = parser.parse_args().output
-    write_text(folder / "parameters.md", parameters_page())
-    write_text(folder / "params.schema.json", parameters_schema())
+def document_parameters(
+    output: Annotated[Path, Option(help="folder of both files")] = Path("docs"),
+) -> None:
+    """Write docs/parameters.md and the JSON schema of params.yaml from the one model that checks it.
+
+    Example:
+        python -m workflow_scripts.steps.document_parameters
+    """
+    write_text(output / "parameters.md", parameters_page())
+    write_text(output / "params.schema.json", parameters_schema())
 
 
 def parameters_page() -> str:
@@ -94,4 +89,4 @@ def _sentence(text: str | None) -> str:
 
 
 if __name__ == "__main__":
-    run_step(main)
+    run_step(document_parameters)

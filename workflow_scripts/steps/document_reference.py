@@ -1,23 +1,16 @@
-"""Write docs/tables.md and docs/commands.md: columns of every table, help of every step.
+"""The reference of tables and commands."""
 
-Example:
-    python -m workflow_scripts.steps.document_reference
-"""
-
-import argparse
-import importlib
 import inspect
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
+from importlib import import_module
 from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Any, get_args, get_origin
-from unittest.mock import patch
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel
-from typer import Context
+from typer import Context, Option
 
 from workflow_scripts.evaluation import run_records, summary
 from workflow_scripts.runtime.files import write_text
@@ -115,21 +108,16 @@ drifts.
 """
 
 
-class _Parser(Exception):  # noqa: N818
-    """Carries a step's parser out of its main function."""
+def document_reference(
+    output: Annotated[Path, Option(help="folder of both pages")] = Path("docs"),
+) -> None:
+    """Write docs/tables.md, the columns of every table, and docs/commands.md, the help of every step, from the code.
 
-
-def main() -> None:
-    """Parse the arguments and write both pages."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--output", type=Path, default=Path("docs"), help="folder of both pages (default: %(default)s)"
-    )
-    folder = parser.parse_args().output
-    write_text(folder / "tables.md", tables_page())
-    write_text(folder / "commands.md", commands_page())
+    Example:
+        python -m workflow_scripts.steps.document_reference
+    """
+    write_text(output / "tables.md", tables_page())
+    write_text(output / "commands.md", commands_page())
 
 
 def tables_page() -> str:
@@ -159,30 +147,10 @@ def commands_page() -> str:
 
 def _help(step: str) -> str:
     """The help of one step, 100 characters wide whatever the terminal."""
-    function = getattr(importlib.import_module(f"workflow_scripts.steps.{step}"), step, None)
-    if function and "main" not in vars(importlib.import_module(f"workflow_scripts.steps.{step}")):
-        program = f"python -m workflow_scripts.steps.{step}"
-        with Context(step_command(function), info_name=program, terminal_width=100) as context:
-            return context.get_help() + "\n"
-    with patch.dict(os.environ, COLUMNS="100"):
-        return step_parser(step).format_help()
-
-
-def step_parser(step: str) -> argparse.ArgumentParser:
-    """The parser that a step's main function makes."""
-
-    def stop(self: argparse.ArgumentParser, *_: object, **__: object) -> None:
-        raise _Parser(self)
-
-    main = importlib.import_module(f"workflow_scripts.steps.{step}").main
-    with patch.object(argparse.ArgumentParser, "parse_args", stop):
-        try:
-            main()
-        except _Parser as caught:
-            parser: argparse.ArgumentParser = caught.args[0]
-            parser.prog = f"python -m workflow_scripts.steps.{step}"
-            return parser
-    raise AssertionError(f"{step} parses no arguments")
+    program = f"workflow_scripts.steps.{step}"
+    command = step_command(getattr(import_module(program), step))
+    with Context(command, info_name=f"python -m {program}", terminal_width=100) as context:
+        return command.get_help(context) + "\n"
 
 
 def _event_schemas() -> dict[str, "pa.Schema"]:
@@ -248,4 +216,4 @@ def _summary_text(kind: type) -> str:
 
 
 if __name__ == "__main__":
-    run_step(main)
+    run_step(document_reference)

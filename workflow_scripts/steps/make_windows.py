@@ -1,41 +1,16 @@
-"""Cut one vital sign of one cohort into windows of context and horizon, split into train, validation, test.
+"""One vital sign of one cohort, cut into windows."""
 
-Windows hold natural units on a grid of equal steps; what was not observed is missing.
-
-Example:
-    python -m workflow_scripts.steps.make_windows --values data/simulated/events/vitals.parquet \\
-        --cohort data/simulated/cohorts/sepsis3.parquet --vital heart_rate \\
-        --settings data/simulated/settings/make_windows.json --output heart_rate.parquet
-"""
-
-import argparse
 from pathlib import Path
+from typing import Annotated
+
+from typer import Option
 
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.step import read_settings, run_step
 from workflow_scripts.sources.mimic_iii.items import VitalSign, load_vital_signs
-from workflow_scripts.windows.making import make_windows, write_windows
+from workflow_scripts.windows import making
 from workflow_scripts.windows.parameters import WindowParameters
 from workflow_scripts.windows.reading import Covariate
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument(
-        "--values",
-        type=Path,
-        required=True,
-        help="long table (Parquet): icustay_id, charttime, vital, value (natural unit)",
-    )
-    parser.add_argument("--cohort", type=Path, required=True, help="cohort table (Parquet)")
-    parser.add_argument("--vital", required=True, help="vital sign, a name of the concept dictionary")
-    parser.add_argument(
-        "--settings", type=Path, required=True, help="JSON file of the step's settings: the group windows"
-    )
-    parser.add_argument("--output", type=Path, required=True, help="windows file to write (Parquet)")
-    return parser
 
 
 def _concept(vital: str) -> VitalSign:
@@ -55,23 +30,38 @@ def _covariate(vital: str) -> Covariate:
     return Covariate(vital, concept.unit, concept.scale_low, concept.scale_high)
 
 
-def main() -> None:
-    """Parse the command line, make the windows, write them."""
-    arguments = _parser().parse_args()
-    concept = _concept(arguments.vital)
-    parameters = WindowParameters(**read_settings(arguments.settings)["windows"])
-    windows = make_windows(
-        arguments.values,
-        arguments.cohort,
-        arguments.vital,
+def make_windows(
+    values: Annotated[
+        Path, Option(help="long table (Parquet): icustay_id, charttime, vital, value (natural unit)")
+    ],
+    cohort: Annotated[Path, Option(help="cohort table (Parquet)")],
+    vital: Annotated[str, Option(help="vital sign, a name of the concept dictionary")],
+    settings: Annotated[Path, Option(help="JSON file of the step's settings: the group `windows`")],
+    output: Annotated[Path, Option(help="windows file to write (Parquet)")],
+) -> None:
+    """Cut one vital sign of one cohort into windows of context and horizon, split into train, validation, test.
+
+    Windows hold natural units on a grid of equal steps; what was not observed is missing.
+
+    Example:
+        python -m workflow_scripts.steps.make_windows --values data/simulated/events/vitals.parquet \\
+            --cohort data/simulated/cohorts/sepsis3.parquet --vital heart_rate \\
+            --settings data/simulated/settings/make_windows.json --output heart_rate.parquet
+    """
+    concept = _concept(vital)
+    parameters = WindowParameters(**read_settings(settings)["windows"])
+    windows = making.make_windows(
+        values,
+        cohort,
+        vital,
         parameters,
         concept.unit,
         concept.scale_low,
         concept.scale_high,
-        [_covariate(name) for name in parameters.covariates_of(arguments.vital)],
+        [_covariate(name) for name in parameters.covariates_of(vital)],
     )
-    write_windows(arguments.output, windows)
+    making.write_windows(output, windows)
 
 
 if __name__ == "__main__":
-    run_step(main)
+    run_step(make_windows)

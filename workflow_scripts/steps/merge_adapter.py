@@ -1,14 +1,10 @@
-"""Fold a trained adapter into its base model: a folder that the family's upstream library loads as it is.
+"""An adapter folded into its base model."""
 
-Example:
-    python -m workflow_scripts.steps.merge_adapter --model chronos-t5-nano \\
-        --adapter results/simulated/runs/sepsis3/heart_rate/chronos-t5-nano/lora-r2/seed0/adapter \\
-        --output weights/chronos-t5-nano-heart-rate
-"""
-
-import argparse
 import shutil
 from pathlib import Path
+from typing import Annotated
+
+from typer import Option
 
 from workflow_scripts.adaptation.adapters import load_adapter, merge, read_arm
 from workflow_scripts.models.registry import variant, variant_names
@@ -20,28 +16,28 @@ from workflow_scripts.runtime.files import atomic_folder
 from workflow_scripts.runtime.step import run_step
 
 
-def main() -> None:
-    """Parse the command line; write the merged model whole or not at all."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--model", required=True, metavar="NAME", help=f"base model, one of: {', '.join(variant_names())}"
-    )
-    parser.add_argument(
-        "--weights", type=Path, help="folder of the base weights; by default weights/prepared/<model>"
-    )
-    parser.add_argument("--adapter", required=True, type=Path, help="folder `adapter` of a run")
-    parser.add_argument("--output", required=True, type=Path, help="folder to write; it must not exist")
-    options = parser.parse_args()
-    merge_adapter(options.model, options.weights, options.adapter, options.output)
+def merge_adapter(
+    model: Annotated[
+        str,
+        Option(
+            metavar="NAME",
+            help=f"base model, one of: {', '.join(variant_names())}",
+        ),
+    ],
+    adapter: Annotated[Path, Option(help="folder `adapter` of a run")],
+    output: Annotated[Path, Option(help="folder to write; it must not exist")],
+    weights: Annotated[
+        Path | None, Option(help="folder of the base weights; by default weights/prepared/<model>")
+    ] = None,
+) -> None:
+    """Fold a trained adapter into its base model: a folder that the family's upstream library loads as it is.
 
+    The folder holds the weights, their configuration and provenance.json. It is complete or absent.
 
-def merge_adapter(model: str, weights: Path | None, adapter: Path, output: Path) -> None:
-    """Write base weights with an adapter folded in, their configuration and provenance.json.
-
-    weights: folder of the base weights, by default weights/prepared/<model>.
-    Raises UserError where the adapter is another model's, and where the output exists.
+    Example:
+        python -m workflow_scripts.steps.merge_adapter --model chronos-t5-nano \\
+            --adapter results/simulated/runs/sepsis3/heart_rate/chronos-t5-nano/lora-r2/seed0/adapter \\
+            --output weights/chronos-t5-nano-heart-rate
     """
     chosen, saved = variant(model), read_arm(adapter)
     if saved.base != model:
@@ -62,4 +58,4 @@ def merge_adapter(model: str, weights: Path | None, adapter: Path, output: Path)
 
 
 if __name__ == "__main__":
-    run_step(main)
+    run_step(merge_adapter)

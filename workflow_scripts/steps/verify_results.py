@@ -1,21 +1,13 @@
-"""Check every stored result against the files it was made of, without training anything.
+"""Stored results, checked against the files that they were made of."""
 
-Recomputes the hashes of windows, base weights and code and compares them with the record of each run, and of each
-adapter's evaluation on another cohort; checks that forecasts and adapters are the files that their run wrote; scores
-all stored forecasts again against the stored windows. Where the study is under DVC, `dvc status` says whether dvc.lock
-still describes the files. Prints one line for each problem; exits with 1 if there is any.
-
-Example:
-    python -m workflow_scripts.steps.verify_results --dataset simulated
-"""
-
-import argparse
 import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
 import yaml
+from typer import Option
 
 from workflow_scripts.evaluation.transfer_plan import Transfer
 from workflow_scripts.evaluation.unseen import read_unseen
@@ -37,10 +29,21 @@ from workflow_scripts.settings import (
 from workflow_scripts.windows.reading import Windows, read_windows
 
 
-def main() -> None:
-    """Read the settings, verify every run and transfer that they name, print what is wrong."""
-    options = _parse_arguments()
-    study = _read_study(options.params, options.dataset)
+def verify_results(
+    params: Annotated[Path, Option(help="settings of the study, YAML")] = Path("params.yaml"),
+    dataset: Annotated[str | None, Option(help="data set to verify (default: that of the settings)")] = None,
+) -> None:
+    """Check every stored result against the files it was made of, without training anything.
+
+    Recomputes the hashes of windows, base weights and code and compares them with the record of each run, and of each
+    adapter's evaluation on another cohort; checks that forecasts and adapters are the files that their run wrote;
+    scores all stored forecasts again against the stored windows. Where the study is under DVC, `dvc status` says
+    whether dvc.lock still describes the files. Prints one line for each problem; exits with 1 if there is any.
+
+    Example:
+        python -m workflow_scripts.steps.verify_results --dataset simulated
+    """
+    study = _read_study(params, dataset)
     runs, transfers = study.runs(), study.transfers()
     everything: list[Run | Transfer] = [*runs, *transfers]
     wrong = [
@@ -64,20 +67,6 @@ def main() -> None:
             remedy="start the workflow again: it repeats runs whose data, weights or code have changed; delete the "
             "folder of a run whose own files were changed",
         )
-
-
-def _parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--params",
-        type=Path,
-        default=Path("params.yaml"),
-        help="settings of the study, YAML (default: %(default)s)",
-    )
-    parser.add_argument("--dataset", help="data set to verify (default: that of the settings)")
-    return parser.parse_args()
 
 
 def _read_study(params: Path, dataset: str | None) -> Study:
@@ -177,4 +166,4 @@ def _dvc_status() -> str:
 
 
 if __name__ == "__main__":
-    run_step(main)
+    run_step(verify_results)
