@@ -15,7 +15,7 @@ CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
 PYTHON = "python" if CONDA else shlex.quote(sys.executable)
 shell.prefix(f"set -euo pipefail; export PYTHONPATH={shlex.quote(workflow.basedir)}; PYTHON={PYTHON}; ")
 
-from workflow_scripts.adaptation.arms import FITTED_ARM, TRAINED_ARM
+from workflow_scripts.adaptation.arms import BASELINE, SCRATCH_ARM_PATTERN, TRAINING_ARM_PATTERN, ZERO_SHOT
 from workflow_scripts.cohorts.definitions import definition_files
 from workflow_scripts.sources.mimic_iii.tables import EVENT_TABLES
 from workflow_scripts.sources.source import source_of
@@ -28,7 +28,7 @@ from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import write_json_if_changed
 from workflow_scripts.runtime.logger import show_progress
 from workflow_scripts.runtime.storage import refusal_of_storage, require_room, require_writable
-from workflow_scripts.settings import NAIVE_ARM, load_study, run_code, weights_folder_of, write_step_settings
+from workflow_scripts.settings import load_study, run_code, weights_folder_of, write_step_settings
 
 show_progress(workflow)
 from workflow_scripts.warm import own_servers

@@ -15,7 +15,7 @@ rule adapt_and_forecast:
     benchmark:
         f"logs/{study.dataset}/run_arm/{{cohort}}-{{vital}}-{{model}}-{{arm}}-seed{{seed}}.benchmark.tsv"
     wildcard_constraints:
-        arm=TRAINED_ARM,
+        arm=TRAINING_ARM_PATTERN,
     priority: 1
     conda:
         "../envs/study.yaml"
@@ -40,7 +40,7 @@ use rule adapt_and_forecast as forecast_zero_shot with:
         forecasts=f"{RUN}/forecasts.parquet",
         record=RUN_RECORD,
     wildcard_constraints:
-        arm="zero-shot",
+        arm=ZERO_SHOT.name,
     priority: 0
 
 
@@ -51,7 +51,7 @@ use rule adapt_and_forecast as train_from_scratch with:
         windows=rules.make_windows.output.windows,
     wildcard_constraints:
         model="|".join(SCRATCH_VARIANTS),
-        arm=FITTED_ARM,
+        arm=SCRATCH_ARM_PATTERN,
     priority: 2
     params:
         dataset=study.dataset,
@@ -65,7 +65,7 @@ use rule train_from_scratch as forecast_baseline with:
         record=RUN_RECORD,
     wildcard_constraints:
         model="|".join(BASELINES),
-        arm=NAIVE_ARM,
+        arm=BASELINE.name,
     priority: 0
     threads: 1
     resources:

@@ -12,7 +12,8 @@ from typing import Any
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from workflow_scripts.adaptation.arms import FITTING_METHODS, METHODS, Arm, expand_arms
+from workflow_scripts.adaptation.arms import ADAPTATION_METHODS, BASELINE, SCRATCH_ARMS, Arm, expand_arms
+from workflow_scripts.adaptation.methods import METHOD_MODULES
 from workflow_scripts.adaptation.parameters import AdaptationParameters
 from workflow_scripts.cohorts.definitions import definition_names
 from workflow_scripts.cohorts.parameters import CohortParameters, Sepsis3Parameters
@@ -43,9 +44,6 @@ from workflow_scripts.windows.parameters import WindowParameters
 
 RENAMED = {"references": "baselines"}
 """Settings of earlier versions, and their names today."""
-
-NAIVE_ARM = "fit"
-"""The one arm of a baseline: it has nothing to adapt."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +193,7 @@ class Study(Parameters):
     @field_validator("arms")
     @classmethod
     def _known_arms(cls, names: list[str]) -> list[str]:
-        return _known(names, METHODS, "arm")
+        return _known(names, ADAPTATION_METHODS, "arm")
 
     @field_validator("weights")
     @classmethod
@@ -249,11 +247,11 @@ class Study(Parameters):
 
     def runs(self) -> list[Run]:
         """Every job of the study, in the order of the tables."""
-        subjects = [(name, NAIVE_ARM) for name in self.baselines]
-        subjects += [(name, arm) for name in self.from_scratch for arm in FITTING_METHODS]
-        subjects += [(name, arm.name) for name in self.models for arm in self.arm_list()]
+        subjects = [(name, BASELINE) for name in self.baselines]
+        subjects += [(name, arm) for name in self.from_scratch for arm in SCRATCH_ARMS]
+        subjects += [(name, arm) for name in self.models for arm in self.arm_list()]
         return [
-            Run(cohort, vital, model, arm, seed)
+            Run(cohort, vital, model, arm.name, seed)
             for cohort, vital, (model, arm), seed in itertools.product(
                 self.cohorts, self.vitals, subjects, self.seeds
             )
@@ -283,9 +281,10 @@ def step_code_hash(code: list[str]) -> str:
 
 
 def run_code(model: str) -> list[str]:
-    """The modules that a run of a model depends on: the step, and the family, which is chosen by name as it runs."""
+    """The modules that a run of a model depends on: the step, and methods and family, which are found by name."""
     return [
         "workflow_scripts.steps.run_arm",
+        *METHOD_MODULES,
         *([family_module(MODELS[model].family)] if model in MODELS else []),
     ]
 

@@ -8,9 +8,7 @@ import gc
 import socket
 import sys
 
-from workflow_scripts.adaptation.adapters import WHOLE_METHODS
 from workflow_scripts.adaptation.arms import Arm
-from workflow_scripts.adaptation.plan import SELECTING_METHODS
 from workflow_scripts.models.baselines import BASELINES
 from workflow_scripts.models.registry import MODELS, family_class
 from workflow_scripts.runtime.step import disable_network
@@ -46,7 +44,7 @@ def _warm_up(arguments: list[str]) -> None:
         import workflow_scripts.training.tuning  # noqa: F401
 
         family_class(MODELS[options.model].family)
-        if Arm.parse(options.arm).method not in ("zero-shot", *WHOLE_METHODS, *SELECTING_METHODS):
+        if Arm.parse(options.arm).definition.uses_peft:
             import peft  # noqa: F401
 
 

@@ -55,8 +55,7 @@ def test_a_reloaded_adapter_forecasts_as_the_trained_model(saved, family, name):
 @every_pair
 def test_merged_weights_forecast_as_the_adapter_and_have_the_family_s_own_names(saved, family, name):
     model, bare = tiny(family), tiny(family).module.state_dict()
-    load_adapter(model, saved(family, name))
-    merge(model)
+    merge(model, load_adapter(model, saved(family, name)))
     assert type(model.module) is type(tiny(family).module)
     merged = model.module.state_dict()
     assert {key: value.shape for key, value in merged.items()} == {k: v.shape for k, v in bare.items()}
@@ -107,8 +106,7 @@ def test_nothing_in_a_folder_tells_where_the_base_weights_lay(tmp_path):
 @pytest.mark.parametrize("name", ["lora-r2", "pissa-r2", "head-only"])
 def test_merged_weights_load_in_the_upstream_library(saved, tmp_path, name):
     model = tiny("chronos")
-    load_adapter(model, saved("chronos", name))
-    merge(model)
+    merge(model, load_adapter(model, saved("chronos", name)))
     model.save(tmp_path / "merged")
     upstream = T5ForConditionalGeneration.from_pretrained(tmp_path / "merged").eval()
     ids = torch.tensor([[5, 9, 30, 1]])

@@ -1,28 +1,28 @@
 """Arms by name, and that naming them costs no heavy import."""
 
+import re
 import subprocess
 import sys
 
 import pytest
 
 from workflow_scripts.adaptation.arms import (
-    FITTED_ARM,
-    FITTING_METHODS,
-    METHODS,
-    RANKED_METHODS,
-    TRAINED_ARM,
+    ADAPTATION_METHODS,
+    SCRATCH_ARM_PATTERN,
+    SCRATCH_ARMS,
+    TRAINING_ARM_PATTERN,
     Arm,
     expand_arms,
 )
 
+RANKED_METHODS = ["lora", "rslora", "dora", "pissa", "adalora", "vera"]
 ISSUE_S_METHODS = [
-    "zero-shot", "full", "lora", "rslora", "dora", "pissa", "adalora", "vera", "fourierft", "bitfit", "layernorm",
-    "ia3", "head-only",
+    "zero-shot", "full", *RANKED_METHODS, "fourierft", "bitfit", "layernorm", "ia3", "head-only",
 ]  # fmt: skip
 
 
 def test_every_method_that_was_asked_for_is_there():
-    assert list(METHODS) == ISSUE_S_METHODS
+    assert sorted(ADAPTATION_METHODS) == sorted(ISSUE_S_METHODS)
 
 
 @pytest.mark.parametrize("arm", expand_arms(ISSUE_S_METHODS, [1, 64]), ids=lambda arm: arm.name)
@@ -61,7 +61,7 @@ def test_a_method_with_a_rank_gives_one_arm_for_each_rank():
 def test_naming_arms_imports_neither_torch_nor_peft():
     heavy = ("torch", "peft", "transformers")
     modules = ", ".join(
-        f"workflow_scripts.adaptation.{name}" for name in ("arms", "parameters", "plan", "hooks")
+        f"workflow_scripts.adaptation.{name}" for name in ("arms", "parameters", "adapting", "hooks")
     )
     code = f"import sys, {modules}; print(sorted(set({heavy}) & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -69,18 +69,38 @@ def test_naming_arms_imports_neither_torch_nor_peft():
 
 
 def test_the_pattern_for_rules_matches_whole_names_only():
-    import re
-
-    assert re.fullmatch(TRAINED_ARM, "adalora-r12")
-    assert not re.fullmatch(TRAINED_ARM, "zero-shot")
-    assert not re.fullmatch(TRAINED_ARM, "fit")
-    assert re.fullmatch(FITTED_ARM, "fit-dilate")
-    assert not re.fullmatch(FITTED_ARM, "fit-d")
+    for pattern, names, others in (
+        (
+            TRAINING_ARM_PATTERN,
+            ["adalora-r12", "full", "bitfit"],
+            ["zero-shot", "trained", "lora", "baseline"],
+        ),
+        (SCRATCH_ARM_PATTERN, ["trained", "trained-dilate"], ["trained-d", "full", "baseline"]),
+    ):
+        assert all(re.fullmatch(pattern, name) for name in names)
+        assert not any(re.fullmatch(pattern, name) for name in others)
 
 
 def test_what_trains_from_scratch_is_an_arm_but_no_method_of_adaptation():
-    assert list(FITTING_METHODS.items()) == [("fit", "mse"), ("fit-dilate", "dilate")]
-    assert not set(FITTING_METHODS) & set(METHODS)
-    for name in FITTING_METHODS:
-        assert Arm.parse(name) == Arm(name)
-        assert Arm.parse(name).trains
+    assert [(arm.name, arm.definition.loss) for arm in SCRATCH_ARMS] == [
+        ("trained", "mse"),
+        ("trained-dilate", "dilate"),
+    ]
+    for arm in SCRATCH_ARMS:
+        assert arm.method not in ADAPTATION_METHODS
+        assert Arm.parse(arm.name) == arm
+        assert arm.trains
+        assert arm.is_from_scratch
+
+
+def test_an_arm_says_what_it_is():
+    def kinds(name):
+        arm = Arm.parse(name)
+        flags = ("trains", "is_adapter", "is_zero_shot", "is_full", "is_from_scratch", "is_baseline")
+        return {flag for flag in flags if getattr(arm, flag)}
+
+    assert kinds("zero-shot") == {"is_zero_shot"}
+    assert kinds("full") == {"trains", "is_full"}
+    assert kinds("lora-r4") == kinds("bitfit") == {"trains", "is_adapter"}
+    assert kinds("trained") == {"trains", "is_from_scratch"}
+    assert kinds("baseline") == {"is_baseline"}

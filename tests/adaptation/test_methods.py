@@ -6,10 +6,9 @@ import torch
 from tests.helpers.linear_model import LinearModel
 from tests.helpers.tiny_families import CONTEXT, FAMILIES, TARGET, UNIFORMS, tiny
 from tests.helpers.trained_arms import PEFT_ARMS, SELECTING_ARMS, loss, trained
-from workflow_scripts.adaptation.adapting import adapt, count_parameters
+from workflow_scripts.adaptation.adapting import adapt, count_parameters, plan
 from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.adaptation.parameters import AdaptationParameters
-from workflow_scripts.adaptation.plan import plan
 from workflow_scripts.models.registry import family_class, variant
 from workflow_scripts.runtime.errors import UserError
 

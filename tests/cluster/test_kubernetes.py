@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.workflow, pytest.mark.acceptance]
 
 PROFILE = ROOT / "profiles/kubernetes"
 RUNS = "results/simulated/runs/sepsis3/heart_rate"
-TARGETS = (f"{RUNS}/persistence/fit/seed0/run.json", f"{RUNS}/lag-llama-nano/lora-r1/seed0/run.json")
+TARGETS = (f"{RUNS}/persistence/baseline/seed0/run.json", f"{RUNS}/lag-llama-nano/lora-r1/seed0/run.json")
 SECRET = "of-somebody"
 
 

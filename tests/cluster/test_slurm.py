@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.workflow, pytest.mark.acceptance]
 
 RUNS = Path("results/simulated/runs/sepsis3/heart_rate")
 TRAINED = ("lag-llama-nano/lora-r1", "moirai-nano/full", "moirai-nano/lora-r1")
-BASELINE = "persistence/fit"
+BASELINE = "persistence/baseline"
 TRACKING = "results/simulated/summary/tracking.json"
 SNAKEMAKE = (
     *("snakemake", "--profile", "profiles/slurm", "--set-threads", "adapt_and_forecast=1"),
@@ -140,7 +140,7 @@ def training_on(node: str, project: Path, *others: psutil.Process) -> psutil.Pro
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             words = process.cmdline()
-            trains = "run_arm" in words and "fit" not in words and process not in others
+            trains = "run_arm" in words and "baseline" not in words and process not in others
             here = trains and process.environ().get("SLURMD_NODENAME") == node
             if here and Path(process.cwd()) == project:
                 return process

@@ -22,7 +22,7 @@ import json
 from pathlib import Path
 import torch
 from workflow_scripts.adaptation.adapting import adapt
-from workflow_scripts.adaptation.arms import METHODS, RANKED_METHODS, Arm
+from workflow_scripts.adaptation.arms import ADAPTATION_METHODS, expand_arms
 from workflow_scripts.adaptation.parameters import AdaptationParameters
 from workflow_scripts.models.interface import Series
 from workflow_scripts.models.registry import variant
@@ -32,13 +32,12 @@ from workflow_scripts.settings import load_study
 
 def refusals(targets):
     refused = []
-    for method in METHODS:
+    for arm in expand_arms(ADAPTATION_METHODS, [2]):
         model = load_variant(variant("perceptron-nano"), Path("weights/prepared/perceptron-nano"))
-        arm = Arm(method, 2 if method in RANKED_METHODS else None)
         try:
             adapt(model, arm, AdaptationParameters(targets=targets), seed=0, steps=10)
         except UserError:
-            refused.append(method)
+            refused.append(arm.method)
     return refused
 
 def long_windows():

@@ -121,7 +121,7 @@ def test_selected_tensors_are_upstream_s_own(name: str, upstream: Any, tmp_path:
 def test_merged_weights_are_a_state_of_upstream_s_network(upstream: Any, tmp_path: Path) -> None:
     model = adapted("lora-r2")
     expected = ours(model, upstream)
-    merge(model)
+    merge(model, Arm.parse("lora-r2"))
     model.save(tmp_path)
     upstream.load_state_dict(load_file(tmp_path / "model.safetensors"), strict=True)
     torch.testing.assert_close(parameters(upstream), expected, rtol=1e-5, atol=1e-5)

@@ -133,7 +133,7 @@ def load(folder: Path, name: str, arm: str | None) -> ForecastModel:
 
 def make_merged(folder: Path, name: str, arm: str) -> None:
     model = load(folder, name, arm)
-    merge(model)
+    merge(model, Arm.parse(arm))
     (folder / "merged" / name).mkdir(parents=True)
     model.save(folder / "merged" / name)
 

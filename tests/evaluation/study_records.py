@@ -7,7 +7,7 @@ from pathlib import Path
 def run_record(vital="heart_rate", model="chronos-t5-nano", arm="lora-r2", seed=0, mse=8e-4, **changes):
     """A whole record; `changes` replace its top-level parts."""
     rank = int(arm.rpartition("-r")[2]) if "-r" in arm else None
-    trains = arm not in ("fit", "zero-shot")
+    trains = arm not in ("baseline", "zero-shot")
     high = 300 if vital == "heart_rate" else 190
     record = {
         "key": {
@@ -18,7 +18,7 @@ def run_record(vital="heart_rate", model="chronos-t5-nano", arm="lora-r2", seed=
             "arm": arm,
             "seed": seed,
         },
-        "family": "naive" if arm == "fit" else model.split("-")[0],
+        "family": "naive" if arm == "baseline" else model.split("-")[0],
         "rank": rank,
         "failure": "",
         "parameters": {
@@ -76,7 +76,7 @@ def run_record(vital="heart_rate", model="chronos-t5-nano", arm="lora-r2", seed=
         "hashes": {
             "code": "c0de" * 16,
             "windows": "da7a" * 16,
-            "weights": None if arm == "fit" else "ba5e" * 16,
+            "weights": None if arm == "baseline" else "ba5e" * 16,
             "forecasts": "f04e" * 16,
             "adapter": "ada9" * 16 if trains else None,
         },

@@ -20,7 +20,7 @@ ARMS = ["zero-shot", "full", "lora-r1", "lora-r2", "lora-r16"]
 @pytest.fixture
 def paths(tmp_path):
     """Two baselines and one model, two seeds; the given order of arms is not the study's."""
-    records = [run_record(model=name, arm="fit", seed=0) for name in ("persistence", "mean-of-context")]
+    records = [run_record(model=name, arm="baseline", seed=0) for name in ("persistence", "mean-of-context")]
     records += [
         run_record(arm=arm, seed=seed, mse=1e-4 * (place + 1) * (1 + seed))
         for place, arm in enumerate(reversed(ARMS))
@@ -51,8 +51,8 @@ def test_the_step_writes_a_row_for_each_run_in_the_order_of_the_study(tmp_path, 
     assert result.returncode == 0, result.stderr
     table = pd.read_csv(out / "metrics.csv")
     assert list(zip(table["model"], table["arm"], table["seed"], strict=True)) == [
-        ("persistence", "fit", 0),
-        ("mean-of-context", "fit", 0),
+        ("persistence", "baseline", 0),
+        ("mean-of-context", "baseline", 0),
         *[("chronos-t5-nano", arm, seed) for arm in ARMS for seed in (0, 1)],
     ]
     lora = table[(table["arm"] == "lora-r2") & (table["seed"] == 1)].iloc[0]
@@ -127,8 +127,8 @@ def test_an_undefined_metric_is_named_and_the_run_is_no_failure(tmp_path):
 
 
 def test_ranks_are_ordered_as_numbers_and_methods_by_name():
-    arms = ["lora-r16", "dora-r2", "bitfit", "lora-r8", "full", "zero-shot", "fit"]
-    expected = ["fit", "zero-shot", "full", "bitfit", "dora-r2", "lora-r8", "lora-r16"]
+    arms = ["lora-r16", "dora-r2", "bitfit", "lora-r8", "full", "zero-shot", "baseline"]
+    expected = ["baseline", "zero-shot", "full", "bitfit", "dora-r2", "lora-r8", "lora-r16"]
     assert sorted(arms, key=arm_position) == expected
 
 

@@ -72,7 +72,7 @@ def test_intervals_over_windows_would_not(monkeypatch):
         each = np.repeat(sums.errors / sums.weights[:, None], windows, axis=0)
         return resampled(PatientSums(each, np.ones((len(each), 1)), sums.windows), resamples, seed)
 
-    monkeypatch.setattr("simulated_errors.resampled", one_patient_a_window)
+    monkeypatch.setattr("tests.evaluation.simulated_errors.resampled", one_patient_a_window)
     assert coverage(patients=100, studies=200, resamples=400) < 0.85
 
 

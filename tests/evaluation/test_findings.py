@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from tests.evaluation.study_records import run_record, write_record
+from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.evaluation.aggregation import collect_rows, summarise_arms
 from workflow_scripts.evaluation.findings import findings
 from workflow_scripts.evaluation.parameters import EvaluationParameters
@@ -36,7 +37,7 @@ def subject(tmp_path):
                 record = run_record(vital=vital, model=model, arm=arm, seed=seed)
                 record["family"] = re.match("chronos|moirai|lag-llama|n-hits|persistence", model)[0]
                 record["parameters"]["total"] = PARAMETERS.get(model, 1)
-                if arm.startswith("fit") and model != "persistence":
+                if Arm.parse(arm).is_from_scratch:
                     record["training"] = run_record()["training"]
                 if "-r" in arm:  # The highest rank is the best on validation.
                     record["training"]["best_validation_loss"] = 3 - 0.01 * record["rank"]
@@ -188,7 +189,7 @@ def test_chronos_equals_full_within_the_rank_margin(subject, lora, verdict):
     assert rows_of(subject(chronos(lora=lora, full=0.9)), 5)[0].verdict == verdict
 
 
-SCRATCH = {("n-hits-hr", "fit"): (1.0, 0.0), ("n-hits-hr", "fit-dilate"): (0.85, 0.0)}
+SCRATCH = {("n-hits-hr", "trained"): (1.0, 0.0), ("n-hits-hr", "trained-dilate"): (0.85, 0.0)}
 
 
 def test_the_best_from_scratch_is_the_best_on_the_test_patients_against_the_claim(subject):
@@ -196,7 +197,9 @@ def test_the_best_from_scratch_is_the_best_on_the_test_patients_against_the_clai
     (row,) = rows_of(subject(arms), 6)
     assert row.verdict == "disagrees"
     assert row.value == pytest.approx(0.9 / 0.85 - 1)
-    assert row.subject.endswith("chronos-t5-small lora-r4 against n-hits-hr fit, n-hits-hr fit-dilate")
+    assert row.subject.endswith(
+        "chronos-t5-small lora-r4 against n-hits-hr trained, n-hits-hr trained-dilate"
+    )
 
 
 def test_near_on_blood_pressure_is_within_the_margin(subject):
@@ -212,7 +215,7 @@ def test_a_model_that_stands_in_for_the_papers_is_named_as_such(subject):
 
 
 def test_persistence_is_no_model_from_scratch(subject):
-    (row,) = rows_of(subject(chronos() | {("persistence", "fit"): (2.0, 0.0)}), 6)
+    (row,) = rows_of(subject(chronos() | {("persistence", "baseline"): (2.0, 0.0)}), 6)
     assert (row.verdict, row.reason) == ("not tested", "no model from scratch in the study")
 
 
@@ -243,7 +246,7 @@ def test_a_gain_that_is_not_there_cannot_level_off_and_is_no_verdict(subject, er
 def test_where_validation_kept_every_adapted_arm_at_its_start_nothing_is_tested(subject):
     """All arms are the base model then: within any margin of each other, whatever the paper's methods do."""
     arms = moirai(1.0, 1.0) | chronos(full=1.0, lora=1.0) | SCRATCH
-    trained = [name for name in arms if "zero" not in name[1] and "fit" not in name[1]]
+    trained = [name for name in arms if name[1] not in ("zero-shot", "baseline")]
     rows = findings(subject(arms, idle=trained))
     assert not [row for row in rows if row.verdict in ("agrees", "disagrees")]
     idle = [row for row in rows if row.reason.startswith("nothing was learned")]
@@ -352,7 +355,7 @@ def test_multivariate_variants_are_no_part_of_the_papers_families(subject):
 
 
 def test_every_finding_has_a_row_even_where_nothing_can_be_tested(subject):
-    found = findings(subject({("persistence", "fit"): (1.0, 0.0)}))
+    found = findings(subject({("persistence", "baseline"): (1.0, 0.0)}))
     assert {row.finding for row in found} == set(range(1, 8))
     assert {row.verdict for row in found} == {"not tested"}
     assert all(row.reason for row in found)

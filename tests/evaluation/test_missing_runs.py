@@ -18,7 +18,8 @@ def test_a_missing_run_has_its_names_and_no_value() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "arm", "family"), [("persistence", "fit", "baseline"), ("n-hits-hr", "fit-dilate", "n-hits")]
+    ("model", "arm", "family"),
+    [("persistence", "baseline", "baseline"), ("n-hits-hr", "trained-dilate", "n-hits")],
 )
 def test_baselines_and_models_from_scratch_are_named_too(model: str, arm: str, family: str) -> None:
     row = missing_row(Path(f"results/x/runs/all/heart_rate/{model}/{arm}/seed0/run.json"), [], [])

@@ -102,14 +102,14 @@ def test_a_difference_is_the_mean_over_seeds_of_the_difference_on_each_window(st
 
 def test_the_plan_of_comparisons_is_that_of_the_documentation(tmp_path):
     arms = ("zero-shot", "full", "lora-r1", "lora-r2")
-    records = [run_record(model=name, arm="fit") for name in ("persistence", "mean-of-context")]
+    records = [run_record(model=name, arm="baseline") for name in ("persistence", "mean-of-context")]
     records += [run_record(model=model, arm=arm) for model in MODELS[:2] for arm in arms]
     records[4]["training"]["best_validation_loss"] = 3.0  # lora-r1 of the first model
     records[5]["training"]["best_validation_loss"] = 3.1
     records[3]["training"]["best_validation_loss"] = 3.2
     records += [
         run_record(model="n-hits-hr", arm=arm, training=records[3]["training"])
-        for arm in ("fit", "fit-dilate")
+        for arm in ("trained", "trained-dilate")
     ]
     rows = collect_rows([write_record(tmp_path, record) for record in records])
     planned = [
@@ -123,19 +123,19 @@ def test_the_plan_of_comparisons_is_that_of_the_documentation(tmp_path):
         (first, "lora-r2", first, "zero-shot"),
         (first, "lora-r1", first, "full"),
         (first, "lora-r2", first, "full"),
-        (first, "lora-r1", "persistence", "fit"),
-        (first, "lora-r1", "mean-of-context", "fit"),
-        (first, "lora-r1", "n-hits-hr", "fit"),
-        (first, "lora-r1", "n-hits-hr", "fit-dilate"),
+        (first, "lora-r1", "persistence", "baseline"),
+        (first, "lora-r1", "mean-of-context", "baseline"),
+        (first, "lora-r1", "n-hits-hr", "trained"),
+        (first, "lora-r1", "n-hits-hr", "trained-dilate"),
         (second, "full", second, "zero-shot"),
         (second, "lora-r1", second, "zero-shot"),
         (second, "lora-r2", second, "zero-shot"),
         (second, "lora-r1", second, "full"),
         (second, "lora-r2", second, "full"),
-        (second, "full", "persistence", "fit"),
-        (second, "full", "mean-of-context", "fit"),
-        (second, "full", "n-hits-hr", "fit"),
-        (second, "full", "n-hits-hr", "fit-dilate"),
+        (second, "full", "persistence", "baseline"),
+        (second, "full", "mean-of-context", "baseline"),
+        (second, "full", "n-hits-hr", "trained"),
+        (second, "full", "n-hits-hr", "trained-dilate"),
     ]
 
 

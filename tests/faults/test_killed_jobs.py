@@ -83,7 +83,7 @@ WITH_REQUESTS = UNTRACKED | {
 }
 REQUESTS = (
     "results/simulated/transfer/sepsis3/explicit/heart_rate/moirai-nano/lora-r2/seed0/record.json",
-    "results/simulated/runs/sepsis3/heart_rate/n-hits-hr/fit/seed0/run.json",
+    "results/simulated/runs/sepsis3/heart_rate/n-hits-hr/trained/seed0/run.json",
     "results/simulated/best/sepsis3/heart_rate/moirai-nano/choice.json",
     "weights/pretrained/moirai-nano/model.safetensors",
     "data/raw/simulated-monitor/vitals.parquet",

@@ -208,7 +208,7 @@ def test_the_list_shows_what_is_trained_from_scratch_with_its_training() -> None
 
 
 def test_what_a_model_trained_from_scratch_has_no_weights_for_is_refused_in_the_list() -> None:
-    arms = [Arm.parse(name) for name in ("fit", "fit-dilate", "full", "lora-r2")]
+    arms = [Arm.parse(name) for name in ("trained", "trained-dilate", "full", "lora-r2")]
     (_, counted) = as_text(arm_counts(arms, [variant("tft")])).splitlines()
     assert counted.split() == ["tft", "15,411", "15,411", "refused", "refused"]
 

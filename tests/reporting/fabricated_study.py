@@ -25,7 +25,7 @@ NORMAL_QUANTILES = np.array([-1.2816, -0.8416, -0.5244, -0.2533, 0.0, 0.2533, 0.
 VITALS = {"heart_rate": ("bpm", 300.0, 85.0), "mean_blood_pressure": ("mmHg", 190.0, 78.0)}
 MODELS = ("chronos-t5-nano", "moirai-nano", "lag-llama-nano")
 ARMS = ("zero-shot", "full", "lora-r1", "lora-r2", "lora-r4", "lora-r8")
-SCRATCH = (("n-beats", "fit"), ("n-beats", "fit-dilate"), ("tft", "fit"))
+SCRATCH = (("n-beats", "trained"), ("n-beats", "trained-dilate"), ("tft", "trained"))
 SUBJECT_ID, STAY_ID, START = 987654321, 876543219, "2177-03-04T05:06:07"
 """Marks of the first patient that must not be found in any output; the others' numbers follow."""
 
@@ -107,7 +107,7 @@ def fabricate_study(
     paths = []
     for cohort, vital in product(cohorts, vitals):
         context, target = _write_windows(study, cohort, vital, test_windows, zero_target)
-        jobs = [(name, "fit", 0) for name in ("persistence", "mean-of-context") if naive]
+        jobs = [(name, "baseline", 0) for name in ("persistence", "mean-of-context") if naive]
         jobs += [(model, arm, seed) for model, arm in scratch for seed in seeds]
         jobs += [(model, arm, seed) for model in models for arm in arms for seed in seeds]
         for model, arm, seed in jobs:
@@ -192,7 +192,7 @@ def _forecast(model, arm, seed, context, target):
             np.float32
         )
     generator = np.random.default_rng([len(model), ARMS.index(arm) if arm in ARMS else 9, seed])
-    skill = {"zero-shot": 6.0, "full": 4.4, "fit": 5.0, "fit-dilate": 5.2}.get(
+    skill = {"zero-shot": 6.0, "full": 4.4, "trained": 5.0, "trained-dilate": 5.2}.get(
         arm, 5.6 / (1 + 0.05 * len(arm) + 0.03 * int(arm[-1:] if arm[-1:].isdigit() else 0))
     )
     noise = generator.normal(scale=skill + 0.4 * len(model) / 10, size=target.shape).cumsum(axis=1) * 0.4

@@ -263,7 +263,7 @@ def test_findings_stand_beside_the_papers(study, page):
 
 def test_a_finding_counts_its_verdicts_and_names_what_was_compared_in_words(study):
     row = read_rows(study.table("findings"), FindingRow)[0]
-    ids = "chronos-t5-nano lora-r4 against n-hits-hr fit, moirai-1.1-R-small full"
+    ids = "chronos-t5-nano lora-r4 against n-hits-hr trained, moirai-1.1-R-small full"
     levelling = {"value": 8.0, "low": 2.0, "high": 8.0, "found": "rank 8: the smallest within 1% of the best"}
     claims = [
         replace(row, subject=f"LoRA beats full: {ids}", value=-0.000502, low=-0.02, high=0.0),
@@ -470,7 +470,8 @@ def test_names_are_those_that_a_clinician_reads(page):
     assert model_name("moirai-1.1-R-small") == "MOIRAI 1.1 small"
     assert model_name("chronos-2-small-multivariate") == "Chronos 2 small, with other vital signs"
     assert (
-        capital(subject("n-hits-hr", "fit-dilate")) == "N-HiTS (settings for heart rate), fitted, DILATE loss"
+        capital(subject("n-hits-hr", "trained-dilate"))
+        == "N-HiTS (settings for heart rate), trained, DILATE loss"
     )
 
 

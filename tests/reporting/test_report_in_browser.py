@@ -79,7 +79,7 @@ def path(tmp_path_factory):
         folder,
         models=MODELS[:2],
         arms=ARMS[:4],
-        scratch=[*SCRATCH[:1], ("n-hits-hr", "fit")],
+        scratch=[*SCRATCH[:1], ("n-hits-hr", "trained")],
         vitals=("mean_blood_pressure",),
         cohorts=("explicit", "sepsis3"),
         failed=[(MODELS[1], "full")],

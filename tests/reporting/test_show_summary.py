@@ -34,7 +34,7 @@ def test_the_table_shows_every_arm_of_every_vital_sign_within_100_columns(show):
     records = [
         run_record(vital=vital, arm=arm) for vital in vitals for arm in ("zero-shot", "full", "lora-r64")
     ]
-    records += [run_record(vital=vital, model="persistence", arm="fit") for vital in vitals]
+    records += [run_record(vital=vital, model="persistence", arm="baseline") for vital in vitals]
     text = show(records).stdout
     assert max(map(len, text.splitlines())) <= 100
     assert text.count("lora-r64") == text.count("zero-shot") == text.count("persistence") == 2
@@ -88,8 +88,8 @@ def test_too_few_patients_for_intervals_are_named(show):
 
 MANY_RECORDS = [
     run_record(
-        model=f"a-family-with-a-very-long-name-{size}",
-        arm=f"weight-decomposed-r{rank}",
+        model=f"a-family-with-a-very-very-very-long-name-{size}",
+        arm=f"adalora-r{rank}",
         mse=1e-4 * (size + rank),
     )
     for size in range(9)
@@ -98,9 +98,9 @@ MANY_RECORDS = [
 
 
 def test_of_many_arms_the_best_the_baselines_and_what_failed_are_shown(show):
-    others = [run_record(model="persistence", arm="fit", mse=1e-2), failed_record(arm="lora-r2")]
+    others = [run_record(model="persistence", arm="baseline", mse=1e-2), failed_record(arm="lora-r2")]
     text = show(MANY_RECORDS + others).stdout
-    rows = [line.split() for line in text.splitlines()[2:] if "weight-" in line]
+    rows = [line.split() for line in text.splitlines()[2:] if "adalora-" in line]
     errors = [float(row[-5].strip("*")) for row in rows]
     assert errors == sorted(errors)
     assert len(errors) == 12

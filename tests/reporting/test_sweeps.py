@@ -18,9 +18,9 @@ def sweep(*records):
 
 def test_a_model_from_scratch_has_no_adapter_though_one_of_its_losses_is_the_smallest():
     # Mean squared error and DILATE are different quantities: the smaller number says nothing.
-    found = sweep(record("fit", 0.01), record("fit-dilate", 0.4))
+    found = sweep(record("trained", 0.01), record("trained-dilate", 0.4))
     assert (found.chosen(), found.best_adapter(), found.best_rank()) == ([], None, None)
-    assert sweep(record("fit", 0.01)).best_adapter() is None
+    assert sweep(record("trained", 0.01)).best_adapter() is None
 
 
 def test_full_fine_tuning_is_no_adapter():

@@ -94,9 +94,9 @@ def test_a_renamed_setting_is_refused_with_its_new_name():
 def test_the_runs_are_every_combination_and_baselines_run_once_for_each_seed():
     study = Study(cohorts=["explicit"], vitals=["spo2"], models=["moirai-nano"], ranks=[2], seeds=[0, 1])
     runs = study.runs()
-    assert Run("explicit", "spo2", "persistence", "fit", 1) in runs
+    assert Run("explicit", "spo2", "persistence", "baseline", 1) in runs
     assert Run("explicit", "spo2", "moirai-nano", "lora-r2", 0) in runs
-    assert Run("explicit", "spo2", "n-hits-hr", "fit-dilate", 1) in runs
+    assert Run("explicit", "spo2", "n-hits-hr", "trained-dilate", 1) in runs
     assert len(runs) == len(set(runs)) == (5 + 2 + 3) * 2
 
 

@@ -60,7 +60,7 @@ def test_a_record_is_told_with_units_counts_costs_and_files() -> None:
 
 @pytest.mark.usefixtures("project")
 def test_a_baseline_has_no_training_and_no_adapter() -> None:
-    text = explained(model="persistence", arm="fit")
+    text = explained(model="persistence", arm="baseline")
     assert "nothing is trained" in text
     assert "adapter" not in text
 

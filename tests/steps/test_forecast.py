@@ -217,8 +217,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a TFT for 24 steps of context and 5 of horizon."""
     chosen, folder = variant("tft"), tmp_path_factory.mktemp("whole")
     model = family_class(chosen.family).create(chosen.sizes | {"context": 24, "horizon": 5}, seed=8)
-    adapt(model, Arm("fit"), AdaptationParameters(), seed=8)
-    save_adapter(model, Arm("fit"), folder, "tft")
+    adapt(model, Arm("trained"), AdaptationParameters(), seed=8)
+    save_adapter(model, Arm("trained"), folder, "tft")
     return folder
 
 

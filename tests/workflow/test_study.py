@@ -37,8 +37,8 @@ def test_every_model_has_every_arm_and_every_baseline_a_row(project):
     rows = rows_of(project)
     assert {(row["model"], row["arm"]) for row in rows} == {
         *((model, arm) for model in MODELS for arm in ARMS),
-        ("persistence", "fit"),
-        ("mean-of-context", "fit"),
+        ("persistence", "baseline"),
+        ("mean-of-context", "baseline"),
     }
     assert all(float(row["mse"]) > 0 and int(row["test_windows"]) > 0 for row in rows)
 
@@ -90,7 +90,7 @@ def test_a_new_budget_runs_the_runs_again_but_not_the_data(changed_project):
 def test_a_naive_baseline_does_not_wait_for_a_device(changed_project, monkeypatch):
     monkeypatch.setenv("VITALORA_DEVICES", "0")
     monkeypatch.setenv("TMPDIR", str(changed_project))
-    record = "results/simulated/runs/sepsis3/heart_rate/persistence/fit/seed0/run.json"
+    record = "results/simulated/runs/sepsis3/heart_rate/persistence/baseline/seed0/run.json"
     (changed_project / record).unlink()
     # The test holds the only device while the job runs.
     with lease_device(changed_project / f"vitalora-devices-{os.getuid()}"):

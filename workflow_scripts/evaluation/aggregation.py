@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.evaluation.summary import MISSING, RunRow, in_study_order, table_text
 from workflow_scripts.runtime.errors import UserError
 
@@ -27,10 +29,15 @@ class ArmSummary:
         """A run to read what all seeds share: names, rank, counts of parameters; one that ran, where there is one."""
         return next((run for run in self.runs if run.status != MISSING), self.runs[0])
 
+    @cached_property
+    def arm(self) -> Arm:
+        """The arm, parsed."""
+        return Arm.parse(self.first.arm)
+
     @property
     def method(self) -> str:
-        """The arm's name without its rank: `lora` for lora-r4."""
-        return self.first.arm if self.first.rank is None else self.first.arm.rpartition("-r")[0]
+        """The arm's method: `lora` for lora-r4."""
+        return self.arm.method
 
     @property
     def failed(self) -> bool:

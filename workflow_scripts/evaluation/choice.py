@@ -7,9 +7,6 @@ from workflow_scripts.evaluation.aggregation import ArmSummary
 from workflow_scripts.evaluation.summary import RunRow
 from workflow_scripts.runtime.errors import UserError
 
-UNCHOSEN_ARMS = ("fit", "fit-dilate", "zero-shot", "full")
-"""Arms that leave no adapter."""
-
 
 @dataclass(frozen=True)
 class Candidate:
@@ -40,7 +37,7 @@ def choose_adapter(arms: Sequence[ArmSummary]) -> Choice:
     no arm left an adapter.
     """
     subject = arms[0].first
-    adapted = [arm for arm in arms if arm.first.arm not in UNCHOSEN_ARMS]
+    adapted = [arm for arm in arms if arm.arm.is_adapter]
     whole = adapters_by_loss(adapted)
     if not whole:
         raise UserError(
@@ -68,7 +65,7 @@ def adapters_by_loss(arms: Sequence[ArmSummary]) -> list[ArmSummary]:
 
     Of equal ones that which trains fewest parameters comes first.
     """
-    whole = [arm for arm in arms if arm.first.arm not in UNCHOSEN_ARMS and _loss(arm) is not None]
+    whole = [arm for arm in arms if arm.arm.is_adapter and _loss(arm) is not None]
     return sorted(whole, key=lambda arm: (_loss(arm), arm.first.trainable_parameters or 0))
 
 
@@ -94,7 +91,7 @@ def _reason(best: ArmSummary, whole: Sequence[ArmSummary], seed: int, arms: Sequ
     )
     if others:
         text += f"; next is {others[0][1]} with {others[0][0]:.4f}"
-    full = next((arm for arm in arms if arm.first.arm == "full" and _loss(arm) is not None), None)
+    full = next((arm for arm in arms if arm.arm.is_full and _loss(arm) is not None), None)
     if full is not None:
         text += f"; full fine-tuning has {_loss(full):.4f}"
     if seeds > 1:

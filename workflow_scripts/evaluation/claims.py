@@ -20,7 +20,6 @@ from workflow_scripts.evaluation.paper_models import (
     names_of,
     none_of,
 )
-from workflow_scripts.evaluation.planning import is_from_scratch
 from workflow_scripts.evaluation.rank_threshold import NO_GAIN, gains, smallest_good_rank
 from workflow_scripts.evaluation.subjects import ResampledArm, ResampledSubject
 
@@ -56,7 +55,7 @@ def claims(subject: ResampledSubject) -> list[Claim]:
     vital = subject.arms[0].summary.first.vital
     models = models_of(subject)
     margins = subject.parameters.rank_margin, subject.parameters.close_margin
-    scratch = [arm for arm in subject.arms if is_from_scratch(arm.summary)]
+    scratch = [arm for arm in subject.arms if arm.summary.arm.is_from_scratch]
     return [
         *_zero_shot(models),
         *_lora_improves(models),

@@ -8,7 +8,6 @@ import numpy as np
 from workflow_scripts.evaluation.claims import METRIC, Claim, claims
 from workflow_scripts.evaluation.comparison import ROUNDING, bootstrap_p_value, holm
 from workflow_scripts.evaluation.patient_sums import RESAMPLED
-from workflow_scripts.evaluation.planning import is_from_scratch
 from workflow_scripts.evaluation.subjects import ResampledArm, ResampledSubject
 from workflow_scripts.evaluation.summary import FindingRow
 
@@ -75,7 +74,7 @@ def _estimate(subject: ResampledSubject, claim: Claim) -> Estimate:
 
 def _nothing_learned(claim: Claim) -> bool:
     """Whether every adapted arm is its base model still: then the claim compares that model with itself."""
-    adapted = [arm for arm in _trained(claim) if not is_from_scratch(arm.summary)]
+    adapted = [arm for arm in _trained(claim) if not arm.summary.arm.is_from_scratch]
     return bool(adapted) and all(run.best_step == 0 for arm in adapted for run in arm.summary.runs)
 
 

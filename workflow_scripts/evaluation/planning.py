@@ -4,18 +4,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from workflow_scripts.evaluation.aggregation import ArmSummary
-from workflow_scripts.evaluation.summary import FIRST_ARMS
 from workflow_scripts.models.registry import MULTIVARIATE_VARIANTS
-
-
-def is_baseline(arm: ArmSummary) -> bool:
-    """Whether nothing was trained and nothing could be: persistence, AutoETS and the like."""
-    return arm.first.arm == "fit" and arm.first.training_steps is None
-
-
-def is_from_scratch(arm: ArmSummary) -> bool:
-    """Whether the model had no weights before it saw the study's training windows."""
-    return arm.first.arm.startswith("fit") and not is_baseline(arm)
 
 
 def best_on_validation(arms: Sequence[ArmSummary]) -> ArmSummary:
@@ -34,14 +23,13 @@ def planned_comparisons(arms: Sequence[ArmSummary]) -> list[tuple[ArmSummary, Ar
     """
     pairs = []
     every = {(arm.first.model, arm.first.arm): arm for arm in arms}
-    others = [arm for arm in arms if is_baseline(arm) or is_from_scratch(arm)]
+    others = [arm for arm in arms if arm.arm.is_baseline or arm.arm.is_from_scratch]
     for model, group in groupby(arms, key=lambda arm: arm.first.model):
         own = list(group)
-        named = {arm.first.arm: arm for arm in own}
-        pairs += [
-            (arm, named["zero-shot"]) for arm in own if "zero-shot" in named and arm.first.arm != "zero-shot"
-        ]
-        pairs += [(arm, named["full"]) for arm in own if "full" in named and arm.first.arm not in FIRST_ARMS]
+        zero_shot = next((arm for arm in own if arm.arm.is_zero_shot), None)
+        full = next((arm for arm in own if arm.arm.is_full), None)
+        pairs += [(arm, zero_shot) for arm in own if zero_shot and arm is not zero_shot]
+        pairs += [(arm, full) for arm in own if full and arm.arm.is_adapter]
         if model in MULTIVARIATE_VARIANTS:
             univariate = MULTIVARIATE_VARIANTS[model].weights_of
             pairs += [

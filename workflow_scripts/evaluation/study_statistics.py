@@ -186,7 +186,7 @@ def _comparison_row(
 
 def _ranks(subject: ResampledSubject) -> Iterator[RankRow]:
     ranked = [arm for arm in subject.arms if arm.summary.first.rank is not None]
-    zero_shot = {arm.name[0]: arm for arm in subject.arms if arm.name[1] == "zero-shot"}
+    zero_shot = {arm.name[0]: arm for arm in subject.arms if arm.summary.arm.is_zero_shot}
     for (model, _), group in groupby(ranked, key=lambda arm: (arm.summary.first.model, arm.summary.method)):
         arms = list(group)
         if len(arms) > 1:

@@ -1,4 +1,4 @@
-"""The tables of the summary: their columns, and the order of their rows. Standard library only."""
+"""The tables of the summary: their columns, and the order of their rows."""
 
 import csv
 import io
@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
+from workflow_scripts.adaptation.arms import BASELINE, FULL, SCRATCH_ARMS, ZERO_SHOT, Arm
 from workflow_scripts.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -16,9 +17,6 @@ Row = TypeVar("Row", bound="DataclassInstance")
 
 MISSING = "missing"
 """The status of a run that did not finish, in the tables of an unfinished study."""
-
-FIRST_ARMS = ("fit", "zero-shot", "full")
-"""Arms that stand before all others in every table; the others follow by method, then by rank."""
 
 
 @dataclass(frozen=True)
@@ -291,11 +289,12 @@ def in_study_order(rows: Iterable[RunRow]) -> list[RunRow]:
 
 
 def arm_position(arm: str) -> tuple[int, str, int]:
-    """A sort key: FIRST_ARMS in their order, then methods by name, then ranks by size (r8 before r16)."""
-    if arm in FIRST_ARMS:
-        return FIRST_ARMS.index(arm), "", 0
-    method, _, rank = arm.rpartition("-r")
-    return (len(FIRST_ARMS), method, int(rank)) if rank.isdigit() and method else (len(FIRST_ARMS), arm, 0)
+    """A sort key: what is no adapter first, then methods by name, then ranks by size (r8 before r16)."""
+    parsed = Arm.parse(arm)
+    before = [BASELINE, *SCRATCH_ARMS, ZERO_SHOT, FULL]
+    if parsed in before:
+        return before.index(parsed), "", 0
+    return len(before), parsed.method, parsed.rank or 0
 
 
 def metrics_table(rows: Sequence[RunRow]) -> str:

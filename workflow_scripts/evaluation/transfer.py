@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from workflow_scripts.adaptation.arms import ZERO_SHOT
 from workflow_scripts.evaluation.aggregation import ArmSummary
 from workflow_scripts.evaluation.bootstrap import draw_patients, resample_patients, resample_seeds
 from workflow_scripts.evaluation.comparison import compare, interval
@@ -212,7 +213,7 @@ def _own_rows(cohort: _Cohort, jobs: Sequence[TransferRecord]) -> Iterator[Trans
     draws = draw_patients(patients, cohort.parameters.resamples, cohort.parameters.seed)
     counts = len(seeds), patients, len(cohort.test)
     own = cohort.arm(job.model, job.arm, seeds, ALL, draws)
-    others = {"zero_shot": cohort.arm(job.model, "zero-shot", seeds, ALL, draws)}
+    others = {"zero_shot": cohort.arm(job.model, ZERO_SHOT.name, seeds, ALL, draws)}
     yield from _rows(job, counts, cohort.parameters, own, others)
 
 
@@ -236,7 +237,7 @@ def _transferred_rows(
     arm = cohort.resample(scores, seeds, ALL, draws)
     others = {
         name: cohort.arm(job.model, other, seeds, unseen.kept, draws)
-        for name, other in (("own", job.arm), ("zero_shot", "zero-shot"))
+        for name, other in (("own", job.arm), ("zero_shot", ZERO_SHOT.name))
     }
     yield from _rows(job, counts, cohort.parameters, arm, others, hidden)
 

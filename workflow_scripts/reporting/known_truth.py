@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.reporting.markdown import markdown_table
 from workflow_scripts.reporting.words import (
     arm_name,
@@ -55,11 +56,11 @@ def _shift_text(found: Mapping[str, Any]) -> str:
 
 def _shift_sentence(found: Mapping[str, Any]) -> str:
     """How many LoRA arms recovered how much, and what the comparisons said."""
-    lora = [row for row in found["shift"] if row["arm"].startswith("lora")]
+    lora = [row for row in found["shift"] if Arm.parse(row["arm"]).method == "lora"]
     claims = [
         row["claim"]
         for row in found["comparisons"]
-        if row["against_arm"] == "zero-shot" and row["arm"].startswith("lora")
+        if row["against_arm"] == "zero-shot" and Arm.parse(row["arm"]).method == "lora"
     ]
     shares = [row["recovered"] for row in lora]
     whole = sum(row["recovered_low"] <= 1 <= row["recovered_high"] for row in lora)

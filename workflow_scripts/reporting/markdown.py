@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from workflow_scripts.reporting.page import Cell, Table
 from workflow_scripts.reporting.words import arm_name
 
-FITTED = arm_name("fit")
+UNNAMED = (arm_name("baseline"), arm_name("trained"))
+"""Arms that go without saying, as a model has no other like them."""
 
 NEAR = "~"
 """Behind a value that is not distinguishable from the best."""
@@ -47,8 +48,8 @@ def _names(table: Table) -> list[str]:
 
 
 def _name(group: str, line: str) -> str:
-    """A model and its arm; what was only fitted has no arm to name."""
-    return group if group and line == FITTED else f"{group}, {line}" if group else line
+    """A model and its arm, where that does not go without saying."""
+    return group if group and line in UNNAMED else f"{group}, {line}" if group else line
 
 
 def _row(cells: Iterable[str]) -> str:

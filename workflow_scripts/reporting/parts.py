@@ -137,7 +137,7 @@ def kind(arm: ArmSummary) -> str:
     """baseline, scratch (trained here from scratch) or foundation."""
     if arm.first.model in BASELINES:
         return "baseline"
-    return "scratch" if arm.first.arm.startswith("fit") else "foundation"
+    return "scratch" if arm.arm.is_from_scratch else "foundation"
 
 
 def mean(arm: ArmSummary, name: str) -> float | None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.privacy.credentials import OPEN_DATASETS
 from workflow_scripts.runtime.hashing import file_hash
 from workflow_scripts.tracking.contents import Contents, DataSet
@@ -67,7 +68,7 @@ def run_metrics(record: Record) -> dict[str, float | None]:
 
 def method_of(record: Record) -> str:
     """The method of a run's arm: `lora` of `lora-r4`."""
-    return str(record["key"]["arm"]).removesuffix(f"-r{record['rank']}")
+    return Arm.parse(record["key"]["arm"]).method
 
 
 def data_kind(dataset: str) -> str:

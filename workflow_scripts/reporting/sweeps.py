@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from workflow_scripts.evaluation.choice import UNCHOSEN_ARMS
+from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.reporting.run_pages import Record, run_metrics
 from workflow_scripts.tracking.names import key_text
 
@@ -52,7 +52,7 @@ class Sweep:
         return [
             runs
             for name, runs in self.arms.items()
-            if name not in UNCHOSEN_ARMS and validation_loss(runs) is not None and not is_idle(runs)
+            if Arm.parse(name).is_adapter and validation_loss(runs) is not None and not is_idle(runs)
         ]
 
     def best_rank(self) -> int | None:

@@ -3,6 +3,8 @@
 import math
 import re
 
+from workflow_scripts.adaptation.arms import Arm
+from workflow_scripts.adaptation.methods import METHODS
 from workflow_scripts.sources.datasets import named_datasets
 
 MINUS = "\N{MINUS SIGN}"
@@ -43,23 +45,6 @@ _FAMILIES = (
     ("moirai", "MOIRAI"),
     ("lag-llama", "Lag-Llama"),
 )
-_METHODS = {
-    "zero-shot": "zero-shot",
-    "full": "full fine-tuning",
-    "fit": "fitted",
-    "fit-dilate": "fitted, DILATE loss",
-    "lora": "LoRA",
-    "rslora": "rsLoRA",
-    "dora": "DoRA",
-    "pissa": "PiSSA",
-    "adalora": "AdaLoRA",
-    "vera": "VeRA",
-    "fourierft": "FourierFT",
-    "bitfit": "BitFit",
-    "layernorm": "layer norms only",
-    "ia3": "(IA)³",
-    "head-only": "head only",
-}
 
 
 def vital_name(vital: str) -> str:
@@ -87,25 +72,25 @@ def model_name(model: str) -> str:
 
 def method_name(method: str) -> str:
     """`LoRA` for lora."""
-    return _METHODS.get(method, method)
+    return METHODS[method].label if method in METHODS else method
 
 
 def arm_name(arm: str) -> str:
     """`LoRA, rank 4` for lora-r4."""
-    method, _, rank = arm.rpartition("-r")
-    if method and rank.isdigit():
-        return f"{method_name(method)}, rank {rank}"
-    return method_name(arm)
+    parsed = Arm.parse(arm)
+    return (
+        parsed.definition.label if parsed.rank is None else f"{parsed.definition.label}, rank {parsed.rank}"
+    )
 
 
 def subject(model: str, arm: str) -> str:
-    """A model under an arm; what was only fitted has no arm to name."""
-    return model_name(model) if arm == "fit" else f"{model_name(model)}, {arm_name(arm)}"
+    """A model under an arm, where that does not go without saying."""
+    return model_name(model) if arm in ("baseline", "trained") else f"{model_name(model)}, {arm_name(arm)}"
 
 
 _IDS = re.compile(
     rf"(?<![\w-])((?:{'|'.join((*_MODELS, *(prefix for prefix, _ in _FAMILIES)))})(?:[-.][A-Za-z0-9]+)*)"
-    rf"(?: ({'|'.join(_METHODS)})(?:-r(\d+))?)?(?![\w-])"
+    rf"(?: ({'|'.join(METHODS)})(?:-r(\d+))?)?(?![\w-])"
 )
 
 
@@ -114,7 +99,7 @@ def in_words(text: str) -> str:
 
     def named(found: re.Match[str]) -> str:
         model, method, rank = found.groups()
-        if method in (None, "fit"):
+        if method in (None, "baseline", "trained"):
             return model_name(model)
         return f"{model_name(model)} ({arm_name(f'{method}-r{rank}' if rank else method)})"
 

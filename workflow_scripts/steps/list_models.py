@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import yaml
 from typer import Option
 
-from workflow_scripts.adaptation.arms import FITTING_METHODS, METHODS, Arm
+from workflow_scripts.adaptation.adapting import plan
+from workflow_scripts.adaptation.arms import ADAPTATION_METHODS, SCRATCH_ARMS, Arm
 from workflow_scripts.adaptation.parameters import AdaptationParameters
-from workflow_scripts.adaptation.plan import plan
 from workflow_scripts.models.hub import LOCK, Pin, read_lock
 from workflow_scripts.models.registry import SCRATCH_VARIANTS, VARIANTS, Variant, family_class, variant
 from workflow_scripts.runtime.errors import UserError
@@ -26,7 +26,7 @@ NOTES = f"""\
 Limits are grid steps, or patches of context and horizon together. A revision marked ? is quoted from
 elsewhere and was never compared with the hub; the first download pins it in {LOCK}.
 Chronos-2 and MOIRAI 1.x also as NAME-multivariate: the same weights, other vital signs as covariates.
-Models trained from scratch have the arms {" and ".join(FITTING_METHODS)}. Their parameters are those at
+Models trained from scratch have the arms {" and ".join(arm.name for arm in SCRATCH_ARMS)}. Their parameters are those at
 the context and horizon beside them; the last four columns are the study's training (docs/models.md).
 One model, and the source of each fact: python -m workflow_scripts.steps.list_models --model NAME
 What other arms train: python -m workflow_scripts.steps.list_models --arms dora-r2 --arms bitfit"""
@@ -139,16 +139,16 @@ def _arm(name: str) -> Arm:
         raise UserError(
             "--arms",
             f"no such arm: {name}",
-            ", ".join((*METHODS, *FITTING_METHODS)),
+            ", ".join((*ADAPTATION_METHODS, *(arm.name for arm in SCRATCH_ARMS))),
             "give ranked methods a rank, as lora-r2",
         ) from None
 
 
 def _candidates(arms: Sequence[Arm]) -> list[Variant]:
     """The models that have at least one of these arms."""
-    adapting = any(arm.method not in FITTING_METHODS for arm in arms)
-    fitting = any(arm.method in FITTING_METHODS for arm in arms)
-    return [*(VARIANTS.values() if adapting else ()), *(SCRATCH_VARIANTS.values() if fitting else ())]
+    adapting = any(not arm.is_from_scratch for arm in arms)
+    training = any(arm.is_from_scratch for arm in arms)
+    return [*(VARIANTS.values() if adapting else ()), *(SCRATCH_VARIANTS.values() if training else ())]
 
 
 def describe(entry: Variant) -> str:

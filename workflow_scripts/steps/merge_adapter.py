@@ -47,8 +47,7 @@ def merge_adapter(
     if output.exists():
         raise UserError(str(output), "it exists", "a new folder", "choose another name, or remove it")
     loaded = load_variant(chosen, weights_folder(chosen, weights))
-    load_adapter(loaded, adapter)
-    merge(loaded)
+    merge(loaded, load_adapter(loaded, adapter))
     with atomic_folder(output) as folder:
         loaded.save(folder)
         if (adapter / MARK).is_file():

@@ -69,7 +69,7 @@ def run_arm(
     cohort: Annotated[str, Option(help="name of the cohort, for the record")],
     vital: Annotated[str, Option(help="name of the vital sign, for the record")],
     model: Annotated[str, Option(help="a variant of models/registry.py, or a baseline")],
-    arm: Annotated[str, Option(help="an arm of docs/methods.md, as lora-r2; `fit` for a baseline")],
+    arm: Annotated[str, Option(help="an arm of docs/methods.md, as lora-r2; `baseline` for a baseline")],
     seed: Annotated[int, Option(help="seed of adapter, data order and forecasts")],
     windows: Annotated[Path, Option(help="Parquet file of windows")],
     settings: Annotated[Path, Option(help="settings file of this step (JSON)")],

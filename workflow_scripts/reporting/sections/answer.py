@@ -6,6 +6,7 @@ A difference is claimed where its interval lies on one side of zero and its p-va
 from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
 
+from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.evaluation.summary import ComparisonRow, RankRow
 from workflow_scripts.reporting.page import Block, Section
 from workflow_scripts.reporting.parts import UNTRAINED, Part, Study, best_of, idle_words, kind, mean
@@ -40,7 +41,7 @@ def answers(study: Study, part: Part) -> list[str]:
     statistics = study.sources.statistics
     rows = [row for row in part.of(statistics.comparisons) if row.metric == "mse"]
     level = 1 - statistics.parameters.confidence
-    lora = [row for row in rows if row.arm.rpartition("-r")[0] == METHOD and row.against_model == row.model]
+    lora = [row for row in rows if Arm.parse(row.arm).method == METHOD and row.against_model == row.model]
     sentences = [
         _best(study, part),
         _idle(part),
@@ -112,7 +113,7 @@ def _subjects(rows: Sequence[ComparisonRow], verdict: str, level: float) -> list
     for model in dict.fromkeys(row.model for row in rows):
         own = [row for row in rows if row.model == model]
         holds = [row for row in own if claim(row, level) == verdict]
-        ranks = [row.arm.rpartition("-r")[2] for row in holds]
+        ranks = [str(Arm.parse(row.arm).rank) for row in holds]
         if holds and len(holds) == len(own):
             found.append(model_name(model) + (f" (all {len(own)} ranks)" if len(own) > 1 else ""))
         elif holds:

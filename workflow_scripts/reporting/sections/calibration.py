@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from textwrap import wrap
 from typing import Any
 
+from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.evaluation.summary import CalibrationRow
 from workflow_scripts.reporting.charts import Figure, data, legend_columns, make_figure
 from workflow_scripts.reporting.page import Block, Section
 from workflow_scripts.reporting.parts import Part, Study, chosen_of
 from workflow_scripts.reporting.themes import SHAPES, look
-from workflow_scripts.reporting.words import arm_name, capital, method_name, model_name, percent, subject
+from workflow_scripts.reporting.words import arm_name, capital, model_name, percent, subject
 
 PANELS, PANEL = 3, 98
 """Panels side by side, and the pixels of each: a phone shows the figure nearly as wide as it is drawn."""
@@ -73,7 +74,7 @@ def _figure(part: Part, models: Mapping[str, Mapping[str, Sequence[CalibrationRo
             "model": model,
             "arm": name,
             "name": arm_name(name),
-            "method": method_name(name.rpartition("-r")[0] or name),
+            "method": Arm.parse(name).definition.label,
             "panel": "\n".join(wrap(capital(model_name(model)), 16)),
             "nominal": row.level,
             "observed": row.observed,

@@ -1,0 +1,59 @@
+"""LayerNorm tuning (Zhao et al. 2023, arXiv 2312.11420)."""
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from workflow_scripts.adaptation.method import Plan, count_numbers
+from workflow_scripts.adaptation.peft_adapters import PeftMethod
+from workflow_scripts.adaptation.selection import matching_parameters
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
+
+    from workflow_scripts.models.interface import ForecastModel
+
+
+class LayerNorm(PeftMethod):
+    """The gains of all normalisations train."""
+
+    name = "layernorm"
+    label = "layer norms only"
+
+    def plan(self, model: "ForecastModel", rank: int | None, parameters: Any) -> Plan:  # noqa: ARG002
+        """The modules that hold the gains."""
+        gains = matching_parameters(self, model, model.norm_parameters)
+        modules = dict.fromkeys(name.rpartition(".")[0] for name in gains)
+        return Plan(modules=tuple(modules), trainable=count_numbers(gains))
+
+    def config(
+        self,
+        model: "ForecastModel",  # noqa: ARG002
+        rank: int | None,  # noqa: ARG002
+        parameters: Any,  # noqa: ARG002
+        planned: Plan,
+        seed: int,  # noqa: ARG002
+        steps: int | None,  # noqa: ARG002
+    ) -> "PeftConfig":
+        """The planned modules by their whole names."""
+        from peft import LNTuningConfig
+
+        return LNTuningConfig(target_modules="|".join(map(re.escape, planned.modules)))
+
+    def merge(self, model: "ForecastModel") -> None:
+        """Put the trained normalisations in the place of the base model's own.
+
+        peft's own merge wants gains to be called `weight`.
+        """
+        from peft.tuners.ln_tuning.layer import LNTuningLayer
+
+        module: Any = model.module
+        base = module.get_base_model()
+        wrapped = [(name, layer) for name, layer in base.named_modules() if isinstance(layer, LNTuningLayer)]
+        for name, layer in wrapped:
+            parent, _, leaf = name.rpartition(".")
+            setattr(base.get_submodule(parent), leaf, layer.ln_tuning_layers["default"])
+        del base.peft_config
+        model.module = base
+
+
+METHOD = LayerNorm()
