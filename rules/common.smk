@@ -85,6 +85,8 @@ def step_settings(folder, step, groups=(), code=(), name="", **extra):
         write_step_settings(
             study, list(groups), [f"workflow_scripts.steps.{step}", *map(str, code)], Path(path), extra
         )
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
     except OSError as error:
         raise WorkflowError(str(refusal_of_storage(error) or error)) from None
     return path
@@ -212,9 +214,7 @@ for run in study.runs():
 TRACKING_SETTINGS = step_settings(
     f"{RESULTS}/summary", "sync_tracking", ["dataset", "tracking"], [MODEL_TABLE], runs=run_records()
 )
-SYNC_TRACKING = (
-    f'"$PYTHON" -m workflow_scripts.steps.sync_tracking --settings {TRACKING_SETTINGS} --windows {DATA}/windows'
-)
+SYNC_TRACKING = f'"$PYTHON" -m workflow_scripts.steps.sync_tracking --settings {TRACKING_SETTINGS} --windows {DATA}/windows'
 
 
 def has_unmirrored_runs():

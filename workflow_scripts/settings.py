@@ -7,6 +7,7 @@ import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,10 @@ from workflow_scripts.models.registry import (
 from workflow_scripts.models.sources import EMBEDDED, HUB, default_source
 from workflow_scripts.reporting.parameters import ReportParameters
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.runtime.files import write_json_if_changed
+from workflow_scripts.runtime.files import holds_json, write_json
 from workflow_scripts.runtime.hashing import code_hash
 from workflow_scripts.runtime.parameters import Parameters, TrackingParameters
+from workflow_scripts.runtime.storage import require_past_times
 from workflow_scripts.sources.mimic_iii.items import vital_names
 from workflow_scripts.sources.mimic_iii.parameters import ExtractionParameters, SimulatorParameters
 from workflow_scripts.sources.source import source_of
@@ -345,6 +347,16 @@ def write_step_settings(
 
     The file is an input of the step's jobs: a changed parameter or a changed line of code re-runs exactly
     what depends on it, also on a clone that has no memory of earlier runs.
+    Raises UserError where results have times in the future.
     """
     parameters = {group: study.model_dump(mode="json")[group] for group in groups}
-    write_json_if_changed(path, {"code": step_code_hash(code), "parameters": parameters | dict(extra or {})})
+    settings = {"code": step_code_hash(code), "parameters": parameters | dict(extra or {})}
+    if not holds_json(path, settings):
+        _require_past_results(study.dataset)
+        write_json(path, settings)
+
+
+@cache
+def _require_past_results(dataset: str) -> None:
+    """Raise UserError where a result is from the future: a changed settings file would not seem newer."""
+    require_past_times(map(Path, (f"data/{dataset}", "weights/prepared", f"results/{dataset}")))

@@ -30,7 +30,7 @@ CATALOGUE = {
     "killed workflow": Entry(
         "training",
         "SIGKILL, SIGTERM, Ctrl-C to Snakemake while jobs run; SIGKILL to it and all jobs",
-        f"{SAME}, without --unlock",
+        f"{SAME}; after SIGKILL, which leaves Snakemake's lock, once `snakemake --unlock` was run as it says",
         (f"{FAULTS}/test_killed_workflow.py::test_after_snakemake_was_ended_the_ordinary_command_goes_on",),
     ),
     "killed checkpoint": Entry(
@@ -56,8 +56,9 @@ CATALOGUE = {
     ),
     "power failure": Entry(
         "every rule",
-        "each file that a rule made cut to half, and to nothing, with its time kept; also all at once",
-        f"noticed and removed, so that {SAME}",
+        "each file that a rule made cut to half, and to nothing, with its time kept; also all at once; a step"
+        " that reads one",
+        f"found by `repair_results`, refused by the step with its name; deleted and made again, {SAME}",
         (f"{FAULTS}/test_power_loss.py",),
     ),
     "full disk": Entry(
@@ -82,7 +83,8 @@ CATALOGUE = {
     "clock": Entry(
         "every rule",
         "a clock that went back a day after the files were made",
-        "nothing repeated, and a changed setting still noticed",
+        "nothing repeated; a changed setting is refused until `repair_results --delete` has set the times, then it is"
+        " noticed",
         (f"{FAULTS}/test_storage.py::test_a_changed_setting_is_noticed_although_the_clock_went_back",),
     ),
     "tracking store": Entry(

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.faults.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parents[2]

@@ -20,6 +20,7 @@ from tests.helpers.fault_study import (
     LostError,
     compare_part,
     copy_study,
+    refused_once,
     run_again,
     set_study,
 )
@@ -95,7 +96,7 @@ def training(folder: Path) -> bool:
 def test_after_snakemake_was_ended_the_ordinary_command_goes_on(
     undisturbed, unfinished: Path, how: str
 ) -> None:
-    """No `snakemake --unlock` is needed: the lock of a process that is dead is nobody's."""
+    """A Snakemake that could not clean up leaves its lock, and says how to remove it."""
     snakemake = start(unfinished, *TRAINED)
     wait_until(lambda: training(unfinished))
     if how == "Ctrl-C":
@@ -105,6 +106,9 @@ def test_after_snakemake_was_ended_the_ordinary_command_goes_on(
     else:
         snakemake.send_signal(signal.Signals[how])
     snakemake.wait(PATIENCE)
+    if how.startswith("SIGKILL"):
+        assert "--unlock" in refused_once(unfinished, *TRAINED)
+        run_in(unfinished, "snakemake", "--unlock")
     run_again(unfinished, *TRAINED)
     wait_until(lambda: not processes_in(unfinished))
     compare_part(unfinished, undisturbed.project, str(RUNS))

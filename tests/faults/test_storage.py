@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -160,6 +161,12 @@ def test_a_changed_setting_is_noticed_although_the_clock_went_back(undisturbed, 
     assert "Nothing to be done" in run_again(folder), "equal times are no reason to repeat anything"
     changed = STUDY | {"training": STUDY["training"] | {"steps": 2}}
     set_study(folder, changed)
+    text = refused_once(folder)
+    assert "a time in the future" in text
+    assert "repair_results --delete" in text
+    repair = (sys.executable, "-m", "workflow_scripts.steps.repair_results")
+    assert "in the future: " in run_in(folder, *repair, expect=1, PYTHONPATH=str(folder)).stdout
+    run_in(folder, *repair, "--delete", PYTHONPATH=str(folder))
     planned = run_in(folder, *ORDINARY, "--dry-run").stdout
     assert "adapt_and_forecast" in planned
     assert "make_windows" not in planned

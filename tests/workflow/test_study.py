@@ -107,6 +107,8 @@ def test_push_clone_pull_then_nothing_is_to_be_done_but_a_new_rank(changed_proje
     run_in(tmp_path, "git", "clone", "--quiet", str(changed_project), str(clone))
     run_in(clone, "dvc", "pull")
     assert "up to date" in run_in(clone, "dvc", "status").stdout
+    # DVC restores files in any order, so Snakemake is told that they belong together.
+    run_in(clone, "snakemake", "--touch", "--cores", "1")
     assert planned_jobs(clone) == {}
     assert "up to date" in run_in(clone, "dvc", "status").stdout
     (clone / "params.yaml").write_text(yaml.safe_dump(TINY_STUDY | {"ranks": [1, 2, 4]}))

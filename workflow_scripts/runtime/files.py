@@ -1,13 +1,22 @@
-"""Files that exist whole or not at all."""
+"""Files that are complete or absent."""
 
+import fcntl
+import glob
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from workflow_scripts.runtime.completeness import REPAIR_COMMAND
+from workflow_scripts.runtime.errors import UserError
+
+
+class UnreadableFileError(UserError, ValueError):
+    """A file that does not hold what its name promises."""
 
 
 @contextmanager
@@ -17,14 +26,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
     The temporary file lies in the same folder, so that the final rename cannot cross file systems.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_left_over(path)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
     temporary = Path(name)
     try:
+        _mark_in_use(handle)
         yield temporary
         _to_disk(temporary)
         temporary.replace(path)
+        _to_disk(path.parent)
     finally:
+        os.close(handle)
         temporary.unlink(missing_ok=True)
 
 
@@ -32,20 +44,55 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder beside `path`; on success it replaces `path`, on failure nothing is left."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_left_over(path)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+    handle = os.open(temporary, os.O_RDONLY)
     try:
+        _mark_in_use(handle)
         yield temporary
         for file in temporary.rglob("*"):
             _to_disk(file)
         if path.exists():
             shutil.rmtree(path)
         temporary.replace(path)
+        _to_disk(path.parent)
     finally:
+        os.close(handle)
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def remove_left_over(path: Path) -> None:
+    """Delete the temporary files of `path` that killed writers left."""
+    for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        if is_left_over(temporary):
+            shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink(missing_ok=True)
+
+
+def is_left_over(temporary: Path) -> bool:
+    """Whether no process writes a temporary file or folder any more. False where the file system cannot tell.
+
+    A writer holds a lock on it (flock), which ends with the process, however it ends.
+    """
+    try:
+        handle = os.open(temporary, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return True
+
+
+def _mark_in_use(handle: int) -> None:
+    with suppress(OSError):  # A file system without locks.
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def _to_disk(path: Path) -> None:
-    """Wait until a file's content is on the disk: else a power failure may leave the new name without it."""
+    """Wait until a file's content, or a folder's list of names, is on the disk and survives a power failure."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -66,17 +113,29 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_json_if_changed(path: Path, value: Any) -> None:
     """Write JSON only where the file holds something else, so that its time tells of real changes."""
-    try:
-        same = read_json(path) == value
-    except (OSError, ValueError):
-        same = False
-    if not same:
+    if not holds_json(path, value):
         write_json(path, value)
 
 
+def holds_json(path: Path, value: Any) -> bool:
+    """Whether a file is there, can be read and holds this value."""
+    try:
+        return read_json(path) == value
+    except (OSError, ValueError):
+        return False
+
+
 def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Read a JSON file. Raises UnreadableFileError, a UserError and a ValueError, where it is no complete JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise UnreadableFileError(
+            where=str(path),
+            found="no complete JSON",
+            expected="the whole file, as a finished job writes it",
+            remedy=f"run `{REPAIR_COMMAND}`, which lists incomplete results and says how to make them again",
+        ) from None
 
 
 def folder_mib(folder: Path) -> float:

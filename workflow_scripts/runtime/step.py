@@ -13,6 +13,7 @@ from typer import Typer
 from typer.core import TyperCommand
 from typer.main import get_command
 
+from workflow_scripts.runtime.completeness import incomplete_input
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import read_json
 from workflow_scripts.runtime.storage import refusal_of_storage
@@ -81,10 +82,10 @@ def run_step(function: Callable[..., None], online: bool = False) -> None:
         problems = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
         _fail(f"the settings file, {error.title}: {'; '.join(problems)}")
     except Exception as error:
-        refusal = refusal_of_storage(error)
-        if refusal is None:
+        explained = refusal_of_storage(error) or incomplete_input(sys.argv[1:])
+        if explained is None:
             raise
-        _fail(str(refusal))
+        _fail(str(explained))
     finally:
         gc.freeze()
 

@@ -1,19 +1,20 @@
 """A disk that refuses: one message instead of a traceback."""
 
 import errno
-import logging
 import os
 import shutil
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from workflow_scripts.runtime.completeness import REPAIR_COMMAND
 from workflow_scripts.runtime.errors import UserError
 
 _REMEDIES = {
     errno.ENOSPC: "delete what is not needed, or move the project to a larger disk",
     errno.EDQUOT: "delete what is not needed, or ask for a larger quota",
     errno.EROFS: "mount the disk so that it can be written",
-    errno.EACCES: "mend the permissions of the folder",
+    errno.EACCES: "correct the permissions of the folder",
     errno.EIO: "look at the system's log: the disk may be failing",
 }
 """What to do about a disk that refuses. Libraries not written in Python keep the system's words only."""
@@ -36,6 +37,33 @@ def require_writable(folders: Iterable[Path]) -> None:
                 raise _refusal(folder, errno.EROFS if read_only else errno.EACCES)
 
 
+CLOCK_TOLERANCE_SECONDS = 60.0
+"""How far the clocks of a network folder's server and of this machine may differ."""
+
+
+def future_files(folders: Iterable[Path], now: float) -> Iterator[Path]:
+    """Files and folders whose time lies in the future, as they do after a clock was set back; links are left out.
+
+    now: seconds since 1970.
+    """
+    for folder in folders:
+        for path in folder.rglob("*"):
+            if path.lstat().st_mtime > now + CLOCK_TOLERANCE_SECONDS and not path.is_symlink():
+                yield path
+
+
+def require_past_times(folders: Iterable[Path]) -> None:
+    """Raise UserError for a file from the future: what changes now would seem older, and would not be noticed."""
+    path = next(future_files(folders, time.time()), None)
+    if path is not None:
+        raise UserError(
+            where=str(path),
+            found="a time in the future: was the clock of this machine set back?",
+            expected="results that are older than a setting or program that changes now",
+            remedy=f"check the clock (`date`); if it is right, run `{REPAIR_COMMAND} --delete`",
+        )
+
+
 LEAST_ROOM = 2**20
 """Bytes that a start needs for its own log and notes."""
 
@@ -43,8 +71,6 @@ LEAST_ROOM = 2**20
 def require_room(folder: Path) -> None:
     """Raise UserError where a folder's disk is full, which Snakemake would meet with tracebacks only."""
     if shutil.disk_usage(folder).free < LEAST_ROOM:
-        # Else each line of Snakemake's log, which lies on the same disk, would print one.
-        logging.raiseExceptions = False
         raise _refusal(str(folder), errno.ENOSPC)
 
 
