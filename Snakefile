@@ -22,6 +22,7 @@ configfile: "params.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/settings.smk"
 include: "rules/data.smk"
 include: "rules/weights.smk"
 include: "rules/runs.smk"

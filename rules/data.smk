@@ -21,7 +21,7 @@ rule simulate_mimic:
     conda:
         "../envs/study.yaml"
     params:
-        folder=lambda wildcards, output: parent(output.tables),
+        folder=folder_of_tables,
     message:
         "Simulate a MIMIC-III folder"
     shell:
@@ -52,11 +52,11 @@ rule check_mimic:
     input:
         tables=raw_tables(),
     log:
-        f"logs/{study.dataset}/check_mimic.txt",
+        f"{LOGS}/check_mimic.txt",
     conda:
         "../envs/study.yaml"
     params:
-        raw=str(source.raw_folder),
+        raw=raw_folder,
     message:
         "Check the MIMIC-III folder; {log} keeps the report"
     shell:
@@ -94,14 +94,14 @@ if source.cohorts:
             stays=f"{DATA}/stays.parquet",
             cohorts=expand(source.cohort, cohort=source.cohorts),
         log:
-            f"logs/{study.dataset}/read_source.log",
+            f"{LOGS}/read_source.log",
         benchmark:
-            f"logs/{study.dataset}/read_source.benchmark.tsv"
+            f"{LOGS}/read_source.benchmark.tsv"
         conda:
             "../envs/study.yaml"
         params:
             dataset=study.dataset,
-            raw=str(source.raw_folder),
+            raw=raw_folder,
             folder=subpath(output.stays, parent=True),
         message:
             "Read the vital signs and stays of {params.dataset}"
@@ -118,9 +118,9 @@ rule make_windows:
     output:
         windows=f"{DATA}/windows/{{cohort}}/{{vital}}.parquet",
     log:
-        f"logs/{study.dataset}/make_windows/{{cohort}}-{{vital}}.log",
+        f"{LOGS}/make_windows/{{cohort}}-{{vital}}.log",
     benchmark:
-        f"logs/{study.dataset}/make_windows/{{cohort}}-{{vital}}.benchmark.tsv"
+        f"{LOGS}/make_windows/{{cohort}}-{{vital}}.benchmark.tsv"
     conda:
         "../envs/study.yaml"
     message:

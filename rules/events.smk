@@ -10,15 +10,15 @@ rule extract_events:
     output:
         tables=EVENTS,
     log:
-        f"logs/{study.dataset}/extract_events.log",
+        f"{LOGS}/extract_events.log",
     benchmark:
-        f"logs/{study.dataset}/extract_events.benchmark.tsv"
+        f"{LOGS}/extract_events.benchmark.tsv"
     conda:
         "../envs/study.yaml"
     threads: 2
     params:
-        raw=str(source.raw_folder),
-        events=lambda wildcards, output: parent(output.tables),
+        raw=raw_folder,
+        events=folder_of_tables,
     message:
         "Extract events from the raw tables"
     shell:
@@ -28,24 +28,22 @@ rule extract_events:
 
 rule label_cohort:
     input:
-        settings=lambda wildcards: cohort_settings("label_cohort", wildcards.cohort),
-        definition=lambda wildcards: study.own_cohorts.get(wildcards.cohort, []),
+        settings=label_settings,
+        definition=own_definition,
         events=EVENTS,
     output:
         cohort=f"{DATA}/cohorts/{{cohort}}.parquet",
         attrition=f"{DATA}/cohorts/{{cohort}}.attrition.csv",
     log:
-        f"logs/{study.dataset}/label_cohort/{{cohort}}.log",
+        f"{LOGS}/label_cohort/{{cohort}}.log",
     benchmark:
-        f"logs/{study.dataset}/label_cohort/{{cohort}}.benchmark.tsv"
+        f"{LOGS}/label_cohort/{{cohort}}.benchmark.tsv"
     conda:
         "../envs/study.yaml"
     threads: 2
     params:
-        events=lambda wildcards, input: parent(input.events),
-        own=lambda wildcards, input: (
-            f"--definition {shlex.quote(input.definition)}" if input.definition else ""
-        ),
+        events=events_folder,
+        own=own_definition_option,
     message:
         "Label the cohort {wildcards.cohort}"
     shell:
@@ -56,7 +54,7 @@ rule label_cohort:
 
 rule describe_cohort:
     input:
-        settings=lambda wildcards: cohort_settings("describe_cohort", wildcards.cohort),
+        settings=description_settings,
         events=EVENTS,
         cohort=rules.label_cohort.output.cohort,
         attrition=rules.label_cohort.output.attrition,
@@ -70,14 +68,14 @@ rule describe_cohort:
             labels={"figure": "flow chart"},
         ),
     log:
-        f"logs/{study.dataset}/describe_cohort/{{cohort}}.log",
+        f"{LOGS}/describe_cohort/{{cohort}}.log",
     benchmark:
-        f"logs/{study.dataset}/describe_cohort/{{cohort}}.benchmark.tsv"
+        f"{LOGS}/describe_cohort/{{cohort}}.benchmark.tsv"
     conda:
         "../envs/study.yaml"
     threads: 2
     params:
-        events=lambda wildcards, input: parent(input.events),
+        events=events_folder,
     message:
         "Describe the cohort {wildcards.cohort}"
     shell:

@@ -30,14 +30,14 @@ rule aggregate_metrics:
         arms=directory(f"{RESULTS}/summary/arms"),
         plots=directory(f"{RESULTS}/summary/plots"),
     log:
-        f"logs/{study.dataset}/aggregate_metrics.log",
+        f"{LOGS}/aggregate_metrics.log",
     benchmark:
-        f"logs/{study.dataset}/aggregate_metrics.benchmark.tsv"
+        f"{LOGS}/aggregate_metrics.benchmark.tsv"
     conda:
         "../envs/study.yaml"
     params:
-        windows=lambda wildcards, input: parent(input.windows, levels=2),
-        cohorts=lambda wildcards, input: parent(input.cohorts),
+        windows=windows_folder,
+        cohorts=cohorts_folder,
     message:
         "Collect the runs into tables"
     shell:
@@ -64,7 +64,7 @@ rule make_report:
                 "evaluation",
                 "report",
             ],
-            report_templates(),
+            REPORT_TEMPLATES,
             changed=changed_parameters(),
         ),
         metrics=rules.aggregate_metrics.output.metrics,
@@ -90,15 +90,15 @@ rule make_report:
             labels=captions.labels,
         ),
     log:
-        f"logs/{study.dataset}/make_report.log",
+        f"{LOGS}/make_report.log",
     benchmark:
-        f"logs/{study.dataset}/make_report.benchmark.tsv"
+        f"{LOGS}/make_report.benchmark.tsv"
     conda:
         "../envs/study.yaml"
     params:
         runs=f"{RESULTS}/runs",
-        windows=lambda wildcards, input: parent(input.windows, levels=2),
-        cohorts=lambda wildcards, input: f"--cohorts {parent(input.attrition)}" if input.attrition else "",
+        windows=windows_folder,
+        cohorts=cohorts_folder_option,
     message:
         "Write the report"
     shell:
@@ -123,9 +123,9 @@ rule sync_tracking:
     output:
         tracking=f"{RESULTS}/summary/tracking.json",
     log:
-        f"logs/{study.dataset}/sync_tracking.log",
+        f"{LOGS}/sync_tracking.log",
     benchmark:
-        f"logs/{study.dataset}/sync_tracking.benchmark.tsv"
+        f"{LOGS}/sync_tracking.benchmark.tsv"
     conda:
         "../envs/study.yaml"
     message:
@@ -137,15 +137,11 @@ rule sync_tracking:
 rule choose_adapter:
     input:
         settings=step_settings(f"{RESULTS}/best", "choose_adapter"),
-        records=lambda wildcards: [
-            RUN_RECORD.format(**vars(run))
-            for run in study.runs()
-            if (run.cohort, run.vital, run.model) == (wildcards.cohort, wildcards.vital, wildcards.model)
-        ],
+        records=runs_to_compare,
     output:
         choice=f"{RESULTS}/best/{{cohort}}/{{vital}}/{{model}}/choice.json",
     log:
-        f"logs/{study.dataset}/choose_adapter/{{cohort}}-{{vital}}-{{model}}.log",
+        f"{LOGS}/choose_adapter/{{cohort}}-{{vital}}-{{model}}.log",
     conda:
         "../envs/study.yaml"
     params:

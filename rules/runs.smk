@@ -3,17 +3,17 @@
 
 rule adapt_and_forecast:
     input:
-        settings=lambda wildcards: run_settings(wildcards.model),
+        settings=run_settings,
         windows=rules.make_windows.output.windows,
-        weights=lambda wildcards: f"{PREPARED}/{weights_folder_of(wildcards.model)}/model.safetensors",
+        weights=base_weights,
     output:
         adapter=directory(f"{RUN}/adapter"),
         forecasts=f"{RUN}/forecasts.parquet",
         record=RUN_RECORD,
     log:
-        RUN_LOGS[0],
+        RUN_LOG,
     benchmark:
-        f"logs/{study.dataset}/run_arm/{{cohort}}-{{vital}}-{{model}}-{{arm}}-seed{{seed}}.benchmark.tsv"
+        f"{LOGS}/run_arm/{{cohort}}-{{vital}}-{{model}}-{{arm}}-seed{{seed}}.benchmark.tsv"
     wildcard_constraints:
         arm=TRAINING_ARM_PATTERN,
     priority: 1
@@ -25,7 +25,7 @@ rule adapt_and_forecast:
     params:
         dataset=study.dataset,
         folder=subpath(output.record, parent=True),
-        base=lambda wildcards, input: f"--weights {parent(input.weights)}",
+        base=base_weights_option,
     message:
         "{wildcards.model}, {wildcards.arm}: {wildcards.vital} of {wildcards.cohort}, seed {wildcards.seed}"
     shell:
@@ -47,7 +47,7 @@ use rule adapt_and_forecast as forecast_zero_shot with:
 # Long runs begin first, so that short ones fill the devices at the end.
 use rule adapt_and_forecast as train_from_scratch with:
     input:
-        settings=lambda wildcards: run_settings(wildcards.model),
+        settings=run_settings,
         windows=rules.make_windows.output.windows,
     wildcard_constraints:
         model="|".join(SCRATCH_VARIANTS),
@@ -75,19 +75,19 @@ use rule train_from_scratch as forecast_baseline with:
 # What was learned on one cohort, on the test windows of another.
 rule evaluate_transfer:
     input:
-        settings=lambda wildcards: TRANSFER_SETTINGS[family_of(wildcards.model)],
+        settings=transfer_settings,
         adapter=f"{RESULTS}/runs/{{trained_on}}/{{vital}}/{{model}}/{{arm}}/seed{{seed}}/adapter",
         record=f"{RESULTS}/runs/{{trained_on}}/{{vital}}/{{model}}/{{arm}}/seed{{seed}}/run.json",
         windows=f"{DATA}/windows/{{evaluated_on}}/{{vital}}.parquet",
         own_windows=f"{DATA}/windows/{{trained_on}}/{{vital}}.parquet",
-        weights=lambda wildcards: f"{PREPARED}/{weights_folder_of(wildcards.model)}/model.safetensors",
+        weights=base_weights,
     output:
         forecasts=f"{TRANSFER}/forecasts.parquet",
         record=f"{TRANSFER}/record.json",
     log:
-        f"logs/{study.dataset}/evaluate_transfer/{{trained_on}}-{{evaluated_on}}-{{vital}}-{{model}}-{{arm}}-seed{{seed}}.log",
+        f"{LOGS}/evaluate_transfer/{TRANSFER_NAME}.log",
     benchmark:
-        f"logs/{study.dataset}/evaluate_transfer/{{trained_on}}-{{evaluated_on}}-{{vital}}-{{model}}-{{arm}}-seed{{seed}}.benchmark.tsv"
+        f"{LOGS}/evaluate_transfer/{TRANSFER_NAME}.benchmark.tsv"
     conda:
         "../envs/study.yaml"
     threads: job_threads
@@ -96,7 +96,7 @@ rule evaluate_transfer:
     params:
         dataset=study.dataset,
         folder=subpath(output.record, parent=True),
-        base=lambda wildcards, input: parent(input.weights),
+        base=subpath(input.weights, parent=True),
     message:
         "{wildcards.model}, {wildcards.arm}: {wildcards.vital}, from {wildcards.trained_on} to"
         " {wildcards.evaluated_on}, seed {wildcards.seed}"

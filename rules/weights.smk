@@ -8,14 +8,8 @@ localrules:
 
 rule prepare_weights:
     input:
-        settings=lambda wildcards: step_settings(
-            PREPARED,
-            "prepare_weights",
-            code=checkpoint_code(wildcards.model),
-            name=wildcards.model,
-            **weights_identity(wildcards.model),
-        ),
-        files=lambda wildcards: weights_files(wildcards.model),
+        settings=weights_settings,
+        files=weights_files,
     output:
         weights=f"{PREPARED}/{{model}}/model.safetensors",
         config=f"{PREPARED}/{{model}}/config.json",
@@ -28,8 +22,8 @@ rule prepare_weights:
         "../envs/study.yaml"
     params:
         folder=subpath(output.weights, parent=True),
-        source=lambda wildcards: weights_source(wildcards.model),
-        licence=lambda wildcards: licence_note(wildcards.model),
+        source=weights_source,
+        licence=licence_note,
     message:
         "Check and copy the weights of {wildcards.model}, from: {params.source}{params.licence}"
     shell:
@@ -48,14 +42,7 @@ rule weights:
 # How the embedded models in weights/embedded were made. No part of a study: `snakemake pretrain` makes them anew.
 rule pretrain_model:
     input:
-        settings=lambda wildcards: step_settings(
-            "weights/pretrained",
-            "pretrain_model",
-            ["pretraining"],
-            run_code(wildcards.model)[1:],
-            wildcards.model,
-            sizes=VARIANTS[wildcards.model].sizes,
-        ),
+        settings=pretraining_settings,
     output:
         weights="weights/pretrained/{model}/model.safetensors",
         config="weights/pretrained/{model}/config.json",

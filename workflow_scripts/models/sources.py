@@ -163,6 +163,25 @@ def convert(variant: Variant, checkpoint: Path, destination: Path) -> dict[str, 
     return {"file": checkpoint.name, "sha256": reader.convert_checkpoint(checkpoint, destination)}
 
 
+def weights_identity(variant: Variant, source: str) -> dict[str, Any]:
+    """What prepared weights depend on, apart from code: their source, and what the registry says of the model."""
+    named = ("family", "sizes", "hub_id", "revision", "checkpoint")
+    identity = {"source": source, "variant": {name: getattr(variant, name) for name in named}}
+    return identity | ({"sha256": embedded_hashes(variant)} if source == EMBEDDED else {})
+
+
+def local_files(source: str) -> list[Path]:
+    """The files of a source of weights that is a path; none for the other sources."""
+    path = Path(source)
+    files = [path] if path.is_file() else [path / CONFIGURATION, path / WEIGHTS]
+    return [file for file in files if file.is_file()]
+
+
+def reading_code(variant: Variant) -> list[str]:
+    """The reader of an official checkpoint: it is chosen by name while the step runs, so imports do not show it."""
+    return [checkpoint_reader(variant)] if variant.checkpoint else []
+
+
 def checkpoint_reader(variant: Variant) -> str:
     """The module that reads the official checkpoint of a variant that has one."""
     return f"{family_module(variant.family)}.checkpoint"

@@ -1,0 +1,118 @@
+# The settings files: what the result of each step depends on, parameters and code. Each is an input of its step's jobs,
+# written while the workflow is read, and only where it differs from what is there (docs/architecture.md).
+
+from functools import cache
+
+MODEL_TABLE = PACKAGE / "models/variants.yaml"
+TEMPLATES = PACKAGE / "reporting/templates"
+REPORT_TEMPLATES = [
+    TEMPLATES / "report.html.j2",
+    *sorted(TEMPLATES.glob("report/*")),
+    PACKAGE / "reporting/captions/figures.rst",
+]
+
+
+def step_settings(folder, step, groups=(), code=(), name="", **extra):
+    """Write the settings file of a step and return its path.
+
+    groups: of params.yaml. code: what the step depends on besides what it imports. extra: further entries.
+    """
+    path = f"{folder}/settings/{step}{'.' if name else ''}{name}.json"
+    modules = [f"workflow_scripts.steps.{step}", *map(str, code)]
+    with shown_as_one_message():
+        write_step_settings(study, list(groups), modules, Path(path), extra)
+    return path
+
+
+def raw_tables():
+    """What reading the raw data depends on: files that a rule makes, or the inventory of a folder from outside."""
+    made = source.made_raw_files()
+    if made is not None:
+        return made
+    path = Path(f"{DATA}/settings/raw_tables.json")
+    # A clone with restored events needs no raw folder, so an inventory that is there stays.
+    if source.raw_folder.is_dir() or not path.exists():
+        with shown_as_one_message():
+            write_json_if_changed(path, source.inventory())
+    return [str(path)]
+
+
+def label_settings(wildcards):
+    files = definition_files(wildcards.cohort, study.own_cohorts.get(wildcards.cohort))
+    return cohort_settings("label_cohort", wildcards.cohort, files)
+
+
+def description_settings(wildcards):
+    files = definition_files(wildcards.cohort, PACKAGE / "cohorts/description.sql")
+    return cohort_settings("describe_cohort", wildcards.cohort, [*files, TEMPLATES / "table_one.html.j2"])
+
+
+def cohort_settings(step, cohort, files):
+    """The settings file of a step of one cohort: with Sepsis-3's choices where its SQL files read them."""
+    reads_choices = any("getvariable(" in file.read_text(encoding="utf-8") for file in files)
+    groups = ["cohort", "vitals", "sepsis3"] if reads_choices else ["cohort", "vitals"]
+    return step_settings(DATA, step, groups, files, cohort)
+
+
+def weights_settings(wildcards):
+    variant = VARIANTS[wildcards.model]
+    identity = weights_identity(variant, weights_source(wildcards))
+    return step_settings(
+        PREPARED, "prepare_weights", code=reading_code(variant), name=variant.name, **identity
+    )
+
+
+def pretraining_settings(wildcards):
+    variant, code = VARIANTS[wildcards.model], run_code(wildcards.model)[1:]
+    folder = "weights/pretrained"
+    return step_settings(folder, "pretrain_model", ["pretraining"], code, variant.name, sizes=variant.sizes)
+
+
+def run_settings(wildcards):
+    return family_settings(wildcards.model)
+
+
+@cache
+def family_settings(model):
+    """The settings file of the runs of a model's family, so that editing a family re-runs that family alone."""
+    family = family_of(model)
+    # No weights file shows what a model from scratch is made of.
+    scratch = {
+        name: {"sizes": entry.sizes, "training": entry.training}
+        for name, entry in SCRATCH_VARIANTS.items()
+        if entry.family == family
+    }
+    extra = {"variants": scratch} if scratch else {}
+    groups = ["adaptation", "training", "tuning", "forecast"]
+    return step_settings(f"{RESULTS}/runs", "run_arm", groups, run_code(model)[1:], family, **extra)
+
+
+def transfer_settings(wildcards):
+    return family_transfer_settings(wildcards.model)
+
+
+@cache
+def family_transfer_settings(model):
+    code, family = run_code(model)[1:], family_of(model)
+    return step_settings(f"{RESULTS}/transfer", "evaluate_transfer", ["forecast"], code, family)
+
+
+def changed_parameters():
+    """The parameters that differ from their defaults, for the report; where runs are tracked changes no result."""
+    return study.model_dump(mode="json", exclude_defaults=True, exclude={"tracking"})
+
+
+# Snakemake looks into a folder once: a settings file that is written afterwards would be missing.
+for run in study.runs():
+    family_settings(run.model)
+# Written whether or not there are transfers, so that DVC always finds their folder.
+for model in study.models:
+    family_transfer_settings(model)
+
+TRACKING_SETTINGS = step_settings(
+    f"{RESULTS}/summary", "sync_tracking", ["dataset", "tracking"], [MODEL_TABLE], runs=run_records()
+)
+SYNC_TRACKING = (
+    '"$PYTHON" -m workflow_scripts.steps.sync_tracking'
+    f" --settings {TRACKING_SETTINGS} --windows {DATA}/windows"
+)
