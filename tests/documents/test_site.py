@@ -7,7 +7,6 @@ import pytest
 from sphinx.application import Sphinx
 
 from tests.helpers.documents import DOCS
-from workflow_scripts.steps.document_reference import commands_page, tables_page
 
 # Of MyST-Parser, for a Sphinx that is not out yet.
 pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
@@ -63,9 +62,3 @@ def test_formulas_are_mathml_and_need_no_script(site: Path) -> None:
     formulas = (DOCS / "metrics.md").read_text(encoding="utf-8").count("$$") // 2
     assert article.count('display="block"') == formulas > 4
     assert "$" not in re.sub(r"<[^>]+>", "", article)
-
-
-def test_the_reference_pages_are_those_of_the_code() -> None:
-    remedy = "run python -m workflow_scripts.steps.document_reference"
-    assert (DOCS / "tables.md").read_text(encoding="utf-8") == tables_page(), remedy
-    assert (DOCS / "commands.md").read_text(encoding="utf-8") == commands_page(), remedy

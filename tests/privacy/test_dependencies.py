@@ -6,15 +6,16 @@ from pathlib import Path
 import pytest
 
 from workflow_scripts.models.registry import VARIANTS
-from workflow_scripts.steps.document_dependencies import (
+from workflow_scripts.steps.document_reference import (
     ENVIRONMENTS,
     PIN_FILES,
-    dependencies_page,
     licence_of,
     pins,
 )
 
 ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/dependencies.md").read_text(encoding="utf-8")
+REMEDY = "run python -m workflow_scripts.steps.document_reference"
 HASHES = (ENVIRONMENTS / "hashes.txt").read_text(encoding="utf-8")
 
 
@@ -38,10 +39,11 @@ def test_every_hashed_package_has_a_sha256_and_no_address():
     assert "://" not in HASHES
 
 
-def test_the_page_is_that_of_the_installed_packages():
-    assert (ROOT / "docs/dependencies.md").read_text(encoding="utf-8") == dependencies_page(), (
-        "run python -m workflow_scripts.steps.document_dependencies"
-    )
+def test_every_pinned_package_is_on_the_page_beside_its_licence():
+    rows = dict(re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", PAGE, re.MULTILINE))
+    listed = {name.strip("*"): licence for licence, names in rows.items() for name in names.split(", ")}
+    pinned = [name for file in PIN_FILES for name in pins(file)]
+    assert {name: listed.get(name) for name in pinned} == {name: licence_of(name) for name in pinned}, REMEDY
 
 
 @pytest.mark.parametrize(
@@ -53,5 +55,4 @@ def test_known_licences_are_read(package: str, licence: str):
 
 
 def test_every_model_s_licence_stands_on_the_page():
-    page = dependencies_page()
-    assert all(f"| {variant.family} | {variant.licence} |" in page for variant in VARIANTS.values())
+    assert all(f"| {variant.family} | {variant.licence} |" in PAGE for variant in VARIANTS.values())

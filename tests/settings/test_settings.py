@@ -10,7 +10,6 @@ import yaml
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.settings import Run, Study, load_study, write_step_settings
 from workflow_scripts.steps import run_arm
-from workflow_scripts.steps.document_parameters import parameters_page, parameters_schema
 
 ROOT = Path(__file__).parents[2]
 
@@ -109,13 +108,6 @@ def test_step_settings_are_rewritten_only_when_they_differ(tmp_path):
     other = load_study({"windows": {"context": 30}})
     write_step_settings(other, ["windows"], ["workflow_scripts.runtime.files"], path)
     assert '"context": 30' in path.read_text()
-
-
-def test_the_documentation_of_parameters_is_current():
-    assert (ROOT / "docs/parameters.md").read_text() == parameters_page(), (
-        "run python -m workflow_scripts.steps.document_parameters"
-    )
-    assert (ROOT / "docs/params.schema.json").read_text() == parameters_schema()
 
 
 def test_a_cohort_of_one_s_own_may_be_studied():

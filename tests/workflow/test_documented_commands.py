@@ -1,5 +1,6 @@
 """The commands of README.md and docs/, run in the order of their pages, in a project whose tiny study is finished."""
 
+import json
 import os
 import re
 import shutil
@@ -9,9 +10,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from tests.helpers.documents import Block, blocks_of, pages
+from tests.helpers.documents import DOCS, Block, blocks_of, pages
 from tests.helpers.projects import run_in
-from workflow_scripts.steps import document_reference
 
 pytestmark = pytest.mark.workflow
 
@@ -56,11 +56,10 @@ def demo() -> dict[str, Any]:
 
 
 def test_the_reference_of_tables_names_the_columns_of_the_files(project: Path) -> None:
-    tables = document_reference.tables_page()
-    cohort = pq.read_schema(project / "data/simulated/cohorts/sepsis3.parquet")
-    assert {field.name: str(field.type) for field in cohort} == document_reference.COHORT_COLUMNS
+    tables = (DOCS / "tables.md").read_text(encoding="utf-8")
     windows = pq.read_schema(project / "data/simulated/windows/sepsis3/heart_rate.parquet")
     written = {
+        "Cohorts": pq.read_schema(project / "data/simulated/cohorts/sepsis3.parquet").names,
         "Windows": windows.names,
         "vitals": pq.read_schema(project / "data/simulated/events/vitals.parquet").names,
         "labevents": pq.read_schema(project / "data/simulated/events/labevents.parquet").names,
@@ -72,3 +71,14 @@ def test_the_reference_of_tables_names_the_columns_of_the_files(project: Path) -
         first = section.partition("|---|---|\n")[2].partition("\n\n")[0]
         assert re.findall(r"^\| `(\w+)`", first, flags=re.MULTILINE) == columns, name
     assert len(written) > 6
+
+
+def test_the_reference_names_the_keys_of_a_run_s_record(project: Path) -> None:
+    path = next((project / "results/simulated/runs").glob("*/*/*/lora-*/seed*/run.json"))
+    record = json.loads(path.read_text(encoding="utf-8"))
+    section = (DOCS / "tables.md").read_text(encoding="utf-8").partition("## The record of a run\n")[2]
+    keys = re.findall(r"^\| `([^`]+)` ", section.partition("<!-- end -->")[0], flags=re.MULTILINE)
+    assert {key.partition(".")[0] for key in keys} == set(record)
+    for group in {key.partition(".")[0] for key in keys if "." in key}:
+        listed = {key.split(".")[1].removesuffix("[]") for key in keys if key.startswith(f"{group}.")}
+        assert listed == set(record[group]), group

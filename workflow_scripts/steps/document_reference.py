@@ -1,23 +1,33 @@
-"""The reference of tables and commands."""
+"""The parts of the documentation that are made from the code: settings, commands, tables, licences."""
 
 import inspect
-import re
-from collections.abc import Iterable
-from dataclasses import fields, is_dataclass
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from importlib import import_module
+from importlib.metadata import metadata
 from pathlib import Path
-from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import TypeAdapter
 from typer import Context, Option
 
 from workflow_scripts.evaluation import run_records, summary
+from workflow_scripts.models.registry import SCRATCH_VARIANTS, VARIANTS
+from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import write_text
 from workflow_scripts.runtime.step import run_step, step_command
+from workflow_scripts.settings import Study
+from workflow_scripts.sources.mimic_iii.extraction import CHART_COLUMNS, KEPT_COLUMNS
+from workflow_scripts.sources.mimic_iii.reading import arrow_schema
+from workflow_scripts.sources.mimic_iii.vitals import VITALS_SCHEMA
+from workflow_scripts.windows.reading import WINDOW_SCHEMA, WindowMetadata
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+ENVIRONMENTS = Path(__file__).parents[2] / "envs"
+PIN_FILES = ("requirements.txt", "constraints.txt", "without_dependencies.txt")
 
 SUMMARY_TABLES = {
     "metrics.csv": summary.RunRow,
@@ -30,189 +40,201 @@ SUMMARY_TABLES = {
     "findings.csv": summary.FindingRow,
 }
 
-TABLES = """# Tables and records
-
-Columns and types of every file that a step hands to the next one; [architecture.md](architecture.md) says where each
-lies. This page is made from the code by `python -m workflow_scripts.steps.document_reference`; a test fails when it
-drifts.
-
-An empty cell of a CSV file, a null of a Parquet file, has no value. Floats in CSV files have six significant digits.
-
-## Events
-
-`data/<dataset>/events/<table>.parquet`. Times have no zone and are MIMIC's shifted ones; `string` keeps what was
-charted. Tables with `itemid` hold the items of the concept dictionary only ([extraction.md](extraction.md)). The
-metadata key `vitalora` of each file holds the counts of rows that were read, kept and dropped.
-
-"""
-
-COHORT_COLUMNS = {
-    "subject_id": "int64",
-    "hadm_id": "int64",
-    "icustay_id": "int64",
-    "intime": "timestamp[us]",
-    "outtime": "timestamp[us]",
-    "age_years": "double",
-    "sex": "string",
-    "icu_type": "string",
-    "died_in_hospital": "bool",
-    "meets_definition": "bool",
-    "included": "bool",
-    "excluded_at": "string",
-    "onset": "timestamp[us]",
+LIMITS = {
+    "minimum": "at least",
+    "exclusiveMinimum": "above",
+    "maximum": "at most",
+    "exclusiveMaximum": "below",
+    "minItems": "entries: at least",
 }
-"""As labelling writes them; a test holds them to a labelled cohort."""
+"""Keyword of a JSON schema -> the limit in words."""
 
-COHORT = """## Cohorts
-
-`data/<dataset>/cohorts/<cohort>.parquet`, one row for each ICU stay of the data set.
-
-"""
-
-WINDOWS = """## Windows
-
-`data/<dataset>/windows/<cohort>/<vital>.parquet`. `start` is the time of the first grid step of the context;
-`hours_from_onset` is that of the end of the context, NaN without an onset. Values are in the vital sign's unit, NaN is
-not observed; `covariates` are the contexts of the other vital signs, one after the other. The metadata key `vitalora`
-holds, as JSON, what is the same for all windows.
-
-"""
-
-FORECASTS = """## Forecasts
-
-`forecasts.parquet` of each run, one row for each test window and step of the horizon, in the vital sign's unit:
-`window_id`, `step` (1 to the horizon), and a column for each quantile level, `q0.1` to `q0.9`.
-
-"""
-
-RECORD = """## The record of a run
-
-`run.json`, the last file that a run writes. `settings` holds the parameters as they were used, `versions` those of the
-libraries.
-
-"""
-
-SUMMARY = """## The summary
-
-`results/<dataset>/summary/`: aggregates only, no row is of a patient or a window. [metrics.md](metrics.md) defines the
-errors, [statistics.md](statistics.md) the intervals, [findings.md](findings.md) the verdicts.
-
-"""
-
-COMMANDS = """# Commands
-
-The help of every step, as `python -m workflow_scripts.<step> --help` prints it. The workflow calls most of them; all
-can be called by hand. This page is made by `python -m workflow_scripts.steps.document_reference`; a test fails when it
-drifts.
-
-"""
+Schema = dict[str, Any]
 
 
 def document_reference(
-    output: Annotated[Path, Option(help="folder of both pages")] = Path("docs"),
+    docs: Annotated[Path, Option(help="folder of the documentation")] = Path("docs"),
 ) -> None:
-    """Write docs/tables.md, the columns of every table, and docs/commands.md, the help of every step, from the code.
+    """Write the parts of docs/*.md that are made from the code, and the JSON schema of params.yaml.
+
+    A part is between `<!-- from the code: <name> -->` and `<!-- end -->`; the rest of a page is written by hand.
 
     Example:
         python -m workflow_scripts.steps.document_reference
     """
-    write_text(output / "tables.md", tables_page())
-    write_text(output / "commands.md", commands_page())
+    pages = {
+        "parameters.md": {"settings": settings_tables()},
+        "commands.md": {"commands": commands_help()},
+        "tables.md": {
+            "events": event_tables(),
+            "windows": arrow_table(WINDOW_SCHEMA),
+            "windows metadata": model_table(WindowMetadata, "key"),
+            "run record": model_table(run_records.RunRecord, "key"),
+            "summary": summary_tables(),
+        },
+        "dependencies.md": {"packages": package_licences(), "weights": weight_licences()},
+    }
+    for name, parts in pages.items():
+        page = docs / name
+        write_text(page, fill(page, parts))
+    write_text(docs / "params.schema.json", json.dumps(Study.model_json_schema(), indent=2) + "\n")
 
 
-def tables_page() -> str:
-    """Every table's columns, from the schemas and classes that write and check them."""
-    from workflow_scripts.windows.reading import WINDOW_SCHEMA, WindowMetadata
+def fill(page: Path, parts: dict[str, str]) -> str:
+    """The page with these parts in place of what is between their marks. Raises UserError where a mark is missing."""
+    text = page.read_text(encoding="utf-8")
+    for name, part in parts.items():
+        before, start, rest = text.partition(f"<!-- from the code: {name} -->\n")
+        _, end, after = rest.partition("<!-- end -->\n")
+        if not end:
+            raise UserError(
+                str(page),
+                f"no part `{name}`",
+                f"the line {start or name} and a line <!-- end -->",
+                "add them",
+            )
+        text = f"{before}{start}\n{part.strip()}\n\n{end}{after}"
+    return text
 
-    events = "".join(f"### {name}\n\n{_schema(schema)}\n" for name, schema in _event_schemas().items())
-    metadata = _columns(((field.name, field.type) for field in fields(WindowMetadata)), "key of the metadata")
-    tables = "".join(
-        f"### {name}\n\n{_summary_text(kind)}\n\n{_columns((field.name, field.type) for field in fields(kind))}\n"
-        for name, kind in SUMMARY_TABLES.items()
-    )
-    parts = [TABLES + events.rstrip(), COHORT + _columns(COHORT_COLUMNS.items())]
-    parts += [WINDOWS + _schema(WINDOW_SCHEMA), metadata, FORECASTS, RECORD + _record(), SUMMARY + tables]
-    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+def settings_tables() -> str:
+    """A table of all settings for each group, those without a group first."""
+    schema = Study.model_json_schema()
+    groups = {name: field for name, field in schema["properties"].items() if "$ref" in field}
+    plain = {name: field for name, field in schema["properties"].items() if name not in groups}
+    parts = ["## Top level", _settings(plain)]
+    for name, field in groups.items():
+        text = field["description"]
+        parts += [
+            f"## `{name}`",
+            f"{text[0].upper()}{text[1:]}.",
+            _settings(_resolved(field, schema)["properties"]),
+        ]
+    return "\n\n".join(parts)
 
 
-def commands_page() -> str:
-    """The help of every step."""
-    steps = sorted(
-        path.stem
-        for path in Path(__file__).parent.glob("*.py")
-        if "    run_step(" in path.read_text(encoding="utf-8")
-    )
-    return COMMANDS + "\n".join(f"## {step}\n\n```text\n{_help(step)}```\n" for step in steps)
+def _settings(fields: Schema) -> str:
+    rows = [
+        (f"`{name}`", f"`{json.dumps(field['default'])}`", _meaning(field)) for name, field in fields.items()
+    ]
+    return _table(("setting", "default", "meaning"), rows)
+
+
+def _meaning(field: Schema) -> str:
+    limits = [f"{words} {field[keyword]:g}" for keyword, words in LIMITS.items() if keyword in field]
+    if "enum" in field:
+        limits.append("one of " + ", ".join(f"`{value}`" for value in field["enum"]))
+    return "; ".join([field["description"], *limits])
+
+
+def commands_help() -> str:
+    """The help of every step, 100 characters wide."""
+    steps = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem != "__init__")
+    return "\n\n".join(f"## {step}\n\n```text\n{_help(step)}\n```" for step in steps)
 
 
 def _help(step: str) -> str:
-    """The help of one step, 100 characters wide whatever the terminal."""
-    program = f"workflow_scripts.steps.{step}"
-    command = step_command(getattr(import_module(program), step))
-    with Context(command, info_name=f"python -m {program}", terminal_width=100) as context:
-        return command.get_help(context) + "\n"
+    module = f"workflow_scripts.steps.{step}"
+    command = step_command(getattr(import_module(module), step))
+    with Context(command, info_name=f"python -m {module}", terminal_width=100) as context:
+        return command.get_help(context)
 
 
-def _event_schemas() -> dict[str, "pa.Schema"]:
-    from workflow_scripts.sources.mimic_iii.extraction import CHART_COLUMNS, KEPT_COLUMNS
-    from workflow_scripts.sources.mimic_iii.reading import arrow_schema
-    from workflow_scripts.sources.mimic_iii.vitals import VITALS_SCHEMA
-
+def event_tables() -> str:
+    """The columns of every events table."""
     schemas = {table: arrow_schema(table, columns) for table, columns in KEPT_COLUMNS.items()}
-    return schemas | {"clinical_chart": arrow_schema("chartevents", CHART_COLUMNS), "vitals": VITALS_SCHEMA}
+    schemas |= {"clinical_chart": arrow_schema("chartevents", CHART_COLUMNS), "vitals": VITALS_SCHEMA}
+    return "\n\n".join(f"### {name}\n\n{arrow_table(schema)}" for name, schema in schemas.items())
 
 
-def _schema(schema: "pa.Schema") -> str:
-    return _columns((field.name, str(field.type).replace("item: ", "")) for field in schema)
+def arrow_table(schema: "pa.Schema") -> str:
+    """The columns of a Parquet file with their types."""
+    rows = [(f"`{field.name}`", f"`{field.type}`".replace("item: ", "")) for field in schema]
+    return _table(("column", "type"), rows)
 
 
-def _columns(columns: Iterable[tuple[str, Any]], heading: str = "column") -> str:
-    lines = [f"| `{name}` | {_type(kind)} |" for name, kind in columns]
-    return "\n".join([f"| {heading} | type |", "|---|---|", *lines]) + "\n"
+def summary_tables() -> str:
+    """What every table of the summary is, and its columns."""
+    return "\n\n".join(
+        f"### {name}\n\n{inspect.cleandoc(kind.__doc__ or '')}\n\n{model_table(kind, 'column')}"
+        for name, kind in SUMMARY_TABLES.items()
+    )
 
 
-def _type(kind: Any) -> str:
-    """A column's type in words: `float | None` may be empty."""
-    if isinstance(kind, UnionType):
-        return ", or ".join("empty" if part is type(None) else _type(part) for part in get_args(kind))
-    if get_origin(kind) is list or get_args(kind)[1:] == (Ellipsis,):
-        return f"list of {_type(get_args(kind)[0])}"
-    if get_origin(kind) is tuple:
-        return f"[{'; '.join(map(_type, get_args(kind)))}]"
-    if is_dataclass(kind):
-        return f"{{{', '.join(field.name for field in fields(kind))}}}"
-    if get_origin(kind) is dict:
-        return "object"
-    name = kind if isinstance(kind, str) else kind.__name__
-    return f"`{name}`".replace("`str`", "`string`")
+def model_table(kind: type, heading: str) -> str:
+    """The fields of a typed model with their types; those of a part of it with a dot."""
+    schema = TypeAdapter(kind).json_schema()
+    return _table((heading, "type"), [(f"`{name}`", text) for name, text in _fields(schema, schema)])
 
 
-def _record() -> str:
-    """The keys of run.json, those of its parts with a dot."""
-    return _columns(_keys(run_records.RunRecord), "key")
-
-
-def _keys(model: type[BaseModel], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    for name, field in model.model_fields.items():
-        kind: Any = field.annotation
-        parts = [part for part in get_args(kind) or (kind,) if _is_part(part)]
-        if not parts:
-            yield f"{prefix}{name}", kind
-        elif get_origin(kind) is list:
-            yield from _keys(parts[0], f"{prefix}{name}[].")
+def _fields(part: Schema, schema: Schema, prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, field in part["properties"].items():
+        below = [_resolved(each, schema) for each in field.get("anyOf", [field])]
+        items = [_resolved(each["items"], schema) for each in below if "items" in each]
+        if parts := [each for each in below if "properties" in each]:
+            yield from _fields(parts[0], schema, f"{prefix}{name}.")
+        elif parts := [each for each in items if "properties" in each]:
+            yield from _fields(parts[0], schema, f"{prefix}{name}[].")
         else:
-            yield from _keys(parts[0], f"{prefix}{name}.")
+            yield f"{prefix}{name}", _type(field)
 
 
-def _is_part(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)
+def _resolved(field: Schema, schema: Schema) -> Schema:
+    """A field's own schema where it refers to a definition."""
+    return schema["$defs"][field["$ref"].rpartition("/")[2]] if "$ref" in field else field
 
 
-def _summary_text(kind: type) -> str:
-    """The docstring of a row in one paragraph for each of its own, without the sentence on columns."""
-    text = inspect.cleandoc(kind.__doc__ or "")
-    text = re.sub(r" (Its fields(, in this order,)? are the) columns of [a-z_]+\.csv\.", "", text)
-    return re.sub(r"\((docs/)?([a-z_]+)\.py\)", "", text)
+def _type(field: Schema) -> str:
+    """A type of a JSON schema in words; what may be null may be empty."""
+    if "anyOf" in field:
+        return ", or ".join(map(_type, field["anyOf"]))
+    if "prefixItems" in field:
+        return f"[{'; '.join(map(_type, field['prefixItems']))}]"
+    if "items" in field:
+        return f"list of {_type(field['items'])}"
+    kind = field.get("type", "any")
+    return "empty" if kind == "null" else f"`{kind}`"
+
+
+def package_licences() -> str:
+    """The pinned packages by licence; direct dependencies in bold."""
+    direct = {*pins("requirements.txt"), *pins("without_dependencies.txt")}
+    packages = defaultdict(list)
+    for name in sorted({name for file in PIN_FILES for name in pins(file)}, key=str.lower):
+        packages[licence_of(name)].append(f"**{name}**" if name in direct else name)
+    rows = [(licence, ", ".join(packages[licence])) for licence in sorted(packages, key=str.lower)]
+    return _table(("licence", "packages"), rows)
+
+
+def pins(name: str) -> dict[str, str]:
+    """Package -> version, of a file of `envs/`."""
+    lines = (ENVIRONMENTS / name).read_text(encoding="utf-8").splitlines()
+    pairs = [line.split("==") for line in lines if line and not line.startswith("#")]
+    return {package: version for package, version in pairs}
+
+
+def licence_of(package: str) -> str:
+    """The licence that an installed package declares: as an expression, else in its classifiers, else in words."""
+    declared = metadata(package)
+    expression = next(iter(declared.get_all("License-Expression") or []), "")
+    classifiers = declared.get_all("Classifier") or []
+    named = [line.split(" :: ")[-1] for line in classifiers if line.startswith("License :: ")]
+    words = "".join(declared.get_all("License") or []).strip().splitlines()
+    if expression or [name for name in named if name != "OSI Approved"]:
+        return expression or ", ".join(named)
+    return words[0] if words and len(words[0]) <= 60 else "not declared in its metadata"
+
+
+def weight_licences() -> str:
+    """The licence of each model family's weights, and what it restricts."""
+    variants = [*VARIANTS.values(), *SCRATCH_VARIANTS.values()]
+    rows = sorted({(entry.family, entry.licence, entry.restriction or "none") for entry in variants})
+    return _table(("family", "licence", "restriction"), rows)
+
+
+def _table(heading: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [f"| {' | '.join(row)} |" for row in (heading, *rows)]
+    return "\n".join([lines[0], "|---" * lines[0].count(" | ") + "|---|", *lines[1:]])
 
 
 if __name__ == "__main__":
