@@ -126,7 +126,7 @@ def check(words: list[str]) -> None:
     program, *arguments = words
     if program == "command":
         program, *arguments = [word for word in arguments if word not in ("time", "-v")]
-    if program == "snakemake":
+    if Path(program).name == "snakemake":
         check_snakemake(arguments)
     elif program == "make":
         assert {word for word in arguments if "=" not in word} <= TARGETS

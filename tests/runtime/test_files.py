@@ -1,0 +1,93 @@
+"""Files are complete or absent, also after their writer was killed."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.files import (
+    atomic_folder,
+    atomic_path,
+    is_left_over,
+    read_json,
+    write_json,
+    write_text,
+)
+
+WRITER = """
+import sys
+from pathlib import Path
+from workflow_scripts.runtime import files
+with getattr(files, sys.argv[1])(Path(sys.argv[2])) as temporary:
+    print("writing", flush=True)
+    sys.stdin.read()
+"""
+
+
+def writer(kind: str, target: Path) -> subprocess.Popen[str]:
+    """Another process that has begun to write a file or a folder, and waits."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITER, kind, str(target)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "writing\n"
+    return process
+
+
+def temporary_files(folder: Path) -> list[Path]:
+    return list(folder.glob(".*.part"))
+
+
+def test_a_failed_write_keeps_what_was_there_and_leaves_nothing(tmp_path: Path) -> None:
+    target = tmp_path / "table.csv"
+    write_text(target, "old\n")
+    with pytest.raises(ZeroDivisionError), atomic_path(target) as temporary:
+        temporary.write_text(f"new {1 // 0}")
+    assert target.read_text() == "old\n"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize(("kind", "write"), [("atomic_path", atomic_path), ("atomic_folder", atomic_folder)])
+def test_what_a_killed_writer_left_is_removed_by_the_next_one_of_the_same_target(
+    kind, write, tmp_path: Path
+) -> None:
+    target = tmp_path / "result"
+    killed = writer(kind, target)
+    (other := tmp_path / ".another.abc.part").touch()
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    (left,) = set(temporary_files(tmp_path)) - {other}
+    assert is_left_over(left)
+    with write(target) as temporary:
+        if temporary.is_file():
+            temporary.write_text("content")
+    assert temporary_files(tmp_path) == [other]
+    assert target.exists()
+
+
+@pytest.mark.parametrize("kind", ["atomic_path", "atomic_folder"])
+def test_the_temporary_file_of_a_writer_that_lives_is_left_alone(kind: str, tmp_path: Path) -> None:
+    target = tmp_path / "result"
+    alive = writer(kind, target)
+    (temporary,) = temporary_files(tmp_path)
+    assert not is_left_over(temporary)
+    write_text(target, "by another") if kind == "atomic_path" else (tmp_path / "result").mkdir()
+    assert temporary.exists()
+    alive.communicate()
+    assert alive.returncode == 0
+    assert temporary_files(tmp_path) == []
+
+
+def test_json_that_is_cut_short_is_named_with_the_command_that_finds_more(tmp_path: Path) -> None:
+    write_json(tmp_path / "run.json", {"metrics": [1, 2, 3]})
+    os.truncate(tmp_path / "run.json", 12)
+    with pytest.raises(UserError, match="repair_results") as caught:
+        read_json(tmp_path / "run.json")
+    assert caught.value.where == str(tmp_path / "run.json")
