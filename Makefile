@@ -10,7 +10,7 @@ TOOLS := $(ENVIRONMENT)/tools/.installed
 PARALLEL := --numprocesses auto --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help env run test acceptance unit-test faults lint format docs ui tracking-server verify explain privacy hooks sbom audit clean
+.PHONY: help env run test acceptance unit-test faults mutants lint format docs ui tracking-server verify explain privacy hooks sbom audit clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -37,6 +37,10 @@ acceptance: $(STAMP) ## Run the tests that take minutes: whole studies in many w
 
 unit-test: $(STAMP) ## Run the quick tests only
 	@$(ACTIVATE) && python -m pytest $(PARALLEL) -m "not workflow"
+
+mutants: $(STAMP) ## Change the code in small ways, one at a time, and count what the quick tests notice
+	@$(ACTIVATE) && pip install --quiet --disable-pip-version-check --no-deps --target $(ENVIRONMENT)/mutation \
+		--requirement envs/mutation.txt && PYTHONPATH=$(ENVIRONMENT)/mutation python tests/mutation/run_mutants.py
 
 faults: $(STAMP) ## Inject every fault of the catalogue and write docs/reliability.md
 	@$(ACTIVATE) && python tests/faults/run_catalogue.py
