@@ -49,7 +49,7 @@ from workflow_scripts.evaluation.summary import ComparisonRow
 from workflow_scripts.models.registry import VARIANTS
 from workflow_scripts.models.weights import load_variant
 from workflow_scripts.reporting.known_truth import known_truth_text
-from workflow_scripts.reporting.sections.answer import claim
+from workflow_scripts.reporting.statistics import claim
 from workflow_scripts.runtime.files import write_json
 from workflow_scripts.runtime.machine import machine, versions
 from workflow_scripts.training.data import window_arrays

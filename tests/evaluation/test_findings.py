@@ -62,8 +62,8 @@ def subject(tmp_path):
 
 
 def rows_of(subject, finding, text=""):
-    """The rows of one finding whose subject holds a text."""
-    return [row for row in findings(subject) if row.finding == finding and text in row.subject]
+    """The rows of one finding whose claim holds a text."""
+    return [row for row in findings(subject) if row.finding == finding and text in row.claim]
 
 
 def chronos(zero_shot=1.0, full=0.9, lora=0.9, spread=0.0, model="chronos-t5-tiny"):
@@ -97,7 +97,7 @@ def test_lora_improves_only_where_the_whole_interval_is_below_zero_shot(subject,
 
 def test_the_lora_arm_is_that_of_the_smallest_validation_loss_whatever_its_test_error(subject):
     (row,) = rows_of(subject(chronos(lora=1.2)), 2, "Chronos")
-    assert "chronos-t5-tiny lora-r4 against" in row.subject
+    assert (row.arms, row.against) == ("chronos-t5-tiny lora-r4", "chronos-t5-tiny zero-shot")
     assert row.verdict == "disagrees", "lora-r1 has the smaller test error and is not looked at"
 
 
@@ -105,7 +105,7 @@ def test_a_family_is_the_mean_over_its_models(subject):
     arms = chronos(1.0, lora=0.8) | chronos(3.0, lora=3.1, model="chronos-t5-small")
     (row,) = rows_of(subject(arms), 2, "Chronos")
     assert row.value == pytest.approx((0.8 + 3.1) / (1.0 + 3.0) - 1)
-    assert row.found == "Chronos lora 2.50 % below Chronos zero-shot"
+    assert row.found == "Chronos LoRA 2.50 % below Chronos zero-shot"
 
 
 def test_zero_shot_is_compared_between_families(subject):
@@ -180,7 +180,7 @@ def test_full_degrades_only_the_larger_moirai_and_is_not_asked_to_be_best_there(
     arms = moirai(0.92, 0.9) | moirai(0.9, 1.1, model="moirai-1.0-R-base")
     rows = rows_of(subject(arms), 4)
     assert [row.verdict for row in rows] == ["agrees", "agrees", "agrees", "not tested"]
-    assert "base" not in rows[0].subject
+    assert "base" not in rows[0].arms + rows[0].against
     assert rows[2].value == pytest.approx(0.1)
 
 
@@ -197,8 +197,9 @@ def test_the_best_from_scratch_is_the_best_on_the_test_patients_against_the_clai
     (row,) = rows_of(subject(arms), 6)
     assert row.verdict == "disagrees"
     assert row.value == pytest.approx(0.9 / 0.85 - 1)
-    assert row.subject.endswith(
-        "chronos-t5-small lora-r4 against n-hits-hr trained, n-hits-hr trained-dilate"
+    assert (row.arms, row.against) == (
+        "chronos-t5-small lora-r4",
+        "n-hits-hr trained; n-hits-hr trained-dilate",
     )
 
 
@@ -211,7 +212,8 @@ def test_near_on_blood_pressure_is_within_the_margin(subject):
 def test_a_model_that_stands_in_for_the_papers_is_named_as_such(subject):
     arms = chronos(lora=0.8, model="chronos-t5-nano") | SCRATCH
     (row,) = rows_of(subject(arms), 6)
-    assert "chronos-t5-nano lora-r4 (in place of chronos-t5-small, which is not in the study)" in row.subject
+    assert row.arms == "chronos-t5-nano lora-r4"
+    assert "Chronos-T5 nano (in place of Chronos-T5 small, which is not in the study)" in row.claim
 
 
 def test_persistence_is_no_model_from_scratch(subject):
@@ -300,9 +302,9 @@ def test_a_verdict_from_few_seeds_or_patients_says_so(subject, seeds, patients, 
 def test_errors_that_are_the_same_are_called_so(subject):
     """Equal errors were once \"0.00 % above\"."""
     (row,) = rows_of(subject(chronos(lora=0.9, full=0.9)), 5)
-    assert row.found == "Chronos lora the same as Chronos full"
+    assert row.found == "Chronos LoRA the same as Chronos full fine-tuning"
     (row,) = rows_of(subject(chronos(lora=0.9 * (1 + 1e-6), full=0.9)), 5)
-    assert row.found == "Chronos lora less than 0.01 % above Chronos full"
+    assert row.found == "Chronos LoRA less than 0.01 % above Chronos full fine-tuning"
 
 
 def test_the_vital_signs_of_the_papers_settings_are_those_that_the_paper_speaks_of(subject):
@@ -323,9 +325,10 @@ def test_the_smaller_model_gains_more_where_its_error_falls_faster_per_doubling(
     arms = sweep((4.0, 2.0, 1.0)) | sweep((4.0, 3.0, 2.25), model="chronos-t5-small")
     (row,) = rows_of(subject(arms), 7, "Chronos: the smallest model")
     assert row.value == pytest.approx(np.log(0.5) - np.log(0.75))
-    assert (row.verdict, row.subject.split(": ")[-1]) == (
+    assert (row.verdict, row.arms.split("; ")[0], row.against.split("; ")[0]) == (
         "agrees",
-        "chronos-t5-tiny against chronos-t5-small",
+        "chronos-t5-tiny lora-r1",
+        "chronos-t5-small lora-r1",
     )
     assert rows_of(subject(sweep((4.0, 2.0)), vital="mean_blood_pressure"), 7, "Chronos: the")[0].reason == (
         "fewer than two sizes of Chronos in the study"

@@ -256,7 +256,7 @@ def test_the_error_of_few_patients_who_are_left_out_does_not_follow_from_the_tab
         row = transferred_row(study, tmp_path)
     assert {getattr(row, name) for name in COUNTS_AND_ERROR} == {None}
     assert row.above_own_low < row.above_own < row.above_own_high
-    assert row.reason == "not shown: it would give away a part of fewer than 11 patients"
+    assert row.reason == "not shown, as it would reveal a group of fewer than 11 patients"
 
 
 def test_a_count_that_is_not_shown_stands_in_no_reason_either(study, tmp_path):
@@ -273,7 +273,7 @@ def test_nothing_is_said_of_fewer_than_eleven_patients(study, tmp_path, left_out
     numbers = {getattr(row, name) for name in (*COUNTS_AND_ERROR, "above_own", "above_zero_shot")}
     assert (None not in numbers) == is_shown
     assert (numbers == {None}) == (not is_shown)
-    assert row.reason == ("" if is_shown else "fewer than 11 patients: not shown")
+    assert row.reason == ("" if is_shown else "not shown, fewer than 11 patients")
 
 
 def test_the_reason_names_the_failure_of_the_arm_that_is_compared_with(study, tmp_path):

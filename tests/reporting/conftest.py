@@ -1,11 +1,6 @@
 """Makes the run-record factory of tests/evaluation importable here; the whole study that most tests read."""
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "evaluation"))
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,8 @@ import numpy as np
 
 from workflow_scripts.evaluation.aggregation import summarise_arms
 from workflow_scripts.evaluation.summary import (
+    PER_DOUBLING,
+    RELATIVE,
     BreakdownRow,
     CalibrationRow,
     FindingRow,
@@ -21,7 +23,7 @@ DIMENSIONS = {
     "age_band": ["18-44", "45-64", "65-79", "80+"],
     "icu_type": ["MICU", "SICU", "TSICU"],
 }
-SMALL = "fewer than 11 patients: not shown"
+SMALL = "not shown, fewer than 11 patients"
 
 
 def write_tables(folder, rows, levels):
@@ -123,9 +125,12 @@ def findings(arms):
             finding=number,
             cohort=first.cohort,
             vital=first.vital,
-            subject="LoRA, rank 2, against zero-shot",
+            claim="LoRA improves on zero-shot",
+            arms="chronos-t5-nano lora-r2",
+            against="chronos-t5-nano zero-shot",
             metric="" if verdict == "not tested" else "mse",
             found="the error is lower" if verdict == "agrees" else "the error is not lower",
+            measure=PER_DOUBLING if number == 7 else RELATIVE,
             value=None if verdict == "not tested" else -0.02,
             low=None if verdict == "not tested" else -0.04,
             high=None if verdict == "not tested" else -0.01,

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from tests.reporting.fabricated_study import MODELS
 from tests.reporting.report_page import sources
+from workflow_scripts.evaluation.names import model_name
 from workflow_scripts.evaluation.parameters import EvaluationParameters
 from workflow_scripts.evaluation.summary import ComparisonRow, RankRow, read_metrics
 from workflow_scripts.reporting.parts import collect_study
-from workflow_scripts.reporting.sections.answer import against, answers, claim, rank_answer
+from workflow_scripts.reporting.sections.answer import against, answers, rank_answer
 from workflow_scripts.reporting.sections.headline import headline_section
-from workflow_scripts.reporting.statistics import Statistics, rank_part
-from workflow_scripts.reporting.words import model_name
+from workflow_scripts.reporting.statistics import Statistics, chosen_rank, claim, rank_thresholds
 
 LEVEL = 0.05
 NAMES = {model: model_name(model) for model in ("chronos-t5-tiny", "moirai-1.1-R-small", "lag-llama")}
@@ -97,7 +97,7 @@ def test_every_model_is_spoken_of_and_what_could_not_be_compared_is_said_to_be(r
     missing = [row for row in rows if None in (row.low, row.high, row.p_holm)]
     assert ("could not be made" in sentence) == bool(missing)
     undecided = [row for row in rows if claim(row, LEVEL) == "open"]
-    assert ("no difference is shown, nor excluded" in sentence) == bool(undecided)
+    assert ("inconclusive" in sentence) == bool(undecided)
 
 
 def test_an_interval_that_touches_zero_claims_nothing():
@@ -130,8 +130,8 @@ def test_a_model_whose_ranks_gain_nothing_has_no_rank_that_is_enough():
     assert "of the best is rank 4 for Lag-Llama" in sentence
     assert sentence.endswith(f"no LoRA rank is called enough for MOIRAI nano: {reason}.")
     assert rank_answer([idle], Statistics()) == f"No LoRA rank is called enough for MOIRAI nano: {reason}."
-    table = rank_part(Statistics(ranks=[idle, gaining]), "c", "v")
-    assert [(line.chosen, line.reason) for line in table.lines] == [(None, reason), (4, "")]
+    of_models = rank_thresholds([idle, gaining]).values()
+    assert [(chosen_rank(rows), rows[0].reason) for rows in of_models] == [(None, reason), (4, "")]
 
 
 def test_without_ranks_nothing_is_said_of_them():
@@ -218,5 +218,5 @@ def test_the_answer_stands_before_everything_else(page):
     assert start < page.html.index('id="caveats"') < page.html.index('id="headline"')
     # Before it stands only what to read it with, in a few words.
     before = page.text[: page.text.index("The answer")]
-    assert "What this run is not · Simulated patients · Stand-in weights · One seed" in before
+    assert "Limits of this run · Simulated patients · Stand-in weights · One seed" in before
     assert all(model_name(model) in page.text for model in MODELS[:2])

@@ -148,7 +148,7 @@ def transfer(low, high, **changes):
 def test_a_transfer_is_worse_or_better_only_where_its_interval_says_so():
     assert verdict(transfer(0.1, 0.3)) == "higher than its own"
     assert verdict(transfer(-0.3, -0.1)) == "lower than its own"
-    assert verdict(transfer(-0.1, 0.1)) == verdict(transfer(0.0, 0.2)) == "not told apart"
+    assert verdict(transfer(-0.1, 0.1)) == verdict(transfer(0.0, 0.2)) == "inconclusive"
     assert verdict(transfer(None, None)) == "not compared"
     assert verdict(transfer(0.1, 0.3, trained_on="b")) == "own cohort"
 

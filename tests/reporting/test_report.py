@@ -9,8 +9,10 @@ import pytest
 
 from tests.reporting.fabricated_study import ARMS, MODELS, START, STAY_ID, SUBJECT_ID, VITALS, fabricate_study
 from tests.reporting.report_page import Page, page_of, report_of, sources
+from workflow_scripts.evaluation.names import capital, model_name, run_name
 from workflow_scripts.evaluation.parameters import EvaluationParameters
 from workflow_scripts.evaluation.summary import (
+    RANK,
     BreakdownRow,
     ComparisonRow,
     FindingRow,
@@ -20,11 +22,14 @@ from workflow_scripts.evaluation.summary import (
     read_metrics,
     read_rows,
 )
+from workflow_scripts.models.baselines import BASELINES
+from workflow_scripts.models.registry import is_point_forecast
 from workflow_scripts.reporting.captions import caption
 from workflow_scripts.reporting.charts import _rendered
 from workflow_scripts.reporting.parameters import ReportParameters
-from workflow_scripts.reporting.parts import POINTS, collect_study
+from workflow_scripts.reporting.parts import collect_study
 from workflow_scripts.reporting.sections.breakdown import group_section, horizon_section
+from workflow_scripts.reporting.sections.caveats import caveats
 from workflow_scripts.reporting.sections.cohorts import cohort_section
 from workflow_scripts.reporting.sections.costs import cost_section, cost_table
 from workflow_scripts.reporting.sections.domains import domain_section
@@ -32,8 +37,8 @@ from workflow_scripts.reporting.sections.fans import fan_section
 from workflow_scripts.reporting.sections.findings import finding_section
 from workflow_scripts.reporting.sections.provenance import provenance_section
 from workflow_scripts.reporting.sections.transfer import transfer_table, verdict
-from workflow_scripts.reporting.statistics import Statistics, comparison_part
-from workflow_scripts.reporting.words import capital, model_name, seconds, subject
+from workflow_scripts.reporting.statistics import Statistics, comparison_sentence
+from workflow_scripts.reporting.words import seconds
 from workflow_scripts.runtime.errors import UserError
 
 SMALL = {"models": MODELS[:1], "arms": ("zero-shot", "full", "lora-r2"), "vitals": ("heart_rate",)}
@@ -150,7 +155,7 @@ def test_planned_comparisons_are_those_of_the_table(study, page):
     assert 0 < len(told) < len(rows)
     assert (
         f"{len(rows)} comparisons of MSE were planned. After Holm's correction at 5 %, the first arm's error is "
-        f"lower in {lower} and higher in {len(told) - lower}; the other {len(rows) - len(told)} are not told apart."
+        f"lower in {lower} and higher in {len(told) - lower}; the other {len(rows) - len(told)} are inconclusive."
     ) in page.text
     verdicts = [cells[6] for cells in page.rows if len(cells) == 7]
     assert verdicts.count("lower") >= lower > 0
@@ -181,9 +186,10 @@ def test_with_too_few_patients_no_difference_is_claimed(tmp_path):
 def test_a_family_too_large_for_the_resamples_is_said_to_be(study):
     rows = read_rows(study.comparisons, ComparisonRow)
     parameters = EvaluationParameters(resamples=400)
-    part = comparison_part(Statistics(comparisons=rows, parameters=parameters), "explicit", "heart_rate")
-    assert "With 400 resamples no p-value can be small enough" in part.sentence
-    assert f"must be at least {40 * len(part.lines):,}" in part.sentence
+    family = [row for row in rows if (row.vital, row.metric) == ("heart_rate", "mse")]
+    sentence = comparison_sentence(family, Statistics(parameters=parameters))
+    assert "With 400 resamples no p-value can be small enough" in sentence
+    assert f"must be at least {40 * len(family):,}" in sentence
 
 
 def test_the_coverage_of_a_point_forecast_is_never_marked_as_best(tmp_path):
@@ -192,7 +198,8 @@ def test_the_coverage_of_a_point_forecast_is_never_marked_as_best(tmp_path):
     assert page.html.count("(best)") == 2 + 4
     # AutoETS and Theta forecast quantiles, so they are not among those that forecast a point.
     assert "a reference's forecast is a point" not in page.text
-    assert POINTS == ("persistence", "mean-of-context", "seasonal-naive")
+    points = [name for name in BASELINES if is_point_forecast(name)]
+    assert points == ["persistence", "mean-of-context", "seasonal-naive"]
 
 
 def test_what_the_run_is_not_stands_beside_the_answer(page):
@@ -263,10 +270,11 @@ def test_findings_stand_beside_the_papers(study, page):
 
 def test_a_finding_counts_its_verdicts_and_names_what_was_compared_in_words(study):
     row = read_rows(study.table("findings"), FindingRow)[0]
-    ids = "chronos-t5-nano lora-r4 against n-hits-hr trained, moirai-1.1-R-small full"
-    levelling = {"value": 8.0, "low": 2.0, "high": 8.0, "found": "rank 8: the smallest within 1% of the best"}
+    against = "n-hits-hr trained; moirai-1.1-R-small full"
+    levelling = {"value": 8.0, "low": 2.0, "high": 8.0, "measure": RANK}
+    beats = replace(row, claim="LoRA beats full fine-tuning", arms="chronos-t5-nano lora-r4", against=against)
     claims = [
-        replace(row, subject=f"LoRA beats full: {ids}", value=-0.000502, low=-0.02, high=0.0),
+        replace(beats, value=-0.000502, low=-0.02, high=0.0),
         replace(row, verdict="undecided", reason="the interval shows neither"),
         replace(row, finding=7, **levelling),
     ]
@@ -399,7 +407,7 @@ def test_several_cohorts_have_a_matrix_of_transfer(tmp_path):
             if low > 0
             else "lower than its own"
             if high < 0
-            else "not told apart"
+            else "inconclusive"
         )
         assert drawn["verdict"] == expected
         # Of other patients the errors themselves do not compare: the paired difference does.
@@ -470,7 +478,7 @@ def test_names_are_those_that_a_clinician_reads(page):
     assert model_name("moirai-1.1-R-small") == "MOIRAI 1.1 small"
     assert model_name("chronos-2-small-multivariate") == "Chronos 2 small, with other vital signs"
     assert (
-        capital(subject("n-hits-hr", "trained-dilate"))
+        capital(run_name("n-hits-hr", "trained-dilate"))
         == "N-HiTS (settings for heart rate), trained, DILATE loss"
     )
 
@@ -483,3 +491,27 @@ def test_breakdowns_follow_the_tables_order(study, report):
     assert list(dict.fromkeys(row["level"] for row in onset.rows)) == list(expected)
     ahead = next(figure for figure in report.figures if figure.kind == "error-by-hours-ahead")
     assert max(row["hours_ahead"] for row in ahead.rows) == 12
+
+
+def test_a_baseline_that_is_added_is_no_foundation_model(study, monkeypatch):
+    monkeypatch.setitem(BASELINES, "drift", replace(BASELINES["persistence"], name="drift", label="drift"))
+    rows = [
+        replace(row, model="drift") if row.model == "persistence" else row
+        for row in read_metrics(study.metrics)
+    ]
+    collected = collect_study(rows, sources(study))
+    assert "drift" not in collected.places
+    assert {arm.kind for part in collected.parts for arm in part.arms if arm.first.model == "drift"} == {
+        "baseline"
+    }
+    assert not any("drift" in caveat for caveat in caveats(collected))
+
+
+def test_a_multivariate_variant_of_a_stand_in_is_a_stand_in_too(study):
+    rows = [
+        replace(row, model=f"{MODELS[1]}-multivariate")
+        for row in read_metrics(study.metrics)
+        if row.model == MODELS[1]
+    ]
+    found = caveats(collect_study(rows, sources(study)))
+    assert any(caveat.startswith("Stand-in weights: MOIRAI nano, with other vital signs") for caveat in found)

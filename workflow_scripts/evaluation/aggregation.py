@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.evaluation.summary import MISSING, RunRow, in_study_order, table_text
+from workflow_scripts.models.registry import Kind, kind_of
 from workflow_scripts.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ class ArmSummary:
     def method(self) -> str:
         """The arm's method: `lora` for lora-r4."""
         return self.arm.method
+
+    @property
+    def kind(self) -> Kind:
+        """What the model learns from: the registry decides."""
+        return kind_of(self.first.model)
 
     @property
     def failed(self) -> bool:

@@ -3,7 +3,6 @@
 Every number is an array of 1 + resamples: the value on the data, then its replicates, so that one formula serves both.
 """
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,17 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workflow_scripts.evaluation.comparison import ROUNDING
+from workflow_scripts.evaluation.names import model_name, vital_name
 from workflow_scripts.evaluation.paper_models import (
     FAMILIES,
+    KINDS,
     Model,
     arms_of,
     missing_arms,
     models_of,
-    names_of,
     none_of,
 )
 from workflow_scripts.evaluation.rank_threshold import NO_GAIN, gains, smallest_good_rank
 from workflow_scripts.evaluation.subjects import ResampledArm, ResampledSubject
+from workflow_scripts.evaluation.summary import PER_DOUBLING, RANK, RELATIVE
 
 METRIC = "mse"
 MEAN_BLOOD_PRESSURE = ("mean_blood_pressure", "mean_blood_pressure_derived")
@@ -35,19 +36,27 @@ Excess = Callable[[Array], Array]
 class Claim:
     """One statement of the paper. missing: why it cannot be tested at all; then the rest is empty.
 
-    arms: all that it compares; estimate: of their errors [1 + resamples] each, in that order; excess: by how much
-    numbers miss the claim, below 0 where they hold it; words: what the value means; vacuous: why these data say nothing
-    about it, though the arms are there.
+    title: the statement; arms, against: what it compares; estimate: of the errors [1 + resamples] of the arms, then of
+    those against which they are held; excess: by how much numbers miss the claim, below 0 where they hold it; words:
+    what the value means; vacuous: why these data say nothing about it, though the arms are present; measure: what the
+    estimate is (summary.FindingRow).
     """
 
     finding: int
-    subject: str
+    title: str
     missing: str = ""
     arms: Sequence[ResampledArm] = ()
+    against: Sequence[ResampledArm] = ()
     estimate: Callable[[Sequence[Array]], Array] = lambda errors: errors[0]
     excess: Excess = lambda numbers: numbers
     words: Callable[[float], str] = str
     vacuous: str = ""
+    measure: str = RELATIVE
+
+    @property
+    def compared(self) -> list[ResampledArm]:
+        """All arms, in the order of the errors that `estimate` takes."""
+        return [*self.arms, *self.against]
 
 
 def claims(subject: ResampledSubject) -> list[Claim]:
@@ -98,48 +107,42 @@ def _lora_improves(models: Sequence[Model]) -> Iterator[Claim]:
 def _lag_llama(models: Sequence[Model], vital: str) -> Iterator[Claim]:
     lora, full = ("lag-llama", "lora"), ("lag-llama", "full")
     if vital in MEAN_BLOOD_PRESSURE:
-        yield _between(3, "Lag-Llama: full better than LoRA", models, lora, full, above(0.0))
+        yield _between(3, "Lag-Llama: full fine-tuning better than LoRA", models, lora, full, above(0.0))
     elif vital == "heart_rate":
-        yield _between(3, "Lag-Llama: LoRA better than full", models, lora, full, below(0.0))
+        yield _between(3, "Lag-Llama: LoRA better than full fine-tuning", models, lora, full, below(0.0))
     else:
-        yield Claim(3, "Lag-Llama: LoRA against full", _of_other_vitals(vital))
+        yield Claim(3, "Lag-Llama: LoRA against full fine-tuning", _of_other_vitals(vital))
 
 
 def _moirai(models: Sequence[Model], margin: float) -> Iterator[Claim]:
-    large = [
-        model for model in models if model.family == "moirai" and re.search("-(base|large)$", model.name)
-    ]
-    others = [model for model in models if model not in large]
-    lora, full = ("moirai", "lora"), ("moirai", "full")
+    own = [model for model in models if model.family == "moirai"]
+    base, large = ([model for model in own if model.name.endswith(size)] for size in ("-base", "-large"))
+    others = [model for model in own if model not in (*base, *large)]
     yield _full_is_best(others)
-    title = f"MOIRAI: LoRA within {margin:.0%} of full"
-    yield _between(4, title, others, lora, full, within(margin))
-    for size in ("base", "large"):
-        own = [model for model in large if model.name.endswith(size)]
-        title = f"MOIRAI {size}: full worse than zero-shot"
-        yield _between(4, title, own, full, ("moirai", "zero-shot"), above(0.0))
+    title = f"MOIRAI: LoRA within {margin:.0%} of full fine-tuning"
+    yield _between(4, title, others, ("moirai", "lora"), ("moirai", "full"), within(margin))
+    for size, found in (("base", base), ("large", large)):
+        title = f"MOIRAI {size}: full fine-tuning worse than zero-shot"
+        yield _between(4, title, found, ("moirai", "full"), ("moirai", "zero-shot"), above(0.0))
 
 
 def _full_is_best(models: Sequence[Model]) -> Claim:
-    own = [model for model in models if model.family == "moirai"]
-    title = "MOIRAI: full better than both LoRA and zero-shot"
-    missing = missing_arms(own, "moirai", "full", "lora", "zero-shot")
+    title = "MOIRAI: full fine-tuning better than both LoRA and zero-shot"
+    missing = missing_arms(models, "moirai", "full", "lora", "zero-shot")
     if missing:
         return Claim(4, title, missing)
-    kinds = ("full", "lora", "zero-shot")
-    arms = [arm for kind in kinds for arm in arms_of(own, kind)]
 
     def estimate(errors: Sequence[Array]) -> Array:
         full, lora, zero_shot = (np.mean(part, axis=0) for part in np.split(np.stack(errors), 3))
         return full / np.minimum(lora, zero_shot) - 1
 
-    named = f"{names_of(arms_of(own, 'full'))} against {names_of(arms_of(own, 'lora'))} and zero-shot"
-    words = _difference("full's error", "that of the better of both")
-    return Claim(4, f"{title}: {named}", "", arms, estimate, below(0.0), words)
+    full, lora, zero_shot = (arms_of(models, kind) for kind in ("full", "lora", "zero-shot"))
+    words = _difference("the error of full fine-tuning", "that of the better of both")
+    return Claim(4, title, "", full, [*lora, *zero_shot], estimate, below(0.0), words)
 
 
 def _chronos(models: Sequence[Model], margin: float) -> Iterator[Claim]:
-    title = f"Chronos: LoRA better than full, or equal within {margin:.0%}"
+    title = f"Chronos: LoRA better than full fine-tuning, or equal within {margin:.0%}"
     yield _between(5, title, models, ("chronos", "lora"), ("chronos", "full"), below(margin))
 
 
@@ -151,27 +154,33 @@ def _from_scratch(
     if not beats and vital not in MEAN_BLOOD_PRESSURE:
         yield Claim(6, "LoRA Chronos against models from scratch", _of_other_vitals(vital))
         return
-    named = "chronos-t5-small" if beats else "chronos-t5-tiny"
+    wanted = "chronos-t5-small" if beats else "chronos-t5-tiny"
     chronos = sorted(
         (model for model in models if model.family == "chronos"), key=lambda each: each.parameters
     )
-    model = next((model for model in chronos if model.name == named), chronos[0] if chronos else None)
-    title = f"LoRA {named} {'beats' if beats else f'within {margin:.0%} of'} the best from scratch"
+    model = next((model for model in chronos if model.name == wanted), chronos[0] if chronos else None)
+    instead = ""
+    if model and model.name != wanted:
+        instead = f" (in place of {model_name(wanted)}, which is not in the study)"
+    named = model_name(model.name if model else wanted)
+    title = (
+        f"LoRA on {named}{instead} {'beats' if beats else f'within {margin:.0%} of'} the best from scratch"
+    )
     missing = missing_arms([model] if model else [], "chronos", "lora")
     if not missing and not scratch:
         missing = "no model from scratch in the study"
     if missing or model is None or model.lora is None:
         yield Claim(6, title, missing)
         return
-    place = "" if model.name == named else f" (in place of {named}, which is not in the study)"
     yield Claim(
         6,
-        f"{title}: {names_of([model.lora])}{place} against {names_of(scratch)}",
+        title,
         "",
-        [model.lora, *scratch],
+        [model.lora],
+        scratch,
         lambda errors: errors[0] / np.min(errors[1:], axis=0) - 1,
         below(0.0 if beats else margin),
-        _difference("LoRA's error", "that of the best from scratch"),
+        _difference("the error of LoRA", "that of the best from scratch"),
     )
 
 
@@ -183,21 +192,23 @@ def _levels_off(models: Sequence[Model], margin: float) -> Iterator[Claim]:
 
 
 def _model_levels_off(model: Model, margin: float) -> Claim:
-    title = f"{model.name}: the gain of LoRA levels off below the highest rank"
+    title = f"{model_name(model.name)}: the gain of LoRA levels off below the highest rank"
     zero_shot = model.arm("zero-shot")
     if len(model.ranks) < 2 or zero_shot is None:
-        return Claim(7, title, "fewer than two ranks of lora, or no arm zero-shot")
+        return Claim(7, title, "fewer than two ranks of LoRA, or no zero-shot arm")
     ranks = np.array([arm.summary.first.rank for arm in model.ranks], dtype=np.float64)
 
     return Claim(
         7,
         f"{title} ({ranks[-1]:g})",
         "",
-        [*model.ranks, zero_shot],
+        model.ranks,
+        [zero_shot],
         _threshold(ranks, margin),
         lambda numbers: np.where(numbers < ranks[-1], -1.0, 1.0),
         lambda rank: f"rank {rank:g}: the smallest within {margin:.0%} of the best",
         _no_gain([model]),
+        RANK,
     )
 
 
@@ -223,7 +234,7 @@ def _small_react_more(models: Sequence[Model]) -> Iterator[Claim]:
         if len(own) < 2 or own[0].parameters == own[-1].parameters:
             yield Claim(7, title, f"fewer than two sizes of {name} in the study")
         elif min(len(own[0].ranks), len(own[-1].ranks)) < 2:
-            yield Claim(7, title, "fewer than two ranks of lora")
+            yield Claim(7, title, "fewer than two ranks of LoRA")
         else:
             yield _reacts_more(title, own[0], own[-1])
 
@@ -235,16 +246,18 @@ def _reacts_more(title: str, small: Model, large: Model) -> Claim:
     )
     return Claim(
         7,
-        f"{title}: {small.name} against {large.name}",
+        title,
         "",
-        [*small.ranks, *large.ranks],
+        small.ranks,
+        large.ranks,
         lambda errors: of_small(errors[:count]) - of_large(errors[count:]),
         below(0.0),
         lambda value: (
-            f"a doubling of the rank changes {small.name}'s error by {100 * value:+.2f} percentage points "
-            f"against {large.name}'s"
+            f"a doubling of the rank changes the error of {model_name(small.name)} by {100 * value:+.2f} percentage "
+            f"points against that of {model_name(large.name)}"
         ),
         _no_gain([small, large]),
+        PER_DOUBLING,
     )
 
 
@@ -284,17 +297,18 @@ def _between(
     ours, theirs = (arms_of(own, kind) for own, _, kind in sides)
     return Claim(
         finding,
-        f"{title}: {names_of(ours)} against {names_of(theirs)}",
+        title,
         "",
-        [*ours, *theirs],
+        ours,
+        theirs,
         lambda errors: np.mean(errors[: len(ours)], axis=0) / np.mean(errors[len(ours) :], axis=0) - 1,
         excess,
-        _difference(*(f"{FAMILIES[family]} {kind}" for _, family, kind in sides)),
+        _difference(*(f"{FAMILIES[family]} {KINDS[kind]}" for _, family, kind in sides)),
     )
 
 
 def _of_other_vitals(vital: str) -> str:
-    return f"the paper says it of mean blood pressure and heart rate, not of {vital.replace('_', ' ')}"
+    return f"the paper says it of mean blood pressure and heart rate, not of {vital_name(vital)}"
 
 
 def _difference(ours: str, theirs: str) -> Callable[[float], str]:

@@ -1,12 +1,13 @@
 """Verdicts on the paper's seven findings, for one cohort and vital sign: findings.csv. docs/findings.md explains."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from workflow_scripts.evaluation.claims import METRIC, Claim, claims
 from workflow_scripts.evaluation.comparison import ROUNDING, bootstrap_p_value, holm
+from workflow_scripts.evaluation.names import counted
 from workflow_scripts.evaluation.patient_sums import RESAMPLED
 from workflow_scripts.evaluation.subjects import ResampledArm, ResampledSubject
 from workflow_scripts.evaluation.summary import FindingRow
@@ -51,14 +52,16 @@ def _estimate(subject: ResampledSubject, claim: Claim) -> Estimate:
     """Value, interval and p-value, as far as there are any."""
     if claim.missing:
         return Estimate(claim, reason=claim.missing)
-    if undefined := next(filter(None, (arm.undefined(METRIC) for arm in claim.arms)), ""):
-        return Estimate(claim, reason=subject.no_interval(METRIC, *claim.arms) or undefined)
+    if undefined := next(filter(None, (arm.undefined(METRIC) for arm in claim.compared)), ""):
+        return Estimate(claim, reason=subject.no_interval(METRIC, *claim.compared) or undefined)
     if vacuous := (NOTHING_LEARNED if _nothing_learned(claim) else claim.vacuous):
         return Estimate(claim, reason=vacuous)
     place, parameters = RESAMPLED.index(METRIC), subject.parameters
-    numbers = claim.estimate([np.append(arm.values[place], arm.replicates[:, place]) for arm in claim.arms])
+    numbers = claim.estimate(
+        [np.append(arm.values[place], arm.replicates[:, place]) for arm in claim.compared]
+    )
     value = float(numbers[0])
-    if reason := subject.no_interval(METRIC, *claim.arms):
+    if reason := subject.no_interval(METRIC, *claim.compared):
         return Estimate(claim, value, reason=reason)
     tail = (1 - parameters.confidence) / 2
     # Ranks have nothing between them, so no quantile is interpolated.
@@ -66,7 +69,7 @@ def _estimate(subject: ResampledSubject, claim: Claim) -> Estimate:
     seeds = _seeds(claim)
     if seeds is not None and seeds < parameters.minimum_seeds:
         fewer = f"fewer than {parameters.minimum_seeds}, so training's chance is not covered"
-        return Estimate(claim, value, low, high, reason=f"{_counted(seeds, 'seed')}: {fewer}")
+        return Estimate(claim, value, low, high, reason=f"{counted(seeds, 'seed')}: {fewer}")
     excess = claim.excess(numbers[1:])
     excess[np.abs(excess) <= ROUNDING] = 0.0
     return Estimate(claim, value, low, high, bootstrap_p_value(excess), bool(np.median(excess) < 0))
@@ -79,7 +82,7 @@ def _nothing_learned(claim: Claim) -> bool:
 
 
 def _trained(claim: Claim) -> Iterator[ResampledArm]:
-    return (arm for arm in claim.arms if arm.summary.first.training_steps is not None)
+    return (arm for arm in claim.compared if arm.summary.first.training_steps is not None)
 
 
 def _seeds(claim: Claim) -> int | None:
@@ -94,9 +97,12 @@ def _row(subject: ResampledSubject, estimate: Estimate, p_holm: float | None, nu
         finding=claim.finding,
         cohort=first.cohort,
         vital=first.vital,
-        subject=claim.subject,
+        claim=claim.title,
+        arms=_names(claim.arms),
+        against=_names(claim.against),
         metric=METRIC,
         found="" if estimate.value is None else claim.words(estimate.value),
+        measure=claim.measure,
         value=estimate.value,
         low=estimate.low,
         high=estimate.high,
@@ -104,10 +110,15 @@ def _row(subject: ResampledSubject, estimate: Estimate, p_holm: float | None, nu
         p_holm=p_holm,
         claims=number,
         patients=subject.patients,
-        seeds=min((len(arm.summary.runs) for arm in claim.arms), default=0),
+        seeds=min((len(arm.summary.runs) for arm in claim.compared), default=0),
         verdict=verdict,
         reason=reason,
     )
+
+
+def _names(arms: Sequence[ResampledArm]) -> str:
+    """Models with their arms, as `chronos-t5-small lora-r4; moirai-nano full`."""
+    return "; ".join(" ".join(arm.name) for arm in arms)
 
 
 def _verdict(
@@ -122,7 +133,7 @@ def _verdict(
         return AGREES if estimate.holds else DISAGREES, cautions
     reason = "the interval shows neither"
     if estimate.p_value <= level:
-        reason = f"shown alone, but not after correction for {_counted(number, 'claim')} (Holm)"
+        reason = f"shown alone, but not after correction for {counted(number, 'claim')} (Holm)"
     return UNDECIDED, "; ".join(filter(None, (reason, cautions)))
 
 
@@ -130,11 +141,7 @@ def _cautions(subject: ResampledSubject, claim: Claim) -> str:
     """Why the interval holds less than it says; empty where there is enough of everything."""
     seeds, few = _seeds(claim), []
     if seeds is not None and seeds < ENOUGH_SEEDS:
-        few.append(f"{_counted(seeds, 'seed')} of {ENOUGH_SEEDS}")
+        few.append(f"{counted(seeds, 'seed')} of {ENOUGH_SEEDS}")
     if subject.patients < ENOUGH_PATIENTS:
-        few.append(f"{_counted(subject.patients, 'test patient')} of {ENOUGH_PATIENTS}")
+        few.append(f"{counted(subject.patients, 'test patient')} of {ENOUGH_PATIENTS}")
     return f"with caution: {' and '.join(few)} that an honest interval needs" if few else ""
-
-
-def _counted(number: int, name: str) -> str:
-    return f"{number} {name}{'s' if number != 1 else ''}"

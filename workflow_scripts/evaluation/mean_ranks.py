@@ -13,15 +13,13 @@ def mean_ranks(errors: Array) -> Array:
 
     errors: [patients, arms], each patient's own. Equal errors share the mean of their places.
     """
-    ranks = np.empty_like(errors)
-    for arm in range(errors.shape[1]):
-        own = errors[:, arm, None]
-        ranks[:, arm] = 0.5 + (errors < own).sum(axis=1) + 0.5 * (errors == own).sum(axis=1)
-    return ranks.mean(axis=0)
+    from scipy.stats import rankdata
+
+    return np.asarray(rankdata(errors, axis=1).mean(axis=0))
 
 
 def critical_difference(arms: int, patients: int, confidence: float) -> float:
-    """Nemenyi's critical difference: mean ranks of any two of `arms` that lie closer are not told apart.
+    """Nemenyi's critical difference: mean ranks of any two of `arms` that are closer are not distinguishable.
 
     Patients are the blocks, as they are independent of each other. Source: Demšar 2006, section 3.2.2.
     """

@@ -4,12 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from workflow_scripts.evaluation.names import listed, method_name
 from workflow_scripts.evaluation.planning import best_on_validation
 from workflow_scripts.evaluation.subjects import ResampledArm, ResampledSubject
 from workflow_scripts.models.registry import MULTIVARIATE_VARIANTS
 
 FAMILIES = {"chronos": "Chronos", "lag-llama": "Lag-Llama", "moirai": "MOIRAI"}
 """Those of the paper, as run records name them, and as it does."""
+
+KINDS = {kind: method_name(kind) for kind in ("zero-shot", "full", "lora")}
+"""What is compared of each model, and its name."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +59,10 @@ def missing_arms(models: Sequence[Model], family: str, *kinds: str) -> str:
     """Why arms of these models are not there; empty where every model has them all."""
     if not models:
         return none_of(FAMILIES[family])
-    lacking = [kind for kind in kinds if len(arms_of(models, kind)) < len(models)]
-    return f"no arm {' and '.join(lacking)} in the study" if lacking else ""
+    lacking = [KINDS[kind] for kind in kinds if len(arms_of(models, kind)) < len(models)]
+    return f"no arm of {listed(lacking)} in the study" if lacking else ""
 
 
 def none_of(name: str) -> str:
     """Says that a family has no model here."""
     return f"no such model of {name} in the study"
-
-
-def names_of(arms: Sequence[ResampledArm]) -> str:
-    """Models and arms, as a reader is told."""
-    return ", ".join(" ".join(arm.name) for arm in arms)

@@ -24,8 +24,8 @@ AGE_BANDS = ("0-17", "18-44", "45-64", "65-79", "80+")
 
 NO_ONSET, UNKNOWN = "no onset", "unknown"
 
-TOO_SMALL = f"fewer than {SMALLEST_GROUP} patients: not shown"
-GIVES_AWAY = f"not shown: it would give away a part of fewer than {SMALLEST_GROUP} patients"
+TOO_SMALL = f"not shown, fewer than {SMALLEST_GROUP} patients"
+GIVES_AWAY = f"not shown, as it would reveal a group of fewer than {SMALLEST_GROUP} patients"
 
 Labels = NDArray[np.str_]
 

@@ -13,6 +13,7 @@ from workflow_scripts.evaluation.breakdown import break_down, breakdown_rows, mi
 from workflow_scripts.evaluation.calibration import calibration_rows
 from workflow_scripts.evaluation.comparison import Difference, compare
 from workflow_scripts.evaluation.metrics import SCORED_LEVELS
+from workflow_scripts.evaluation.names import run_name
 from workflow_scripts.evaluation.parameters import EvaluationParameters
 from workflow_scripts.evaluation.patient_sums import (
     RESAMPLED,
@@ -72,7 +73,7 @@ class ResampledSubject:
         """Why these arms have no interval; empty where they have one."""
         for arm in arms:
             if reason := arm.undefined(metric):
-                return reason if arm is arms[0] else f"{' '.join(arm.name)}: {reason}"
+                return reason if arm is arms[0] else f"{run_name(*arm.name)}: {reason}"
         if self.patients < self.parameters.minimum_patients:
             return f"{self.patients} test patients: fewer than {self.parameters.minimum_patients}"
         place = RESAMPLED.index(metric)

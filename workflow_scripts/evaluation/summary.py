@@ -86,7 +86,7 @@ class IntervalRow:
     several. above_best: by how much the error exceeds the smallest one of the same cohort, vital sign and
     metric, with the interval of that paired difference; empty for the arm that is best, and for coverage_80.
     mean_rank: mean over patients of the arm's place among all arms by that patient's error, 1 is best; two
-    that lie closer than critical_difference are not told apart. reason: why there is no interval.
+    that lie closer than critical_difference are not distinguishable. reason: why there is no interval.
     """
 
     cohort: str
@@ -243,24 +243,31 @@ class TransferRow:
     reason: str
 
 
+RELATIVE, RANK, PER_DOUBLING = "relative difference", "rank", "change per doubling of the rank"
+"""What the number of a finding is: a share of the other error, a rank, or by how much the error changes."""
+
+
 @dataclass(frozen=True)
 class FindingRow:
     """One of the paper's findings, held against this study. Its fields are the columns of findings.csv.
 
-    finding: 1 to 7, as the paper's are numbered in docs/findings.md; subject: the claim, and which arms were
-    compared; found: what came out, in words; value, low, high: the number it rests on, with its interval (a share of
-    the other error, a rank, or a change per doubling of the rank; docs/findings.md); p_holm: p_value (of the claim's
-    limit) corrected over the family, the `claims` claims of the same cohort and vital sign; verdict: agrees, disagrees,
-    undecided or not tested, after that correction; reason: why it is undecided or not tested, and where patients or
-    seeds are few, a caution.
+    finding: 1 to 7, as the paper's are numbered in docs/findings.md; claim: what is tested; arms, against: which arms
+    are compared, each as `model arm`, separated by semicolons; found: what came out, in words; measure: what the
+    number is (a relative difference, a rank, or the change per doubling of the rank); value, low, high: that number
+    with its interval; p_holm: p_value (of the claim's limit) corrected over the family, the `claims` claims of the same
+    cohort and vital sign; verdict: agrees, disagrees, undecided or not tested, after that correction; reason: why it is
+    undecided or not tested, and where patients or seeds are few, a caution.
     """
 
     finding: int
     cohort: str
     vital: str
-    subject: str
+    claim: str
+    arms: str
+    against: str
     metric: str
     found: str
+    measure: str
     value: float | None
     low: float | None
     high: float | None
@@ -271,6 +278,19 @@ class FindingRow:
     seeds: int
     verdict: str
     reason: str
+
+
+TABLES: dict[str, type] = {
+    "metrics": RunRow,
+    "intervals": IntervalRow,
+    "comparisons": ComparisonRow,
+    "rank_threshold": RankRow,
+    "breakdown": BreakdownRow,
+    "calibration": CalibrationRow,
+    "transfer": TransferRow,
+    "findings": FindingRow,
+}
+"""Every table of the summary, <name>.csv, and the kind of its rows."""
 
 
 def in_study_order(rows: Iterable[RunRow]) -> list[RunRow]:

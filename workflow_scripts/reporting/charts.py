@@ -37,11 +37,15 @@ LETTER = 6.8
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure. kind: what it shows, one of captions/figures.rst; words: the same in a sentence; rows: its data."""
+    """A figure. kind: what it shows, one of captions/figures.rst; words: the same in a sentence; rows: its data.
+
+    subtitle: of which cohort and vital sign it is.
+    """
 
     name: str
     kind: str
     title: str
+    subtitle: str
     words: str
     spec: dict[str, Any]
     rows: Sequence[Mapping[str, Any]]
@@ -100,7 +104,7 @@ def make_figure(
         key: [{column: _finite(value) for column, value in row.items()} for row in table]
         for key, table in ({"rows": rows} | dict(more or {})).items()
     }
-    return Figure(name, kind, f"{title}, {subtitle}", words, spec, rows)
+    return Figure(name, kind, f"{title}, {subtitle}", subtitle, words, spec, rows)
 
 
 def _looks(columns: int) -> dict[str, Any]:

@@ -1,9 +1,16 @@
-"""What a page is made of: sections of blocks, each with text, figures and tables. The template draws them."""
+"""What a report is made of: sections of blocks, each with text, figures and tables.
 
-from collections.abc import Sequence
+Sections say nothing of how they are drawn: html.py and markdown.py each draw all of them.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from workflow_scripts.reporting.charts import Figure
+
+Signs = Mapping[Literal["below", "near"], str]
+"""What a text below a value and the mark `near` mean in a table."""
 
 
 @dataclass(frozen=True)
@@ -17,13 +24,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class Line:
-    """A row of a table. remark: a sentence below it; failed: whether it tells of a failure; mark: of its name."""
+    """A row of a table. remark: a sentence below it; failed: whether it reports a failure; mark: of its name.
+
+    implied: whether the name adds nothing to that of its group, as of a baseline's only arm.
+    """
 
     name: str
     cells: Sequence[Cell]
     remark: str = ""
     failed: bool = False
     mark: str = ""
+    implied: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,12 +56,13 @@ class Head:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with a label for those who cannot see it.
+    """A table. name: what it holds, the same in every part of a study; label: its name for those who cannot see it.
 
     heads: one or two rows; the last has a cell for each column. folded: the words to unfold it by; empty: shown.
     words: whether the cells are text, to be wrapped and set to the left. verdicts: whether their rows begin with one.
     """
 
+    name: str
     label: str
     heads: Sequence[Sequence[Head]]
     groups: Sequence[Group]
@@ -78,7 +90,8 @@ class Fold:
 class Block:
     """A part of a section: heading, sentences, lines that unfold, figures, tables, a note.
 
-    folded: the words to unfold the figures by; empty: shown. drawing: an SVG document's text.
+    folded: the words to unfold the figures by; empty: shown. signs: what a text `below` a value and the mark `near`
+    mean. drawing: an SVG document's text; drawn: the table that says the same where no drawing can be shown.
     """
 
     heading: str = ""
@@ -88,8 +101,10 @@ class Block:
     figures: Sequence[Figure] = ()
     folded: str = ""
     tables: Sequence[Table] = ()
+    signs: Signs = field(default_factory=dict)
     note: str = ""
     drawing: str = ""
+    drawn: Table | None = None
 
 
 @dataclass(frozen=True)
@@ -98,9 +113,14 @@ class Section:
 
     key: str
     title: str
-    blocks: Sequence[Block] = field(default_factory=list)
+    blocks: Sequence[Block] = ()
     lead: str = ""
     missing: str = ""
+
+    @property
+    def figures(self) -> list[Figure]:
+        """All its figures."""
+        return [figure for block in self.blocks for figure in block.figures]
 
 
 def heads(*names: str) -> list[list[Head]]:
@@ -108,7 +128,7 @@ def heads(*names: str) -> list[list[Head]]:
     return [[Head(name) for name in names]]
 
 
-def facts_table(label: str, facts: Sequence[tuple[str, str]], folded: str = "") -> Table:
+def facts_table(name: str, label: str, facts: Sequence[tuple[str, str]], folded: str = "") -> Table:
     """Names and values, one pair a row."""
-    lines = [Line(name, [Cell(value)]) for name, value in facts]
-    return Table(label, heads("what", "value"), [Group(lines)], folded, words=True)
+    lines = [Line(fact, [Cell(value)]) for fact, value in facts]
+    return Table(name, label, heads("what", "value"), [Group(lines)], folded, words=True)

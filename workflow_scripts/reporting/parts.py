@@ -7,35 +7,44 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.evaluation.aggregation import ArmSummary, summarise_arms
+from workflow_scripts.evaluation.names import (
+    arm_name,
+    capital,
+    cohort_name,
+    is_implied,
+    listed,
+    method_name,
+    model_name,
+    vital_name,
+)
+from workflow_scripts.evaluation.parameters import EvaluationParameters
 from workflow_scripts.evaluation.planning import best_on_validation
 from workflow_scripts.evaluation.summary import (
     MISSING,
+    TABLES,
     BreakdownRow,
     CalibrationRow,
     FindingRow,
     IntervalRow,
     RunRow,
     TransferRow,
+    read_rows,
 )
+from workflow_scripts.models.registry import kind_of
+from workflow_scripts.reporting.page import Cell, Group, Line
 from workflow_scripts.reporting.parameters import ReportParameters
 from workflow_scripts.reporting.statistics import Statistics
-from workflow_scripts.reporting.words import capital, cohort_name, listed, method_name, vital_name
-
-BASELINES = ("persistence", "mean-of-context", "seasonal-naive", "auto-ets", "theta")
-"""Models that learn nothing from other patients."""
-
-POINTS = BASELINES[:3]
-"""Of these the forecast is a point, without quantiles."""
+from workflow_scripts.runtime.step import read_settings
 
 METRICS = ("mse", "mape", "mape_paper", "dtw", "mae", "rmse", "wql", "coverage_80")
 
 MOST_COMPARED = 7
-"""Lines in one figure: more could not be told apart."""
+"""Lines in one figure: more could not be distinguished."""
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the report's parts lie, and the tables that are there; each table may be empty.
+    """Where the report's parts are, and the tables of the summary; each table may be empty.
 
     cohorts: folder with <cohort>.attrition.csv, .consort.svg and .table_one.csv. settings: of this step; its
     `changed` holds the parameters of the study that differ from their defaults.
@@ -51,6 +60,30 @@ class Sources:
     transfer: Sequence[TransferRow] = ()
     findings: Sequence[FindingRow] = ()
     parameters: ReportParameters = field(default_factory=ReportParameters)
+
+    @classmethod
+    def read(
+        cls,
+        tables: Mapping[str, Path | None],
+        runs: Path,
+        windows: Path,
+        cohorts: Path | None,
+        settings: Path,
+    ) -> "Sources":
+        """Read the tables of the summary and the step's settings. tables: name -> its CSV; without one it is empty.
+
+        Raises UserError where a file is missing or has other columns.
+        """
+        values = read_settings(settings)
+        read: dict[str, Any] = {name: read_rows(path, TABLES[name]) for name, path in tables.items() if path}
+        statistics = Statistics(
+            read.pop("intervals", ()),
+            read.pop("comparisons", ()),
+            read.pop("rank_threshold", ()),
+            EvaluationParameters(**values.get("evaluation", {})),
+        )
+        parameters = ReportParameters(**values.get("report", {}))
+        return cls(runs, windows, cohorts, values, statistics, **read, parameters=parameters)
 
 
 @dataclass(frozen=True)
@@ -129,15 +162,8 @@ def collect_study(rows: Sequence[RunRow], sources: Sources) -> Study:
                 len(cohorts) > 1,
             )
         )
-    models = dict.fromkeys(row.model for row in rows if row.model not in BASELINES)
+    models = dict.fromkeys(row.model for row in rows if kind_of(row.model) != "baseline")
     return Study(rows, parts, {model: place for place, model in enumerate(models)}, sources)
-
-
-def kind(arm: ArmSummary) -> str:
-    """baseline, scratch (trained here from scratch) or foundation."""
-    if arm.first.model in BASELINES:
-        return "baseline"
-    return "scratch" if arm.arm.is_from_scratch else "foundation"
 
 
 def mean(arm: ArmSummary, name: str) -> float | None:
@@ -151,7 +177,7 @@ UNTRAINED = "no step lowered the validation loss, so the forecasts are those of 
 
 def is_idle(arm: ArmSummary) -> bool:
     """Whether training changed nothing in any seed: the weights are those of step 0."""
-    return kind(arm) == "foundation" and all(run.best_step == 0 for run in arm.runs)
+    return arm.kind == "foundation" and all(run.best_step == 0 for run in arm.runs)
 
 
 def idle_words(arms: Sequence[ArmSummary]) -> dict[str, str]:
@@ -174,38 +200,48 @@ def _method_and_ranks(method: str, ranks: Sequence[int | None]) -> str:
     )
 
 
-def is_whole(arm: ArmSummary) -> bool:
+def is_complete(arm: ArmSummary) -> bool:
     """Whether every run of the arm gave an error."""
     return mean(arm, "mse") is not None
 
 
 def error(arm: ArmSummary) -> float:
-    """The mean MSE of a whole arm."""
+    """The mean MSE of a complete arm."""
     return arm.mean("mse") or 0.0
 
 
 def best_of(arms: Sequence[ArmSummary]) -> ArmSummary | None:
-    """The whole arm with the smallest MSE."""
-    return min((arm for arm in arms if is_whole(arm)), key=error, default=None)
+    """The complete arm with the smallest MSE."""
+    return min((arm for arm in arms if is_complete(arm)), key=error, default=None)
 
 
 def chosen_of(arms: Sequence[ArmSummary]) -> ArmSummary | None:
-    """The whole arm to show of one model: of a foundation model the one with the smallest validation loss.
+    """The complete arm to show of one model: of a foundation model the one with the smallest validation loss.
 
     Validation cannot choose among arms trained from scratch, which have two losses, nor among baselines: of those the
     one with the smallest test error.
     """
-    whole = [arm for arm in arms if is_whole(arm)]
-    if any(kind(arm) != "foundation" for arm in whole):
-        return best_of(whole)
-    return best_on_validation(whole) if whole else None
+    complete = [arm for arm in arms if is_complete(arm)]
+    if any(arm.kind != "foundation" for arm in complete):
+        return best_of(complete)
+    return best_on_validation(complete) if complete else None
 
 
 def compared_arms(part: Part) -> list[ArmSummary]:
     """One arm of each model and the best baseline: at most MOST_COMPARED, in the study's order."""
-    models = dict.fromkeys(arm.first.model for arm in part.arms if kind(arm) != "baseline")
+    models = dict.fromkeys(arm.first.model for arm in part.arms if arm.kind != "baseline")
     chosen = [chosen_of([arm for arm in part.arms if arm.first.model == model]) for model in models]
     kept = sorted((arm for arm in chosen if arm), key=error)[: MOST_COMPARED - 1]
-    baseline = best_of([arm for arm in part.arms if kind(arm) == "baseline"])
+    baseline = best_of([arm for arm in part.arms if arm.kind == "baseline"])
     shown = [*kept, *([baseline] if baseline else [])]
     return [arm for arm in part.arms if arm in shown]
+
+
+def arm_line(arm: ArmSummary, cells: Sequence[Cell], remark: str, failed: bool) -> Line:
+    """A line of a table of arms."""
+    return Line(arm_name(arm.first.arm), cells, remark, failed, implied=is_implied(arm.arm))
+
+
+def model_groups(study: Study, lines: Mapping[str, Sequence[Line]]) -> list[Group]:
+    """The lines of each model below its name, with its colour and marker."""
+    return [Group(own, capital(model_name(model)), study.places.get(model)) for model, own in lines.items()]

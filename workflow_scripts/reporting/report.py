@@ -1,56 +1,30 @@
-"""Puts the report together: sections in the order of a reader's questions, as one page and as files of figures."""
+"""The report as one HTML page, and its figures as files."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.evaluation.names import cohort_name, dataset_name
 from workflow_scripts.evaluation.summary import RunRow
 from workflow_scripts.reporting import themes
 from workflow_scripts.reporting.captions import caption
 from workflow_scripts.reporting.charts import Figure
+from workflow_scripts.reporting.contents import Contents, collect_contents
 from workflow_scripts.reporting.page import Block, Section
-from workflow_scripts.reporting.parts import Sources, Study, collect_study
-from workflow_scripts.reporting.sections.answer import answer_section, lead
-from workflow_scripts.reporting.sections.breakdown import group_section, horizon_section, onset_section
-from workflow_scripts.reporting.sections.calibration import calibration_section
-from workflow_scripts.reporting.sections.caveats import caveats
-from workflow_scripts.reporting.sections.cohorts import cohort_section, cohort_size
-from workflow_scripts.reporting.sections.costs import cost_section
-from workflow_scripts.reporting.sections.domains import domain_section
-from workflow_scripts.reporting.sections.fans import fan_section
-from workflow_scripts.reporting.sections.findings import finding_section
-from workflow_scripts.reporting.sections.gaps import gap_section
-from workflow_scripts.reporting.sections.headline import headline_section
-from workflow_scripts.reporting.sections.pareto import pareto_section
-from workflow_scripts.reporting.sections.provenance import provenance_section
-from workflow_scripts.reporting.sections.ranks import rank_section
-from workflow_scripts.reporting.words import DATASETS, cohort_name
+from workflow_scripts.reporting.parts import Sources
+from workflow_scripts.reporting.sections.answer import lead
+from workflow_scripts.reporting.sections.cohorts import cohort_size
+from workflow_scripts.reporting.templates import environment
 from workflow_scripts.runtime.files import atomic_folder
 
-TEMPLATES = Path(__file__).parent / "templates"
 LARGEST_FIGURES = 3_000_000
 """Characters of figures on the page, which stays below 5 MB with the charts' script and the tables."""
 MOST_ROWS = 60
 """Rows of a figure's data on the page; the CSV beside the report has all."""
-
-BODY = (
-    headline_section,
-    rank_section,
-    pareto_section,
-    fan_section,
-    calibration_section,
-    horizon_section,
-    onset_section,
-    group_section,
-    domain_section,
-    cohort_section,
-    finding_section,
-    cost_section,
-)
+SIGNS = {"below": "Small figures", "near": "Underlined"}
 
 
 @dataclass(frozen=True)
@@ -73,46 +47,39 @@ def make_report(rows: Sequence[RunRow], sources: Sources) -> Report:
 
     Raises UserError where a windows file, the shown forecasts or the latest run's record are missing or broken.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    contents = collect_contents(rows, sources)
+    return Report(_html(contents), contents.figures)
 
-    study = collect_study(rows, sources)
-    with _unchecked():
-        body = [section(study) for section in BODY]
-    sections = [*body, provenance_section(study), gap_section(study, body)]
-    figures = [figure for section in sections for figure in _figures(section)]
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
+
+def _html(contents: Contents) -> str:
+    study, figures = contents.study, contents.figures
+    sizes = [(cohort_name(cohort), cohort_size(study, cohort)) for cohort in study.cohorts]
+    return (
+        environment(autoescape=True)
+        .get_template("report.html.j2")
+        .render(
+            dataset=dataset_name(study.dataset),
+            lead=lead(study),
+            cohorts=[f"{name}: {size}" if size else name for name, size in sizes],
+            caveats=contents.caveats,
+            answer=contents.answer,
+            sections=contents.sections,
+            signs=SIGNS,
+            themes={"light": themes.LIGHT, "dark": themes.DARK, "print": themes.PRINT},
+            look=themes.look,
+            drawn=_drawn(figures),
+            spec=_spec,
+            captions=_captions,
+            data=_data,
+            script=_bundle() if figures else "",
+        )
     )
-    html = environment.get_template("report.html.j2").render(
-        dataset=DATASETS.get(study.dataset, study.dataset),
-        lead=lead(study),
-        cohorts=_cohorts(study),
-        caveats=caveats(study),
-        answer=answer_section(study),
-        sections=sections,
-        themes={"light": themes.LIGHT, "dark": themes.DARK, "print": themes.PRINT},
-        look=themes.look,
-        drawn=_drawn(figures),
-        spec=_spec,
-        captions=_captions,
-        data=_data,
-        script=_bundle() if figures else "",
-    )
-    return Report(html, figures)
-
-
-def _figures(section: Section) -> Iterator[Figure]:
-    return (figure for block in section.blocks for figure in block.figures)
 
 
 def _captions(block: Block, section: Section) -> tuple[str, Mapping[str, str]]:
-    """What a block's figures show: one caption for all, or each at the first figure that it tells of.
+    """What a block's figures show: one caption for all, or each at the first figure that it describes.
 
-    Of blocks whose figures share one caption, only the first says it.
+    Of blocks whose figures share one caption, only the first has it.
     """
     first: dict[str, str] = {}
     for figure in block.figures:
@@ -122,18 +89,6 @@ def _captions(block: Block, section: Section) -> tuple[str, Mapping[str, str]]:
     kinds = {figure.kind for figure in block.figures}
     teller = next(other for other in section.blocks if kinds & {figure.kind for figure in other.figures})
     return (next(iter(first)) if teller is block else ""), {}
-
-
-def _unchecked() -> AbstractContextManager[Any]:
-    """Leave out Altair's check of every step of every chart, which would take most of the time: a test does it."""
-    from altair.utils import schemapi
-
-    return schemapi.debug_mode(False)
-
-
-def _cohorts(study: Study) -> list[str]:
-    sizes = [(cohort_name(cohort), cohort_size(study, cohort)) for cohort in study.cohorts]
-    return [f"{name}: {size}" if size else name for name, size in sizes]
 
 
 def _drawn(figures: Sequence[Figure]) -> set[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from workflow_scripts.reporting.words import capital, cohort_name, vital_name
+from workflow_scripts.evaluation.names import capital, cohort_name, vital_name
 
 CAPTIONS = Path(__file__).parent / "figures.rst"
 

@@ -1,71 +1,80 @@
 """The answer in plain words: sentences that claim what an interval shows, and nothing else.
 
-A difference is claimed where its interval lies on one side of zero and its p-value stands Holm's correction.
+A difference is claimed where its interval lies on one side of zero and its p-value survives Holm's correction.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, get_args
+from typing import get_args
 
 from workflow_scripts.adaptation.arms import Arm
+from workflow_scripts.evaluation.names import capital, counted, listed, model_name, run_name
 from workflow_scripts.evaluation.summary import ComparisonRow, RankRow
 from workflow_scripts.reporting.page import Block, Section
-from workflow_scripts.reporting.parts import UNTRAINED, Part, Study, best_of, idle_words, kind, mean
-from workflow_scripts.reporting.statistics import Statistics
-from workflow_scripts.reporting.words import capital, listed, model_name, number, percent, span, subject
-
-Verdict = Literal["lower", "higher", "same", "open", "missing"]
+from workflow_scripts.reporting.parts import UNTRAINED, Part, Study, best_of, idle_words, mean
+from workflow_scripts.reporting.statistics import Statistics, Verdict, claim
+from workflow_scripts.reporting.words import number, percent, span
 
 METHOD = "lora"
 """The method that the study asks about."""
+
+LAST_VALUE = "persistence"
+"""The baseline to compare with in a sentence."""
 
 KINDS = {"foundation": "", "scratch": ", trained from scratch", "baseline": ", which learns nothing"}
 """What a reader must know of a model that is no adapted one."""
 
 CORRECTED = (
-    "A difference is said to be there where its {confidence} interval lies on one side of zero and its p-value stands "
+    "A difference is claimed where its {confidence} interval lies on one side of zero and its p-value survives "
     "Holm's correction over all comparisons of the vital sign. The verdicts on the paper's findings, further below, "
     "are corrected over its fewer claims: what is open here can have a verdict there."
 )
 
 
+VERDICTS: dict[Verdict, str] = {
+    "lower": "the error is lower",
+    "higher": "the error is higher",
+    "same": "the errors are exactly the same",
+    "open": "inconclusive",
+    "missing": "the comparison could not be made",
+}
+
+
 def answer_section(study: Study) -> Section:
     """A few sentences for each cohort and vital sign."""
-    blocks = [Block(part.title, points=answers(study, part)) for part in study.parts]
     statistics = study.sources.statistics
+    blocks = [Block(part.title, points=answers(study, part)) for part in study.parts]
     rule = CORRECTED.format(confidence=statistics.confidence) if statistics.comparisons else ""
     return Section("answer", "The answer", blocks, rule)
 
 
 def answers(study: Study, part: Part) -> list[str]:
-    """What was found for one vital sign in one cohort."""
+    """What was found for one vital sign in one cohort; where nothing could be compared, only why."""
     statistics = study.sources.statistics
+    level = statistics.level
     rows = [row for row in part.of(statistics.comparisons) if row.metric == "mse"]
-    level = 1 - statistics.parameters.confidence
-    lora = [row for row in rows if Arm.parse(row.arm).method == METHOD and row.against_model == row.model]
-    sentences = [
-        _best(study, part),
-        _idle(part),
-        against("LoRA", "the same model without training", _to(lora, "zero-shot"), level),
-        against("LoRA", "full fine-tuning", _to(lora, "full"), level),
-        against(
-            "The arm that was best on validation",
-            "carrying the last value forward",
-            [row for row in rows if row.against_model == "persistence"],
-            level,
-        ),
-        _against_scratch(part, rows, level),
-        rank_answer([row for row in part.of(statistics.ranks) if row.metric == "mse"], statistics),
-    ]
+    sentences = [_best(study, part), _idle(part)]
+    if any(claim(row, level) != "missing" for row in rows):
+        lora = [row for row in rows if Arm.parse(row.arm).method == METHOD and row.against_model == row.model]
+        last_value = [row for row in rows if row.against_model == LAST_VALUE]
+        sentences += [
+            against("LoRA", "the same model without training", _to(lora, "zero-shot"), level),
+            against("LoRA", "full fine-tuning", _to(lora, "full"), level),
+            against(
+                "The arm that was best on validation", "carrying the last value forward", last_value, level
+            ),
+            _against_scratch(part, rows, level),
+            rank_answer([row for row in part.of(statistics.ranks) if row.metric == "mse"], statistics),
+        ]
     return [sentence for sentence in sentences if sentence]
 
 
 def _against_scratch(part: Part, rows: Sequence[ComparisonRow], level: float) -> str:
     """The planned comparisons with the best arm that was trained from scratch."""
-    best = best_of([arm for arm in part.arms if kind(arm) == "scratch"])
+    best = best_of([arm for arm in part.arms if arm.kind == "scratch"])
     if best is None:
         return ""
     name = (best.first.model, best.first.arm)
-    other = f"{subject(*name)}, of those trained from scratch the best on these patients"
+    other = f"{run_name(*name)}, of those trained from scratch the best on these patients"
     with_it = [row for row in rows if (row.against_model, row.against_arm) == name]
     return against("The arm that was best on validation", other, with_it, level)
 
@@ -74,60 +83,32 @@ def _to(rows: Iterable[ComparisonRow], arm: str) -> list[ComparisonRow]:
     return [row for row in rows if row.against_arm == arm]
 
 
-def claim(row: ComparisonRow, level: float) -> Verdict:
-    """Which way the arm's error differs, by its interval and its corrected p-value together."""
-    if row.low is None or row.high is None or row.p_holm is None:
-        return "missing"
-    if row.low == row.high == 0:
-        return "same"
-    if row.p_holm <= level and row.high < 0:
-        return "lower"
-    if row.p_holm <= level and row.low > 0:
-        return "higher"
-    return "open"
-
-
 def against(who: str, other: str, rows: Sequence[ComparisonRow], level: float) -> str:
     """A sentence about comparisons with one kind of arm; empty where there is none."""
     if not rows:
         return ""
-    named = {verdict: _subjects(rows, verdict, level) for verdict in get_args(Verdict)}
     said = []
-    if named["lower"]:
-        said.append(f"the error is lower for {listed(named['lower'])}")
-    if named["higher"]:
-        said.append(f"the error is higher for {listed(named['higher'])}")
-    if named["same"]:
-        said.append(f"the errors are exactly the same for {listed(named['same'])}")
-    if named["open"]:
-        said.append(f"no difference is shown, nor excluded, for {listed(named['open'])}")
-    if named["missing"]:
-        said.append(f"the comparison could not be made for {listed(named['missing'])}")
+    for verdict in get_args(Verdict):
+        if models := _models(rows, verdict, level):
+            said.append(f"{VERDICTS[verdict]} for {models}")
     once = " (one seed)" if max(row.seeds for row in rows) == 1 else ""
     return f"{who} against {other}{once}: {'; '.join(said)}."
 
 
-def _subjects(rows: Sequence[ComparisonRow], verdict: str, level: float) -> list[str]:
-    """Models, with the ranks for which the verdict holds where it does not hold for all."""
-    found = []
+def _models(rows: Sequence[ComparisonRow], verdict: Verdict, level: float) -> str:
+    """Models for which a verdict holds, with the ranks where it does not hold for all; empty where for none."""
+    ranks: dict[str, str] = {}
     for model in dict.fromkeys(row.model for row in rows):
         own = [row for row in rows if row.model == model]
-        holds = [row for row in own if claim(row, level) == verdict]
-        ranks = [str(Arm.parse(row.arm).rank) for row in holds]
+        holds = [str(Arm.parse(row.arm).rank) for row in own if claim(row, level) == verdict]
         if holds and len(holds) == len(own):
-            found.append(model_name(model) + (f" (all {len(own)} ranks)" if len(own) > 1 else ""))
+            ranks[model_name(model)] = f"all {len(own)} ranks" if len(own) > 1 else ""
         elif holds:
-            found.append(f"{model_name(model)} ({'rank' if len(ranks) == 1 else 'ranks'} {listed(ranks)})")
-    return _shortened(found)
-
-
-def _shortened(names: list[str]) -> list[str]:
-    """Say once what is said of every model: `A, B (all 3 ranks each)`."""
-    ends = {name.partition(" (")[2] for name in names}
-    if len(names) > 1 and len(ends) == 1 and (end := ends.pop()).startswith("all "):
-        plain = [name.partition(" (")[0] for name in names]
-        return [*plain[:-1], f"{plain[-1]} ({end[:-1]} each)"]
-    return names
+            ranks[model_name(model)] = f"{'rank' if len(holds) == 1 else 'ranks'} {listed(holds)}"
+    every = set(ranks.values())
+    if len(ranks) > 1 and len(every) == 1 and (same := every.pop()).startswith("all"):
+        return f"{listed([*ranks])} ({same} each)"
+    return listed([f"{name} ({own})" if own else name for name, own in ranks.items()])
 
 
 def _best(study: Study, part: Part) -> str:
@@ -139,7 +120,7 @@ def _best(study: Study, part: Part) -> str:
     interval, shown = study.interval(best, "mse"), study.interval(best, "mae")
     ends = span(shown.low, shown.high, 1, "to") if shown else ""
     sentence = (
-        f"The smallest measured MSE is that of {subject(best.first.model, best.first.arm)}{KINDS[kind(best)]}"
+        f"The smallest measured MSE is that of {run_name(best.first.model, best.first.arm)}{KINDS[best.kind]}"
     )
     miss = mean(best, "mae")
     if miss is not None:
@@ -154,7 +135,7 @@ def _best(study: Study, part: Part) -> str:
 
 def _simplest(part: Part) -> str:
     """How far the last value carried forward misses, to hold the best against; no difference is claimed."""
-    arm = next((arm for arm in part.arms if arm.first.model == "persistence"), None)
+    arm = next((arm for arm in part.arms if arm.first.model == LAST_VALUE), None)
     miss = mean(arm, "mae") if arm else None
     return "" if miss is None else f"; the last value carried forward misses by {number(miss, 1)}"
 
@@ -195,6 +176,4 @@ def lead(study: Study) -> str:
     """How many runs, of what."""
     models = len({row.model for row in study.rows})
     arms = len({(row.model, row.arm) for row in study.rows})
-    return capital(
-        f"{len(study.rows)} runs: {models} model{'s' if models != 1 else ''} in {arms} arm{'s' if arms != 1 else ''}"
-    )
+    return f"{len(study.rows)} runs: {counted(models, 'model')} in {counted(arms, 'arm')}"

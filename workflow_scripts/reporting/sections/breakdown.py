@@ -2,14 +2,11 @@
 
 from collections.abc import Sequence
 
+from workflow_scripts.evaluation.names import capital, run_name
 from workflow_scripts.evaluation.summary import BreakdownRow
 from workflow_scripts.reporting.page import Block, Section
 from workflow_scripts.reporting.parts import Study
 from workflow_scripts.reporting.sections.breakdown_figures import TITLES, level_name, part_figure, preferred
-from workflow_scripts.reporting.words import capital, subject
-
-HIDDEN = "not shown"
-"""What the reasons say of parts of few patients."""
 
 
 def horizon_section(study: Study) -> Section:
@@ -53,21 +50,14 @@ def _together(blocks: Sequence[Block]) -> str:
 
 
 def _hidden(rows: Sequence[BreakdownRow]) -> str:
-    """Which parts have no value, a sentence for each reason."""
-    parts: dict[str, list[str]] = {}
+    """Which groups have no value, a sentence for each reason."""
+    groups: dict[str, list[str]] = {}
     for row in rows:
-        parts.setdefault(_why(row.reason), []).append(_part(row))
-    return " ".join(f"{why}: {', '.join(dict.fromkeys(named))}." for why, named in parts.items())
+        groups.setdefault(capital(row.reason or "no value"), []).append(_group(row))
+    return " ".join(f"{why}: {', '.join(dict.fromkeys(named))}." for why, named in groups.items())
 
 
-def _why(reason: str) -> str:
-    """`Not shown, fewer than 11 patients` for `fewer than 11 patients: not shown`."""
-    if HIDDEN not in reason:
-        return capital(reason or "no value")
-    return f"Not shown, {reason.removeprefix(f'{HIDDEN}: ').removesuffix(f': {HIDDEN}')}"
-
-
-def _part(row: BreakdownRow) -> str:
-    """A part's name; a dimension that the data do not have is a row without a level."""
+def _group(row: BreakdownRow) -> str:
+    """A group's name; a dimension that the data do not have is a row without a level."""
     named = level_name(row.level) if row.level else TITLES[row.dimension]
-    return f"{named} ({subject(row.model, row.arm)})" if row.model and HIDDEN not in row.reason else named
+    return named if row.patients is None or not row.model else f"{named} ({run_name(row.model, row.arm)})"

@@ -1,9 +1,9 @@
 """Figures of the error by a part of the test windows: a line over the horizon, or points with intervals."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from workflow_scripts.evaluation.names import capital, model_name, run_name
 from workflow_scripts.evaluation.summary import BreakdownRow
 from workflow_scripts.reporting.charts import (
     Figure,
@@ -17,7 +17,7 @@ from workflow_scripts.reporting.charts import (
     pick,
 )
 from workflow_scripts.reporting.parts import Part, Study, compared_arms
-from workflow_scripts.reporting.words import MINUS, capital, model_name, number, subject
+from workflow_scripts.reporting.words import MINUS, number
 
 TITLES = {
     "horizon_step": "error by hours ahead",
@@ -39,7 +39,8 @@ def preferred(rows: Sequence[BreakdownRow]) -> list[BreakdownRow]:
 
 def level_name(level: str) -> str:
     """A level in words."""
-    return LABELS.get(level) or re.sub(r"(?<!\d)-(?=\d)", MINUS, level)
+    words = level.split(" ")
+    return LABELS.get(level) or " ".join(MINUS + word[1:] if word.startswith("-") else word for word in words)
 
 
 def part_figure(study: Study, part: Part, table: Sequence[BreakdownRow]) -> Figure | None:
@@ -82,7 +83,7 @@ def _row(row: BreakdownRow, factor: float) -> dict[str, Any]:
         "vital": row.vital,
         "model": row.model,
         "arm": row.arm,
-        "name": capital(subject(row.model, row.arm)),
+        "name": capital(run_name(row.model, row.arm)),
         "model_name": capital(model_name(row.model)),
         "level": level_name(row.level),
         "patients": row.patients,

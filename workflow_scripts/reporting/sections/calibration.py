@@ -5,12 +5,13 @@ from textwrap import wrap
 from typing import Any
 
 from workflow_scripts.adaptation.arms import Arm
+from workflow_scripts.evaluation.names import arm_name, capital, method_name, model_name, run_name
 from workflow_scripts.evaluation.summary import CalibrationRow
 from workflow_scripts.reporting.charts import Figure, data, legend_columns, make_figure
 from workflow_scripts.reporting.page import Block, Section
 from workflow_scripts.reporting.parts import Part, Study, chosen_of
 from workflow_scripts.reporting.themes import SHAPES, look
-from workflow_scripts.reporting.words import arm_name, capital, model_name, percent, subject
+from workflow_scripts.reporting.words import percent
 
 PANELS, PANEL = 3, 98
 """Panels side by side, and the pixels of each: a phone shows the figure nearly as wide as it is drawn."""
@@ -32,7 +33,7 @@ def calibration_section(study: Study) -> Section:
         if models:
             figures.append(_figure(part, models))
         histograms += [_histogram(study, part, model, own) for model, own in models.items()]
-        said = [f"{subject(*arm)}, {reason}" for arm, reason in broken.items()]
+        said = [f"{run_name(*arm)}, {reason}" for arm, reason in broken.items()]
         notes += [f"{part.title}, not shown: {'; '.join(said)}."] if said else []
     blocks = [Block(figures=figures, note=" ".join(notes))] if figures or notes else []
     if histograms:
@@ -43,7 +44,7 @@ def calibration_section(study: Study) -> Section:
         "Calibration",
         blocks,
         "Shown are zero-shot, full fine-tuning and of each method the rank with the smallest validation loss. A "
-        "forecast that is a point (last value, mean, value of the day before, models trained from scratch) has none.",
+        "forecast that is a point (last value, mean, same hour yesterday, models trained from scratch) has none.",
         missing,
     )
 
@@ -74,7 +75,7 @@ def _figure(part: Part, models: Mapping[str, Mapping[str, Sequence[CalibrationRo
             "model": model,
             "arm": name,
             "name": arm_name(name),
-            "method": Arm.parse(name).definition.label,
+            "method": method_name(Arm.parse(name).method),
             "panel": "\n".join(wrap(capital(model_name(model)), 16)),
             "nominal": row.level,
             "observed": row.observed,
@@ -112,7 +113,7 @@ def _figure(part: Part, models: Mapping[str, Mapping[str, Sequence[CalibrationRo
         data=data(), facet=alt.Facet("panel:N", sort=order, title=None), columns=PANELS
     ).properties(spacing=14)
     words = "; ".join(
-        f"{subject(model, name)}: at most {percent(_distance(far), 1)} off, at {percent(far.level)}"
+        f"{run_name(model, name)}: at most {percent(_distance(far), 1)} off, at {percent(far.level)}"
         for model, arms in models.items()
         for name, own in arms.items()
         for far in [max(own, key=_distance)]

@@ -1,21 +1,23 @@
-"""What this run is not, in the reader's words."""
+"""The limits of this run."""
 
+from workflow_scripts.evaluation.names import listed, model_name
+from workflow_scripts.models.registry import is_stand_in
 from workflow_scripts.reporting.parts import Study
 from workflow_scripts.reporting.statistics import FEW_PATIENTS, FEW_SEEDS
-from workflow_scripts.reporting.words import SIMULATED_DATASETS, listed, model_name
+from workflow_scripts.sources.datasets import dataset_of
 
 
 def caveats(study: Study) -> list[str]:
     """Sentences that stand before every number."""
     rows, settings = study.rows, study.sources.settings
     found = []
-    if study.dataset in SIMULATED_DATASETS:
+    if dataset_of(study.dataset).patients == "simulated":
         found.append(
             "Simulated patients: the numbers show that the pipeline works, nothing about real patients."
         )
     if study.dataset == "mimic-iii-demo":
         found.append("The open demo holds 100 patients: far too few to rank models or arms.")
-    nano = [model_name(model) for model in dict.fromkeys(row.model for row in rows) if "-nano" in model]
+    nano = [model_name(model) for model in dict.fromkeys(row.model for row in rows) if is_stand_in(model)]
     if nano:
         found.append(
             f"Stand-in weights: {listed(nano)} {'are tiny networks' if len(nano) > 1 else 'is a tiny network'}, "
@@ -23,7 +25,7 @@ def caveats(study: Study) -> list[str]:
         )
     if settings.get("windows", {}).get("split") == "by_window_leaky":
         found.append(
-            "Leaky split: windows of one ICU stay can lie in training and in test, as in the paper. "
+            "Leaky split: windows of one ICU stay can be in training and in test, as in the paper. "
             "The errors are too small for new patients."
         )
     seeds = len({row.seed for row in rows})

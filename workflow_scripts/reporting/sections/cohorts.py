@@ -4,11 +4,12 @@ import csv
 import re
 from pathlib import Path
 
+from workflow_scripts.evaluation.names import capital, cohort_name
 from workflow_scripts.privacy.credentials import OPEN_DATASETS
 from workflow_scripts.reporting.attrition import read_attrition
 from workflow_scripts.reporting.page import Block, Cell, Group, Line, Section, Table, heads
 from workflow_scripts.reporting.parts import Study
-from workflow_scripts.reporting.words import capital, cohort_name, count
+from workflow_scripts.reporting.words import count
 
 
 def cohort_section(study: Study) -> Section:
@@ -36,18 +37,15 @@ def cohort_size(study: Study, cohort: str) -> str:
 
 def _block(study: Study, cohort: str) -> Block:
     chart, table = _file(study, cohort, "consort.svg"), _file(study, cohort, "table_one.csv")
-    drawing = _drawing(chart) if chart else ""
-    tables = [_table_one(cohort, table)] if table else []
-    text = (
-        ""
-        if chart or table
-        else "No description of this cohort was given: its data are not MIMIC-III's tables."
+    attrition = _file(study, cohort, "attrition.csv") if study.dataset in OPEN_DATASETS else None
+    text = "No description of this cohort was given: its data are not MIMIC-III's tables."
+    return Block(
+        capital(cohort_name(cohort)),
+        "" if chart or table or attrition else text,
+        tables=[_table_one(cohort, table)] if table else [],
+        drawing=_drawing(chart) if chart else "",
+        drawn=_attrition(attrition) if attrition else None,
     )
-    attrition = _file(study, cohort, "attrition.csv")
-    if not chart and attrition and study.dataset in OPEN_DATASETS:
-        tables.insert(0, _attrition(attrition))
-        text = ""
-    return Block(capital(cohort_name(cohort)), text, tables=tables, drawing=drawing)
 
 
 def _file(study: Study, cohort: str, ending: str) -> Path | None:
@@ -73,6 +71,7 @@ def _table_one(cohort: str, path: Path) -> Table:
         single = len(lines) == 1 and not lines[0].name
         made.append(Group([Line(variable, lines[0].cells)]) if single else Group(lines, variable))
     return Table(
+        "table-one",
         f"Table 1, {cohort_name(cohort)}",
         heads("Table 1: ICU stays", "included", "excluded", "missing"),
         made,
@@ -86,6 +85,7 @@ def _attrition(path: Path) -> Table:
         for step in steps
     ]
     return Table(
+        "attrition",
         f"Attrition, {cohort_name(cohort)}",
         heads("left after", "ICU stays", "admissions", "patients"),
         [Group(lines)],

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 
 from workflow_scripts.evaluation.aggregation import ArmSummary
-from workflow_scripts.reporting.page import Block, Cell, Group, Line, Section, Table, heads
-from workflow_scripts.reporting.parts import Part, Study, mean
-from workflow_scripts.reporting.words import arm_name, capital, count, model_name, number, seconds
+from workflow_scripts.reporting.page import Block, Cell, Line, Section, Table, heads
+from workflow_scripts.reporting.parts import Part, Study, arm_line, mean, model_groups
+from workflow_scripts.reporting.words import count, number, seconds
 
 Column = tuple[str, str, Callable[[float], str]]
 
@@ -35,9 +35,15 @@ def cost_section(study: Study) -> Section:
     """Two tables for each cohort and vital sign, narrow enough for paper: size and training, time and memory."""
     blocks = []
     for part in study.parts:
-        named = (("Size and training", TRAINING), ("Time and memory", RUNNING))
+        named = (
+            ("training-costs", "Size and training", TRAINING),
+            ("running-costs", "Time and memory", RUNNING),
+        )
         many = len(part.arms) > study.sources.parameters.most_lines or part is not study.parts[0]
-        tables = [cost_table(study, part, columns, title, title if many else "") for title, columns in named]
+        tables = [
+            cost_table(study, part, columns, name, title, title if many else "")
+            for name, title, columns in named
+        ]
         blocks.append(Block(part.title, tables=tables))
     return Section(
         "costs",
@@ -53,6 +59,7 @@ def cost_table(
     study: Study,
     part: Part,
     columns: Sequence[Column] = (*TRAINING, *RUNNING),
+    name: str = "costs",
     title: str = "Costs of each arm",
     folded: str = "",
 ) -> Table:
@@ -60,19 +67,15 @@ def cost_table(
     shown = [column for column in columns if any(_value(arm, column[0]) is not None for arm in part.arms)]
     models: dict[str, list[Line]] = {}
     for arm in part.arms:
-        cells = [Cell(_text(_value(arm, name), said)) for name, _, said in shown]
+        cells = [Cell(_text(_value(arm, column), said)) for column, _, said in shown]
         failed = sum(run.status != "ok" for run in arm.runs)
         remark = f"{failed} of {len(arm.runs)} runs failed or are missing" if failed else ""
-        models.setdefault(arm.first.model, []).append(
-            Line(arm_name(arm.first.arm), cells, remark, bool(failed))
-        )
-    groups = [
-        Group(lines, capital(model_name(model)), study.places.get(model)) for model, lines in models.items()
-    ]
+        models.setdefault(arm.first.model, []).append(arm_line(arm, cells, remark, bool(failed)))
     return Table(
+        name,
         f"{title}, {part.title}",
         heads("model and arm", *(heading for _, heading, _ in shown)),
-        groups,
+        model_groups(study, models),
         folded,
     )
 

@@ -1,5 +1,6 @@
 """By domain: the same table in every cohort, and adapters of one cohort on the test windows of another."""
 
+from workflow_scripts.evaluation.names import capital, cohort_name, model_name, run_name, vital_name
 from workflow_scripts.reporting.charts import (
     Figure,
     any_known,
@@ -13,14 +14,7 @@ from workflow_scripts.reporting.charts import (
 from workflow_scripts.reporting.page import Block, Section
 from workflow_scripts.reporting.parts import Study, compared_arms, error
 from workflow_scripts.reporting.sections.transfer import main_rows, transfer_matrix, transfer_table
-from workflow_scripts.reporting.words import (
-    capital,
-    cohort_name,
-    model_name,
-    number,
-    subject,
-    vital_name,
-)
+from workflow_scripts.reporting.words import number
 
 AXIS = "MSE × 10⁻⁴"
 
@@ -71,7 +65,7 @@ def _by_cohort(study: Study, vital: str) -> Figure | None:
                     "vital": vital,
                     "model": arm.first.model,
                     "arm": arm.first.arm,
-                    "name": capital(subject(arm.first.model, arm.first.arm)),
+                    "name": capital(run_name(arm.first.model, arm.first.arm)),
                     "model_name": capital(model_name(arm.first.model)),
                     "mse_e4": error(arm) * 1e4,
                     "low": None if low is None else low * 1e4,

@@ -4,13 +4,14 @@ from math import ceil, floor
 from typing import Any
 
 from workflow_scripts.evaluation.aggregation import ArmSummary
+from workflow_scripts.evaluation.names import run_name
 from workflow_scripts.privacy.credentials import OPEN_DATASETS
 from workflow_scripts.reporting.charts import Figure, data, make_figure
 from workflow_scripts.reporting.examples import Example, choose_examples
 from workflow_scripts.reporting.page import Block, Section
-from workflow_scripts.reporting.parts import Part, Study, best_of, kind
+from workflow_scripts.reporting.parts import Part, Study, best_of
 from workflow_scripts.reporting.themes import look
-from workflow_scripts.reporting.words import number, percent, subject
+from workflow_scripts.reporting.words import number, percent
 from workflow_scripts.windows.reading import read_windows
 
 CLOSED = (
@@ -48,8 +49,8 @@ def fan_section(study: Study) -> Section:
 
 def _shown(part: Part) -> ArmSummary | None:
     """The adapted arm with the smallest error if any, else the zero-shot or scratch arm, else the baseline."""
-    adapted = [arm for arm in part.arms if kind(arm) == "foundation" and arm.first.arm != "zero-shot"]
-    learnt = [arm for arm in part.arms if kind(arm) != "baseline"]
+    adapted = [arm for arm in part.arms if arm.kind == "foundation" and arm.first.arm != "zero-shot"]
+    learnt = [arm for arm in part.arms if arm.kind != "baseline"]
     return best_of(adapted) or best_of(learnt) or best_of(part.arms)
 
 
@@ -60,7 +61,7 @@ def _block(study: Study, part: Part, arm: ArmSummary) -> Block:
     examples = choose_examples(windows, folder / "forecasts.parquet")
     figures = [_figure(study, part, arm, example) for example in examples]
     text = (
-        f"Test windows of {subject(run.model, run.arm)}, seed {run.seed}, by their place in the order of errors. The "
+        f"Test windows of {run_name(run.model, run.arm)}, seed {run.seed}, by their place in the order of errors. The "
         "arm is that of its kind with the smallest error on these patients, which flatters it."
     )
     return Block(part.title, text, figures=figures)

@@ -3,20 +3,22 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from workflow_scripts.evaluation.summary import FindingRow
-from workflow_scripts.reporting.page import Block, Cell, Fold, Group, Head, Line, Section, Table, heads
-from workflow_scripts.reporting.parts import Part, Study, kind, mean
-from workflow_scripts.reporting.published import FINDINGS, PUBLISHED
-from workflow_scripts.reporting.words import (
+from workflow_scripts.adaptation.arms import Arm
+from workflow_scripts.evaluation.names import (
+    arm_name,
     capital,
     cohort_name,
-    in_words,
-    number,
-    probability,
-    signed_percent,
-    subject,
+    counted,
+    is_implied,
+    model_name,
+    run_name,
     vital_name,
 )
+from workflow_scripts.evaluation.summary import PER_DOUBLING, RANK, FindingRow
+from workflow_scripts.reporting.page import Block, Cell, Fold, Group, Head, Line, Section, Table, heads
+from workflow_scripts.reporting.parts import Part, Study, mean
+from workflow_scripts.reporting.published import FINDINGS, PUBLISHED
+from workflow_scripts.reporting.words import number, probability, signed_percent
 
 PUBLISHED_METRICS = (("mse", 1e4), ("mape_paper", 1.0), ("dtw", 1e3))
 PUBLISHED_VITALS = (("mean_blood_pressure_derived", "mean_blood_pressure"), ("heart_rate",))
@@ -78,7 +80,7 @@ def _fold(study: Study, finding: str, rows: Sequence[FindingRow]) -> Fold:
     if not rows:
         return Fold([Cell("not tested", mark="muted")], finding, "findings.csv has nothing of it.")
     reasons = {row.reason for row in rows}
-    below = in_words(f"{capital(reasons.pop())}.") if len(reasons) == 1 and rows[0].reason else ""
+    below = f"{capital(reasons.pop())}." if len(reasons) == 1 and rows[0].reason else ""
     return Fold(marks, finding, below, _table(study, finding, rows, reasoned=not below))
 
 
@@ -86,7 +88,7 @@ def _untested(rows: Sequence[FindingRow]) -> list[str]:
     """How many claims could not be tested, for each reason."""
     reasons = Counter(row.reason for row in rows if row.verdict == "not tested").most_common()
     said = [
-        f"{count} of {len(rows)} claims could not be tested: {in_words(reason)}."
+        f"{count} of {len(rows)} claims could not be tested: {reason}."
         for reason, count in reasons[:MOST_REASONS]
     ]
     rest = sum(count for _, count in reasons[MOST_REASONS:])
@@ -103,39 +105,45 @@ def _table(study: Study, finding: str, rows: Sequence[FindingRow], reasoned: boo
     found = "found here" if rows[0].finding == 7 else "error of the first against the second"
     confidence = study.sources.statistics.confidence
     names = heads("verdict", "claim", f"{found} ({confidence} interval)")
-    return Table(f"Claims of finding {finding}", names, groups, words=True, verdicts=True)
+    return Table("claims", f"Claims of finding {finding}", names, groups, words=True, verdicts=True)
 
 
 def _line(row: FindingRow, reasoned: bool) -> Line:
-    claim, colon, arms = row.subject.rpartition(": ")
-    if not colon or " against " not in arms:
-        claim, arms = row.subject, ""
-    counted = []
+    counts = []
     if row.value is not None:
-        counted = [f"{row.patients:,} patients", f"{row.seeds} seed{'s' if row.seeds != 1 else ''}"]
+        counts = [f"{row.patients:,} patients", counted(row.seeds, "seed")]
     if row.p_holm is not None:
-        counted.append(f"p {probability(row.p_holm)} (Holm, {row.claims} claims)")
-    said = [", ".join(counted), in_words(row.reason) if reasoned else ""]
+        counts.append(f"p {probability(row.p_holm)} (Holm, {row.claims} claims)")
+    said = [", ".join(counts), row.reason if reasoned else ""]
+    compared = [_names(row.arms), _names(row.against)]
     cells = [
-        Cell(capital(in_words(claim)), in_words(arms)),
+        Cell(capital(row.claim), " against ".join(filter(None, compared))),
         Cell(_found(row), capital("; ".join(filter(None, said)))),
     ]
     return Line(row.verdict, cells, mark=MARKS.get(row.verdict, ""))
+
+
+def _names(arms: str) -> str:
+    """The arms of a column in words: `Chronos-T5 nano (LoRA, rank 4), MOIRAI nano (zero-shot)`."""
+    pairs = [name.split(" ") for name in arms.split("; ") if name]
+    return ", ".join(
+        model_name(model) if is_implied(Arm.parse(arm)) else f"{model_name(model)} ({arm_name(arm)})"
+        for model, arm in pairs
+    )
 
 
 def _found(row: FindingRow) -> str:
     """A share of the other error in percent; of finding 7 a rank, or the change per doubling of it."""
     if row.value is None:
         return "–"
-    of_ranks = row.finding == 7 and row.found.startswith("rank ")
     value, low, high = (
-        "" if each is None else f"{each:g}" if of_ranks else signed_percent(each)
+        "" if each is None else f"{each:g}" if row.measure == RANK else signed_percent(each)
         for each in (row.value, row.low, row.high)
     )
     ends = f" ({low} to {high})" if low and high else ""
-    if of_ranks:
+    if row.measure == RANK:
         return f"rank {value}{ends}"
-    return f"{value}{ends}" + (" per doubling of the rank" if row.finding == 7 else "")
+    return f"{value}{ends}" + (" per doubling of the rank" if row.measure == PER_DOUBLING else "")
 
 
 def _published(study: Study) -> Table:
@@ -157,7 +165,7 @@ def _published(study: Study) -> Table:
     for cohort in study.cohorts:
         if here := _here([part for part in study.parts if part.cohort == cohort]):
             groups.append(Group(here, f"Here, {cohort_name(cohort)}"))
-    return Table("Published errors", [first, second], groups)
+    return Table("published", "Published errors", [first, second], groups)
 
 
 def _here(parts: Sequence[Part]) -> list[Line]:
@@ -166,7 +174,7 @@ def _here(parts: Sequence[Part]) -> list[Line]:
         (part.vital, arm.first.model, arm.first.arm): arm
         for part in parts
         for arm in part.arms
-        if kind(arm) == "scratch"
+        if arm.kind == "scratch"
     }
     vitals = [
         next((name for name in names if name in {part.vital for part in parts}), "")
@@ -182,6 +190,8 @@ def _here(parts: Sequence[Part]) -> list[Line]:
         ]
         if any(value is not None for value in values):
             lines.append(
-                Line(capital(subject(model, name)), [Cell("without"), *(Cell(number(one)) for one in values)])
+                Line(
+                    capital(run_name(model, name)), [Cell("without"), *(Cell(number(one)) for one in values)]
+                )
             )
     return lines

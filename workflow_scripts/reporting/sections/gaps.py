@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from workflow_scripts.evaluation.names import capital, cohort_name, model_name, run_name, vital_name
 from workflow_scripts.evaluation.summary import MISSING
 from workflow_scripts.reporting.page import Block, Cell, Group, Line, Section, Table, heads
 from workflow_scripts.reporting.parts import Study
-from workflow_scripts.reporting.words import capital, cohort_name, model_name, subject, vital_name
 
 MOST_SHOWN = 100
 """Rows of a table of failures; the rest stands in metrics.csv."""
@@ -18,15 +18,21 @@ def gap_section(study: Study, others: Sequence[Section]) -> Section:
     undefined = [row for row in study.rows if row.status == "ok" and row.reason]
     absent = _absent(study)
     blocks = []
-    for heading, lines in (
-        (f"{len(missing)} of {len(study.rows)} runs have not finished", [_line(row) for row in missing]),
-        (f"{len(failed)} of {len(study.rows)} runs failed", [_line(row) for row in failed]),
-        (f"{len(undefined)} runs with an undefined metric", [_line(row) for row in undefined]),
-        (f"{len(absent)} arms were not run", absent),
+    for name, heading, lines in (
+        (
+            "missing",
+            f"{len(missing)} of {len(study.rows)} runs have not finished",
+            [_line(row) for row in missing],
+        ),
+        ("failed", f"{len(failed)} of {len(study.rows)} runs failed", [_line(row) for row in failed]),
+        ("undefined", f"{len(undefined)} runs with an undefined metric", [_line(row) for row in undefined]),
+        ("not-run", f"{len(absent)} arms were not run", absent),
     ):
         if lines:
             note = f"The first {MOST_SHOWN} of {len(lines)}." if len(lines) > MOST_SHOWN else ""
-            table = Table(heading, heads("run", "what happened"), [Group(lines[:MOST_SHOWN])], words=True)
+            table = Table(
+                name, heading, heads("run", "what happened"), [Group(lines[:MOST_SHOWN])], words=True
+            )
             blocks.append(Block(heading, tables=[table], note=note))
     if at_end := _at_an_end(study):
         blocks.append(Block("The tuning ended at an end of its candidates", points=at_end))
@@ -63,7 +69,7 @@ def _at_an_end(study: Study) -> list[str]:
 def _line(row: object) -> Line:
     run = vars(row)
     where = f"{capital(vital_name(run['vital']))}, {cohort_name(run['cohort'])}"
-    name = f"{where}: {subject(run['model'], run['arm'])}, seed {run['seed']}"
+    name = f"{where}: {run_name(run['model'], run['arm'])}, seed {run['seed']}"
     return Line(name, [Cell(run["reason"])], failed=run["status"] != "ok")
 
 
@@ -77,6 +83,6 @@ def _absent(study: Study) -> list[Line]:
             if (model, arm) not in there and not model.startswith("n-hits"):
                 where = f"{capital(vital_name(part.vital))}, {cohort_name(part.cohort)}"
                 lines.append(
-                    Line(f"{where}: {subject(model, arm)}", [Cell("not among the runs of this study")])
+                    Line(f"{where}: {run_name(model, arm)}", [Cell("not among the runs of this study")])
                 )
     return lines

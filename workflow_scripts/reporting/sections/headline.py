@@ -1,33 +1,26 @@
 """The headline table: every model and arm, all vital signs side by side; and each vital sign with all metrics."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from workflow_scripts.evaluation.aggregation import ArmSummary
-from workflow_scripts.reporting.page import Block, Cell, Group, Head, Line, Section, Table, heads
+from workflow_scripts.evaluation.names import capital, cohort_name, vital_name
+from workflow_scripts.models.registry import is_point_forecast
+from workflow_scripts.reporting.page import Block, Cell, Group, Head, Line, Section, Signs, Table
 from workflow_scripts.reporting.parts import (
-    POINTS,
     UNTRAINED,
     Part,
     Study,
+    arm_line,
     best_of,
     idle_words,
-    is_whole,
+    is_complete,
     mean,
+    model_groups,
 )
 from workflow_scripts.reporting.sections.overview import arm_figure, mean_rank_figure
-from workflow_scripts.reporting.statistics import ComparisonPart, comparison_part
-from workflow_scripts.reporting.words import (
-    arm_name,
-    capital,
-    cohort_name,
-    count,
-    model_name,
-    number,
-    seconds,
-    span,
-    vital_name,
-)
+from workflow_scripts.reporting.statistics import comparison_sentence, comparison_table
+from workflow_scripts.reporting.words import count, number, seconds, span
 
 
 @dataclass(frozen=True)
@@ -53,7 +46,7 @@ ALL = (
 NOTE = (
     "MAE, the mean absolute error, is in the vital sign's unit. MSE, MAPE and DTW are of the series scaled to fixed "
     "clinical ranges. Each is a mean over test windows, observed points only. Coverage is the share of observed values "
-    "within the 80 % interval; a point (the last value, the mean, the value of the day before, a model trained from "
+    "within the 80 % interval; a point (the last value, the mean, the same hour yesterday, a model trained from "
     "scratch) covers next to nothing. The best of each column is marked: the smallest error, the coverage nearest to "
     "80 %."
 )
@@ -66,65 +59,50 @@ COMPARED = (
 
 
 def headline_section(study: Study) -> Section:
-    """A table and an overview for each cohort."""
+    """A table for each cohort; of each vital sign two figures, all metrics and the planned comparisons."""
     blocks = []
     for cohort in study.cohorts:
-        parts = [part for part in study.parts if part.cohort == cohort]
-        whole = _table(study, parts, _arms(parts), "")
-        few = _fewer(study, parts)
-        tables = [_table(study, parts, few, ""), _folded(whole)] if few else [whole]
-        blocks.append(
-            Block(
-                capital(cohort_name(cohort)) if len(study.cohorts) > 1 else "",
-                tables=tables,
-                note=_small_figures(study, parts)
-                + (" Of each method with ranks, the rank with the smallest error." if few else ""),
-            )
-        )
-        blocks += [_details(study, part) for part in parts]
+        blocks.append(_cohort(study, [part for part in study.parts if part.cohort == cohort]))
+        blocks += [_details(study, part) for part in study.parts if part.cohort == cohort]
     return Section("headline", "Results at a glance", blocks, NOTE)
 
 
-def _arms(parts: Sequence[Part]) -> list[tuple[str, str]]:
-    return list(dict.fromkeys((arm.first.model, arm.first.arm) for part in parts for arm in part.arms))
+def _cohort(study: Study, parts: Sequence[Part]) -> Block:
+    """All arms on all vital signs of a cohort; of too many arms a short table, and all of them folded."""
+    names = list(dict.fromkeys((arm.first.model, arm.first.arm) for part in parts for arm in part.arms))
+    cohort = cohort_name(parts[0].cohort)
+    tables = [_table(study, parts, names, "results", f"Results, {cohort}")]
+    signs, note = _small_figures(study, parts)
+    if len(names) > study.sources.parameters.most_lines:
+        few = _best_ranks(parts[0])
+        short = _table(
+            study, parts, [name for name in names if name in few], "best-ranks", f"Results, {cohort}"
+        )
+        tables = [short, replace(tables[0], label=f"Results, {cohort}, all arms", folded="All arms")]
+        note = " ".join(filter(None, (note, "Of each method with ranks, the rank with the smallest error.")))
+    heading = capital(cohort) if len(study.cohorts) > 1 else ""
+    return Block(heading, tables=tables, signs=signs, note=note)
 
 
-def _fewer(study: Study, parts: Sequence[Part]) -> list[tuple[str, str]]:
-    """Of too many arms, those without a rank and each method's best rank of the first vital sign; else nothing."""
-    names = _arms(parts)
-    if len(names) <= study.sources.parameters.most_lines:
-        return []
-    kept = []
-    for part in parts[:1]:
-        ranked = [arm for arm in part.arms if arm.first.rank is not None]
-        kept = [arm for arm in part.arms if arm.first.rank is None]
-        for model, method in dict.fromkeys((arm.first.model, arm.method) for arm in ranked):
-            best = best_of([arm for arm in ranked if (arm.first.model, arm.method) == (model, method)])
-            kept += [best] if best else []
-    chosen = {(arm.first.model, arm.first.arm) for arm in kept}
-    return [name for name in names if name in chosen]
+def _best_ranks(part: Part) -> set[tuple[str, str]]:
+    """The arms without a rank and each method's best rank."""
+    kept = [arm for arm in part.arms if arm.first.rank is None]
+    ranked = [arm for arm in part.arms if arm.first.rank is not None]
+    for model, method in dict.fromkeys((arm.first.model, arm.method) for arm in ranked):
+        best = best_of([arm for arm in ranked if (arm.first.model, arm.method) == (model, method)])
+        kept += [best] if best else []
+    return {(arm.first.model, arm.first.arm) for arm in kept}
 
 
-def _folded(table: Table) -> Table:
-    return Table(f"{table.label}, all arms", table.heads, table.groups, "All arms")
-
-
-def _table(study: Study, parts: Sequence[Part], names: Sequence[tuple[str, str]], folded: str) -> Table:
-    first = [
-        Head(""),
-        *(Head(f"{capital(vital_name(part.vital))}", len(HEADLINE)) for part in parts),
-        Head("", 1),
-    ]
+def _table(
+    study: Study, parts: Sequence[Part], names: Sequence[tuple[str, str]], name: str, label: str
+) -> Table:
+    first = [Head(""), *(Head(capital(vital_name(part.vital)), len(HEADLINE)) for part in parts), Head("")]
     second = [Head("model and arm")]
     for part in parts:
         second += [Head(f"MAE, {part.unit}"), Head(MSE.heading)]
     second.append(Head("trainable parameters"))
-    return Table(
-        f"Results, {cohort_name(parts[0].cohort)}",
-        [first, second],
-        _groups(study, parts, names, HEADLINE, timed=False),
-        folded,
-    )
+    return Table(name, label, [first, second], _groups(study, parts, names, HEADLINE))
 
 
 def _groups(
@@ -132,32 +110,29 @@ def _groups(
     parts: Sequence[Part],
     names: Sequence[tuple[str, str]],
     columns: Sequence[Column],
-    timed: bool,
+    timed: bool = False,
 ) -> list[Group]:
     found = {(part.vital, arm.first.model, arm.first.arm): arm for part in parts for arm in part.arms}
     best = {(part.vital, column.metric): _best(column, part.arms) for part in parts for column in columns}
-    groups: dict[str, list[Line]] = {}
+    lines: dict[str, list[Line]] = {}
     for model, name in names:
-        cells: list[Cell] = []
-        arms = [found.get((part.vital, model, name)) for part in parts]
-        for part, arm in zip(parts, arms, strict=True):
-            for column in columns:
-                cells.append(_cell(study, arm, column, best[part.vital, column.metric]))
-        some = next(arm for arm in arms if arm)
-        cells.append(
-            Cell("–" if some.first.trainable_parameters is None else count(some.first.trainable_parameters))
-        )
+        pairs = [(part, found.get((part.vital, model, name))) for part in parts]
+        cells = [
+            _cell(study, arm, column, best[part.vital, column.metric])
+            for part, arm in pairs
+            for column in columns
+        ]
+        arms = [arm for _, arm in pairs if arm]
+        trainable = arms[0].first.trainable_parameters
+        cells.append(Cell("–" if trainable is None else count(trainable)))
         if timed:
-            cells.append(Cell(seconds(mean(some, "total_seconds"))))
-        reasons = dict.fromkeys(arm.reason for arm in arms if arm and arm.reason)
-        failed = any(arm.failed for arm in arms if arm)
-        groups.setdefault(model, []).append(Line(arm_name(name), cells, "; ".join(reasons), failed))
-    for model, lines in groups.items():
-        remarks = (lines[-1].remark, _idle(parts, model))
-        lines[-1] = replace(lines[-1], remark="; ".join(filter(None, remarks)))
-    return [
-        Group(lines, capital(model_name(model)), study.places.get(model)) for model, lines in groups.items()
-    ]
+            cells.append(Cell(seconds(mean(arms[0], "total_seconds"))))
+        reasons = dict.fromkeys(arm.reason for arm in arms if arm.reason)
+        line = arm_line(arms[0], cells, "; ".join(reasons), any(arm.failed for arm in arms))
+        lines.setdefault(model, []).append(line)
+    for model, own in lines.items():
+        own[-1] = replace(own[-1], remark="; ".join(filter(None, (own[-1].remark, _idle(parts, model)))))
+    return model_groups(study, lines)
 
 
 def _idle(parts: Sequence[Part], model: str) -> str:
@@ -169,7 +144,9 @@ def _idle(parts: Sequence[Part], model: str) -> str:
 
 def _best(column: Column, arms: Sequence[ArmSummary]) -> float | None:
     # The coverage of a forecast that is a point is no success or failure to be marked.
-    compared = [arm for arm in arms if column.metric != "coverage_80" or arm.first.model not in POINTS]
+    compared = [
+        arm for arm in arms if column.metric != "coverage_80" or not is_point_forecast(arm.first.model)
+    ]
     values = [value for arm in compared if (value := mean(arm, column.metric)) is not None]
     return min(values, key=lambda value: abs(value * column.factor - column.ideal), default=None)
 
@@ -189,73 +166,39 @@ def _cell(study: Study, arm: ArmSummary | None, column: Column, best: float | No
     )
 
 
-def _small_figures(study: Study, parts: Sequence[Part]) -> str:
-    """What the small figures are, and which of them are missing for what reason."""
+def _small_figures(study: Study, parts: Sequence[Part]) -> tuple[Signs, str]:
+    """What the small figures and the underlined ones are, and a note; why there are none, where there are none."""
     statistics = study.sources.statistics
     arms = [arm for part in parts for arm in part.arms]
     if not statistics.intervals:
         several = any(len(arm.runs) > 1 for arm in arms)
-        text = "No intervals were computed: these are point estimates. "
-        return text + ("Small figures: smallest and largest over seeds." if several else "")
+        signs: Signs = {"below": "smallest and largest over seeds"} if several else {}
+        return signs, "No intervals were computed: these are point estimates."
     rows = [row for arm in arms if (row := study.interval(arm, "mse")) is not None]
     known = [row for row in rows if row.low is not None]
     if not known:
-        return f"No intervals: {rows[0].reason}." if rows else "No intervals."
+        return {}, f"No intervals: {rows[0].reason}." if rows else "No intervals."
     seeds = " and seeds" if max(row.seeds for row in rows) > 1 else ""
-    return (
-        f"Small figures: {statistics.confidence} intervals over {known[0].patients:,} test patients{seeds}. "
-        "Underlined: not distinguishable from the best, by the interval of the paired difference. The best was "
-        "chosen on these same patients, which flatters it."
-    )
+    signs = {
+        "below": f"{statistics.confidence} intervals over {known[0].patients:,} test patients{seeds}",
+        "near": "not distinguishable from the best, by the interval of the paired difference",
+    }
+    return signs, "The best was chosen on these same patients, which flatters it."
 
 
 def _details(study: Study, part: Part) -> Block:
-    names = _arms([part])
-    second = [
-        Head("model and arm"),
-        *(Head(f"MAE {part.unit}" if column is MAE else column.heading) for column in ALL),
-        Head("trainable"),
-        Head("time"),
-    ]
-    tables = [
-        Table(
-            f"All metrics, {part.title}",
-            [second],
-            _groups(study, [part], names, ALL, timed=True),
-            "All metrics",
-        )
-    ]
-    comparisons = comparison_part(study.sources.statistics, part.cohort, part.vital)
-    if comparisons:
-        tables.append(_comparisons(study, part, comparisons))
+    statistics = study.sources.statistics
+    heads = [Head(f"MAE {part.unit}" if column is MAE else column.heading) for column in ALL]
+    heads = [Head("model and arm"), *heads, Head("trainable"), Head("time")]
+    names = [(arm.first.model, arm.first.arm) for arm in part.arms]
+    groups = _groups(study, [part], names, ALL, timed=True)
+    tables = [Table("metrics", f"All metrics, {part.title}", [heads], groups, "All metrics")]
+    compared = [row for row in part.of(statistics.comparisons) if row.metric == "mse"]
+    if compared:
+        tables.append(comparison_table(part.title, compared, statistics))
     figures = [figure for figure in (arm_figure(study, part), mean_rank_figure(study, part)) if figure]
-    note = COMPARED if comparisons and part is study.parts[0] else ""
-    missing = "" if any(map(is_whole, part.arms)) else "No arm gave a finite error: there is nothing to draw."
-    text = missing or (comparisons.sentence if comparisons else "")
+    text = comparison_sentence(compared, statistics) if compared else ""
+    if not any(map(is_complete, part.arms)):
+        text = "No arm gave a finite error: there is nothing to draw."
+    note = COMPARED if compared and part is study.parts[0] else ""
     return Block(part.title, text, figures=figures, tables=tables, note=note)
-
-
-def _comparisons(study: Study, part: Part, comparisons: ComparisonPart) -> Table:
-    marks: Mapping[str, str] = {"lower": "good", "higher": "bad"}
-    lines = [
-        Line(
-            line.arm,
-            [
-                Cell(line.against),
-                Cell(line.difference),
-                Cell(line.interval),
-                Cell(line.p_value),
-                Cell(line.wins),
-                Cell(line.verdict, mark=marks.get(line.verdict, "")),
-            ],
-        )
-        for line in comparisons.lines
-    ]
-    confidence = study.sources.statistics.confidence
-    names = ("arm", "against", "difference, MSE × 10⁻⁴", f"{confidence} interval", "p (Holm)")
-    return Table(
-        f"Planned comparisons, {part.title}",
-        heads(*names, "patients better", "the arm's error"),
-        [Group(lines)],
-        "All planned comparisons",
-    )

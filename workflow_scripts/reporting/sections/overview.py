@@ -4,6 +4,7 @@ from collections import Counter
 from textwrap import wrap
 from typing import Any
 
+from workflow_scripts.evaluation.names import arm_name, capital, model_name, run_name
 from workflow_scripts.evaluation.summary import arm_position
 from workflow_scripts.reporting.charts import (
     Figure,
@@ -16,8 +17,8 @@ from workflow_scripts.reporting.charts import (
     model_scales,
     pick,
 )
-from workflow_scripts.reporting.parts import Part, Study, compared_arms, error, is_whole, kind
-from workflow_scripts.reporting.words import arm_name, capital, model_name, number, subject
+from workflow_scripts.reporting.parts import Part, Study, compared_arms, error, is_complete
+from workflow_scripts.reporting.words import number
 
 MOST_ROWS = 26
 """Arms in the figure of mean ranks, and rows in that of errors: more could not be read."""
@@ -32,14 +33,14 @@ def arm_figure(study: Study, part: Part) -> Figure | None:
     """One row for each arm, one marker for each model; baselines have rows of their own."""
     import altair as alt
 
-    arms = [arm for arm in part.arms if is_whole(arm)]
+    arms = [arm for arm in part.arms if is_complete(arm)]
     names = {kind_row(arm) for arm in arms}
     if len(names) > MOST_ROWS:
         arms = compared_arms(part)
     if not arms:
         return None
     rows = [_row(study, arm) for arm in arms]
-    ordered = sorted(arms, key=lambda arm: (kind(arm) == "baseline", arm_position(arm.first.arm)))
+    ordered = sorted(arms, key=lambda arm: (arm.kind == "baseline", arm_position(arm.first.arm)))
     order = list(dict.fromkeys(kind_row(arm) for arm in ordered))
     models = {row["model_name"]: study.places.get(row["model"]) for row in rows}
     own = [name for name, place in models.items() if place is not None]
@@ -93,11 +94,11 @@ def arm_figure(study: Study, part: Part) -> Figure | None:
 
 def kind_row(arm: Any) -> str:
     """The row of an arm in the figure: a baseline's own name, else the arm's."""
-    return capital(model_name(arm.first.model)) if kind(arm) == "baseline" else arm_name(arm.first.arm)
+    return capital(model_name(arm.first.model)) if arm.kind == "baseline" else arm_name(arm.first.arm)
 
 
 def _said(arm: Any) -> str:
-    return f"{subject(arm.first.model, arm.first.arm)}, {number(error(arm) * 1e4)}"
+    return f"{run_name(arm.first.model, arm.first.arm)}, {number(error(arm) * 1e4)}"
 
 
 def _row(study: Study, arm: Any) -> dict[str, Any]:
@@ -118,7 +119,7 @@ def _row(study: Study, arm: Any) -> dict[str, Any]:
 
 
 def mean_rank_figure(study: Study, part: Part) -> Figure | None:
-    """The arms by their mean rank over patients; shaded is what is not told apart from the best."""
+    """The arms by their mean rank over patients; shaded is what is not distinguishable from the best."""
     import altair as alt
 
     found = [
@@ -137,11 +138,11 @@ def mean_rank_figure(study: Study, part: Part) -> Figure | None:
             "vital": row.vital,
             "model": row.model,
             "arm": row.arm,
-            "name": capital(subject(row.model, row.arm)),
+            "name": capital(run_name(row.model, row.arm)),
             "model_name": capital(model_name(row.model)),
             "mean_rank": row.mean_rank,
             "critical_difference": row.critical_difference,
-            "not_told_apart_from_best": row.mean_rank <= reach,
+            "not_distinguishable_from_best": row.mean_rank <= reach,
         }
         for row in shown
     ]

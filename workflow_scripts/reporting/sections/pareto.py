@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from workflow_scripts.evaluation.aggregation import ArmSummary
+from workflow_scripts.evaluation.names import capital, model_name, run_name
 from workflow_scripts.reporting.charts import (
     Figure,
     data,
@@ -16,8 +17,7 @@ from workflow_scripts.reporting.charts import (
     pick,
 )
 from workflow_scripts.reporting.page import Block, Section
-from workflow_scripts.reporting.parts import Part, Study, error, is_whole, kind, mean
-from workflow_scripts.reporting.words import capital, model_name, subject
+from workflow_scripts.reporting.parts import Part, Study, error, is_complete, mean
 
 AXIS = "MSE × 10⁻⁴"
 
@@ -29,7 +29,7 @@ def pareto_section(study: Study) -> Section:
     """Three figures for each cohort and vital sign."""
     blocks = []
     for part in study.parts:
-        arms = [arm for arm in part.arms if is_whole(arm)]
+        arms = [arm for arm in part.arms if is_complete(arm)]
         figures = [
             figure
             for name, column, axis in _costs(arms)
@@ -78,8 +78,8 @@ def _rows(arms: Sequence[ArmSummary], column: str) -> list[dict[str, Any]]:
             "vital": arm.first.vital,
             "model": arm.first.model,
             "arm": arm.first.arm,
-            "name": capital(subject(arm.first.model, arm.first.arm)),
-            "model_name": "Baseline" if kind(arm) == "baseline" else capital(model_name(arm.first.model)),
+            "name": capital(run_name(arm.first.model, arm.first.arm)),
+            "model_name": "Baseline" if arm.kind == "baseline" else capital(model_name(arm.first.model)),
             column: cost,
             "mse_e4": error(arm) * 1e4,
             "not_dominated": marked,

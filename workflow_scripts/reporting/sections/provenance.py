@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.evaluation.names import cohort_name, listed, model_name, vital_name
 from workflow_scripts.evaluation.run_records import RunRecord, read_run_record
 from workflow_scripts.evaluation.summary import RunRow
 from workflow_scripts.reporting.page import Block, Section, facts_table
 from workflow_scripts.reporting.parts import Study
-from workflow_scripts.reporting.words import cohort_name, listed, model_name, vital_name
 
 MACHINE = {
     "processor": "{}",
@@ -27,14 +27,18 @@ def provenance_section(study: Study) -> Section:
     latest = _latest_record(study.rows, sources.runs)
     settings = {name: value for name, value in sources.settings.items() if name != "changed"}
     changed = flat(sources.settings.get("changed", {}))
-    blocks = [Block(tables=[facts_table("Where the numbers come from", _facts(study.rows, latest))])]
+    blocks = [
+        Block(tables=[facts_table("provenance", "Where the numbers come from", _facts(study.rows, latest))])
+    ]
     heading = "Parameters that differ from the default"
     if changed:
-        blocks.append(Block(heading, tables=[facts_table(heading, changed)]))
+        blocks.append(Block(heading, tables=[facts_table("changed", heading, changed)]))
     elif "changed" in sources.settings:
         blocks.append(Block(heading, "None."))
     if settings:
-        folded = facts_table("Settings of this report and its runs", flat(settings), "All settings")
+        folded = facts_table(
+            "settings", "Settings of this report and its runs", flat(settings), "All settings"
+        )
         blocks.append(Block(tables=[folded]))
     return Section("provenance", "Provenance", blocks)
 

@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workflow_scripts.evaluation.aggregation import ArmSummary
+from workflow_scripts.evaluation.names import arm_name, capital, listed, method_name, model_name
+from workflow_scripts.evaluation.summary import RankRow
 from workflow_scripts.reporting.charts import Figure, any_known, data, error_axis, error_scale, make_figure
 from workflow_scripts.reporting.page import Block, Cell, Group, Line, Section, Table, heads
-from workflow_scripts.reporting.parts import Part, Study, best_of, is_whole, kind, mean
-from workflow_scripts.reporting.statistics import RankPart, rank_part
+from workflow_scripts.reporting.parts import Part, Study, best_of, is_complete, mean
+from workflow_scripts.reporting.statistics import chosen_rank, rank_thresholds
 from workflow_scripts.reporting.themes import COLOURS, look
-from workflow_scripts.reporting.words import arm_name, capital, listed, method_name, model_name, number, span
+from workflow_scripts.reporting.words import number, percent, span
 
 AXIS = "MSE × 10⁻⁴"
 NOTE = (
@@ -27,16 +29,20 @@ def rank_section(study: Study) -> Section:
             for model in dict.fromkeys(arm.first.model for arm in part.arms if arm.first.rank is not None)
             if (figure := _figure(study, part, model))
         ]
-        ranks = rank_part(study.sources.statistics, part.cohort, part.vital)
+        ranks = rank_thresholds(
+            [row for row in part.of(study.sources.statistics.ranks) if row.metric == "mse"]
+        )
+        settled = any(chosen_rank(rows) for rows in ranks.values())
         if figures or ranks:
-            tables = [_table(part, ranks)] if ranks and any(line.chosen for line in ranks.lines) else []
+            text = _without_threshold(ranks) if ranks and not settled else ""
+            tables = [_table(part, ranks)] if settled else []
             note = (
-                NOTE.format(margin=ranks.margin)
-                if ranks and tables and not any(block.note for block in blocks)
+                NOTE.format(margin=f"{100 * study.sources.statistics.parameters.rank_margin:g} %")
+                if settled
                 else ""
             )
-            text = _without_threshold(ranks) if ranks and not tables else ""
-            blocks.append(Block(part.title, text, figures=figures, tables=tables, note=note))
+            noted = any(block.note for block in blocks)
+            blocks.append(Block(part.title, text, figures=figures, tables=tables, note="" if noted else note))
     return Section(
         "rank",
         "Error against rank",
@@ -68,8 +74,8 @@ def _row(study: Study, arm: ArmSummary) -> dict[str, Any]:
 def _lines(study: Study, part: Part, model: str) -> list[dict[str, Any]]:
     """The model's arms without a rank to compare with, and the best model from scratch."""
     own = [arm for arm in part.arms if arm.first.model == model and arm.first.arm in ("zero-shot", "full")]
-    rows = [_row(study, arm) for arm in own if is_whole(arm)]
-    scratch = best_of([arm for arm in part.arms if kind(arm) == "scratch"])
+    rows = [_row(study, arm) for arm in own if is_complete(arm)]
+    scratch = best_of([arm for arm in part.arms if arm.kind == "scratch"])
     if scratch:
         name = f"from scratch: {model_name(scratch.first.model)}"
         rows.append(_row(study, scratch) | {"name": name})
@@ -157,29 +163,26 @@ def _words(rows: Sequence[Mapping[str, Any]], lines: Sequence[Mapping[str, Any]]
     return f"{AXIS}. {capital('; '.join(said(row) for row in (*rows, *lines)))}."
 
 
-def _without_threshold(ranks: RankPart) -> str:
+def _without_threshold(ranks: Mapping[str, Sequence[RankRow]]) -> str:
     """Why no model of a part has a rank that is good enough."""
     reasons: dict[str, list[str]] = {}
-    for line in ranks.lines:
-        reasons.setdefault(line.reason or "there is no threshold", []).append(line.subject)
-    said = [f"{listed(subjects)}: {reason}" for reason, subjects in reasons.items()]
+    for name, rows in ranks.items():
+        reasons.setdefault(rows[0].reason or "there is no threshold", []).append(name)
+    said = [f"{listed(names)}: {reason}" for reason, names in reasons.items()]
     return f"No rank is called good enough. {'; '.join(said)}."
 
 
-def _table(part: Part, ranks: RankPart) -> Table:
-    lines = [
-        Line(
-            line.subject,
-            [
-                Cell(f"rank {line.chosen}" if line.chosen else "–"),
-                *(
-                    Cell(share, mark="best" if rank == line.chosen else "")
-                    for rank, share in zip(ranks.ranks, line.shares, strict=True)
-                ),
-            ],
-            line.reason,
-        )
-        for line in ranks.lines
-    ]
-    names = ("model and method", "good enough", *(f"rank {rank}" for rank in ranks.ranks))
-    return Table(f"Rank thresholds, {part.title}", heads(*names), [Group(lines)])
+def _table(part: Part, ranks: Mapping[str, Sequence[RankRow]]) -> Table:
+    columns = sorted({row.rank for rows in ranks.values() for row in rows})
+    lines = []
+    for name, rows in ranks.items():
+        chosen, shares = chosen_rank(rows), {row.rank: row.share for row in rows}
+        cells = [Cell(f"rank {chosen}" if chosen else "–")]
+        for rank in columns:
+            share = shares.get(rank)
+            cells.append(
+                Cell("–" if share is None else percent(share), mark="best" if rank == chosen else "")
+            )
+        lines.append(Line(name, cells, rows[0].reason))
+    names = ("model and method", "good enough", *(f"rank {rank}" for rank in columns))
+    return Table("rank-thresholds", f"Rank thresholds, {part.title}", heads(*names), [Group(lines)])

@@ -3,23 +3,14 @@
 from collections.abc import Sequence
 from textwrap import wrap
 
+from workflow_scripts.evaluation.names import capital, cohort_name, run_name, vital_name
 from workflow_scripts.evaluation.summary import TransferRow
 from workflow_scripts.reporting.charts import Figure, data, make_figure
 from workflow_scripts.reporting.page import Cell, Group, Line, Table, heads
-from workflow_scripts.reporting.words import (
-    capital,
-    cohort_name,
-    count,
-    number,
-    signed,
-    signed_span,
-    span,
-    subject,
-    vital_name,
-)
+from workflow_scripts.reporting.words import count, number, signed, signed_span, span
 
 AXIS = "MSE × 10⁻⁴"
-LOWER, HIGHER, OPEN, OWN = "lower than its own", "higher than its own", "not told apart", "own cohort"
+LOWER, HIGHER, OPEN, OWN = "lower than its own", "higher than its own", "inconclusive", "own cohort"
 UNKNOWN = "not compared"
 FILLS = {
     OWN: "var(--grid)",
@@ -113,7 +104,7 @@ def transfer_matrix(table: Sequence[TransferRow]) -> Figure:
     return make_figure(
         f"all_{first.vital.replace('_', '-')}_transfer-{first.model}-{first.arm}".lower().replace(".", "-"),
         "transfer",
-        f"Transfer: {subject(first.model, first.arm)}",
+        f"Transfer: {run_name(first.model, first.arm)}",
         f"{axis}; between cohorts, how much above that of the cohort's own adapter. {capital(words)}.",
         chart,
         rows,
@@ -138,7 +129,7 @@ def transfer_table(vital: str, table: Sequence[TransferRow], confidence: str) ->
 
     lines = [
         Line(
-            f"{capital(subject(row.model, row.arm))}: {cohort_name(row.trained_on)} → "
+            f"{capital(run_name(row.model, row.arm))}: {cohort_name(row.trained_on)} → "
             f"{cohort_name(row.evaluated_on)}",
             [
                 Cell("–" if row.patients is None else count(row.patients)),
@@ -156,6 +147,7 @@ def transfer_table(vital: str, table: Sequence[TransferRow], confidence: str) ->
     metric = AXIS if factor > 1 else table[0].metric
     names = ("adapter: adapted to → evaluated on", "patients", metric, "above its own", "above zero-shot")
     return Table(
+        "transfer",
         f"Transfer, {vital_name(vital)}",
         heads(*names),
         [Group(lines)],
