@@ -42,6 +42,7 @@ rule all:
 # every finished job, so that after some hundred jobs Snakemake does little else (docs/scaling.md).
 onstart:
     prepare_start()
+    refuse_to_touch_changed()
     workflow.scheduler.job_rate_limiter = None
 
 

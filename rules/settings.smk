@@ -12,16 +12,23 @@ REPORT_TEMPLATES = [
 ]
 
 
+REPLACED_SETTINGS = {}
+"""Settings files that this start has replaced, and what they held before."""
+
+
 def step_settings(folder, step, groups=(), code=(), name="", **extra):
     """Write the settings file of a step and return its path.
 
     groups: of params.yaml. code: what the step depends on besides what it imports. extra: further entries.
     """
-    path = f"{folder}/settings/{step}{'.' if name else ''}{name}.json"
+    path = Path(f"{folder}/settings/{step}{'.' if name else ''}{name}.json")
     modules = [f"workflow_scripts.steps.{step}", *map(str, code)]
+    before = path.read_bytes() if path.exists() else None
     with shown_as_one_message():
-        write_step_settings(study, list(groups), modules, Path(path), extra)
-    return path
+        write_step_settings(study, list(groups), modules, path, extra)
+    if before is not None and path.read_bytes() != before:
+        REPLACED_SETTINGS[path] = before
+    return str(path)
 
 
 def raw_tables():
@@ -100,6 +107,19 @@ def family_transfer_settings(model):
 def changed_parameters():
     """The parameters that differ from their defaults, for the report; where runs are tracked changes no result."""
     return study.model_dump(mode="json", exclude_defaults=True, exclude={"tracking"})
+
+
+def refuse_to_touch_changed():
+    """Refuse `snakemake --touch` where settings differ from those of the results, which it would call up to date."""
+    if workflow.touch and REPLACED_SETTINGS:
+        for path, content in REPLACED_SETTINGS.items():
+            path.write_bytes(content)
+        raise WorkflowError(
+            f"{', '.join(map(str, REPLACED_SETTINGS))}\n"
+            "  found:      params.yaml or code that differs from what the results were made with\n"
+            "  expected:   with --touch, the params.yaml and the code of the results\n"
+            "  what to do: undo the change, run `snakemake --touch`, then change again; nothing was touched"
+        )
 
 
 # Snakemake looks into a folder once: a settings file that is written afterwards would be missing.

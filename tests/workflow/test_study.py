@@ -107,7 +107,11 @@ def test_push_clone_pull_then_nothing_is_to_be_done_but_a_new_rank(changed_proje
     run_in(tmp_path, "git", "clone", "--quiet", str(changed_project), str(clone))
     run_in(clone, "dvc", "pull")
     assert "up to date" in run_in(clone, "dvc", "status").stdout
-    # DVC restores files in any order, so Snakemake is told that they belong together.
+    # DVC restores files in any order, so Snakemake is told that they belong together, before anything is changed.
+    (clone / "params.yaml").write_text(yaml.safe_dump(TINY_STUDY | {"training": {"steps": 5}}))
+    refused = run_in(clone, "snakemake", "--touch", "--cores", "1", expect=1)
+    assert "differs from what the results were made with" in refused.stderr
+    run_in(clone, "git", "checkout", "--quiet", "params.yaml")
     run_in(clone, "snakemake", "--touch", "--cores", "1")
     assert planned_jobs(clone) == {}
     assert "up to date" in run_in(clone, "dvc", "status").stdout
