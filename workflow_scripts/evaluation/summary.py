@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from workflow_scripts.adaptation.arms import BASELINE, FULL, SCRATCH_ARMS, ZERO_SHOT, Arm
+from workflow_scripts.runtime.completeness import require_complete
 from workflow_scripts.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -355,6 +356,7 @@ def read_rows(path: Path, kind: type[Row]) -> list[Row]:
     remedy = "run the workflow (make run), which writes it"
     if not path.exists():
         raise UserError(str(path), "no such file", expected, remedy)
+    require_complete(path)
     columns = fields(kind)
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)

@@ -4,6 +4,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
+from workflow_scripts.runtime.completeness import require_complete
 from workflow_scripts.runtime.errors import UserError
 
 
@@ -27,6 +28,8 @@ def read_attrition(path: Path) -> tuple[str, list[AttritionStep]]:
 
     Raises UserError where the file is missing or has no such columns.
     """
+    if path.is_file():
+        require_complete(path)
     try:
         with path.open(encoding="utf-8", newline="") as file:
             steps = [

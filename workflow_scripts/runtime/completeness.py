@@ -50,14 +50,24 @@ def incomplete_input(arguments: Iterable[str]) -> UserError | None:
         else:
             found = path if path.is_file() and not is_complete(path) else None
         if found:
-            return UserError(
-                where=str(found),
-                found="an incomplete file: it is empty, or its end is missing",
-                expected="the whole file, as a finished job writes it",
-                remedy=f"run `{REPAIR_COMMAND}`, which lists incomplete results and says how to make them again; "
-                "restore a file of your own from its source",
-            )
+            return _refusal(found)
     return None
+
+
+def require_complete(path: Path) -> None:
+    """Raise UserError for a file that is incomplete. For kinds that can be read without their end, as CSV."""
+    if not is_complete(path):
+        raise _refusal(path)
+
+
+def _refusal(path: Path) -> UserError:
+    return UserError(
+        where=str(path),
+        found="an incomplete file: it is empty, or its end is missing",
+        expected="the whole file, as a finished job writes it",
+        remedy=f"run `{REPAIR_COMMAND}`, which lists incomplete results and says how to make them again; "
+        "restore a file of your own from its source",
+    )
 
 
 def _read_parquet_footer(path: Path) -> None:

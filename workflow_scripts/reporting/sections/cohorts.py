@@ -10,6 +10,7 @@ from workflow_scripts.reporting.attrition import read_attrition
 from workflow_scripts.reporting.page import Block, Cell, Group, Line, Section, Table, heads
 from workflow_scripts.reporting.parts import Study
 from workflow_scripts.reporting.words import count
+from workflow_scripts.runtime.completeness import require_complete
 
 
 def cohort_section(study: Study) -> Section:
@@ -60,6 +61,7 @@ def _drawing(path: Path) -> str:
 
 
 def _table_one(cohort: str, path: Path) -> Table:
+    require_complete(path)
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     groups: dict[str, list[Line]] = {}
