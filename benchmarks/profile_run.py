@@ -128,7 +128,7 @@ class Stopwatch:
 def _run_here(folder: Path) -> None:
     """The child: one run in this process, or in a fork of it; the phases go to a file."""
     job = json.loads((folder / "job.json").read_text())
-    if job["warm"] and (child := _fork_warm(job["arguments"])):
+    if job["warm"] and (child := _fork_warm(job["model"])):
         sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     watch = Stopwatch()
     # What the interpreter itself took until here is part of the start-up.
@@ -147,14 +147,16 @@ def _run_here(folder: Path) -> None:
     (folder / "phases.json").write_text(json.dumps(watch.spent))
 
 
-def _fork_warm(arguments: list[str]) -> int:
+def _fork_warm(model: str) -> int:
     """Do what the warm server does before a run, then fork; 0 in the child."""
     import gc
+    from importlib import import_module
 
-    from workflow_scripts.steps import run_arm, warm_server  # noqa: F401
+    from workflow_scripts.settings import run_imports
 
     gc.disable()
-    warm_server._warm_up(list(arguments))
+    for module in ["workflow_scripts.steps.run_arm", *run_imports(model, "lora-r2")]:
+        import_module(module)
     gc.freeze()
     child = os.fork()
     gc.enable()

@@ -1,4 +1,4 @@
-"""What a short job costs before its arithmetic: plain, warm (workflow_scripts/warm.py), and the floor of both.
+"""What a short job costs before its arithmetic: plain, warm (workflow_scripts/runtime/warm), and the floor of both.
 
 Start-up: for one model of each family, the CPU seconds of importing torch and the one class of the model (the
 floor), and of the shortest whole job there is (LoRA of rank 2, one step, a few windows), plain
@@ -11,11 +11,11 @@ another: CPU and wall seconds of all jobs together, plain and warm, the server a
 """
 
 import argparse
+import contextlib
 import ctypes
 import itertools
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -25,8 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 
-from workflow_scripts.settings import Study
+from workflow_scripts.settings import Study, run_imports
 from workflow_scripts.windows.making import write_windows
 from workflow_scripts.windows.reading import WindowMetadata, Windows
 
@@ -90,7 +91,8 @@ class Bench:
             "settings": self._folder / "settings.json",
             "output": output,
         }
-        command = [sys.executable, "-m", "workflow_scripts.warm", "run_arm"]
+        preload = ",".join(run_imports(model, f"lora-r{rank}"))
+        command = [sys.executable, "-m", "workflow_scripts.runtime.warm", "--preload", preload, "run_arm"]
         command += [str(part) for name, value in arguments.items() for part in (f"--{name}", value)]
         cost = self._cost(command, owner)
         cost.start_up = json.loads((output / "run.json").read_text())["seconds"]["start_up"]
@@ -113,12 +115,11 @@ class Bench:
 
 def _cpu_seconds() -> float:
     """CPU seconds of all descendants: those that ended and were waited for, and servers with their children."""
-    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    total = ended.ru_utime + ended.ru_stime
-    for child in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
-        # utime, stime, and those of its own children that have ended; see proc(5).
-        ticks = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[11:15]
-        total += sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+    ended = psutil.Process().cpu_times()
+    total = ended.children_user + ended.children_system
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += sum(process.cpu_times()[:4])  # Its own, and those of children that it waited for.
     return total
 
 

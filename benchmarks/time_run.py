@@ -63,7 +63,7 @@ class MemoryWatch(threading.Thread):
         found = []
         for process in psutil.process_iter(["cmdline"]):
             command = process.info["cmdline"] or []
-            if "workflow_scripts.warm_server" in command and command[-1] == owner:
+            if "workflow_scripts.runtime.warm.server" in command and command[-1] == owner:
                 found.append(process)
         return found
 

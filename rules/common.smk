@@ -1,5 +1,6 @@
 # The study, the paths of its files, and the functions that the rules share.
 
+import os
 import shlex
 import sys
 from contextlib import contextmanager
@@ -19,16 +20,21 @@ from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import write_json_if_changed
 from workflow_scripts.runtime.logger import show_progress
 from workflow_scripts.runtime.storage import refusal_of_storage, require_room, require_writable
-from workflow_scripts.settings import load_study, run_code, weights_folder_of, write_step_settings
+from workflow_scripts.settings import load_study, run_code, run_imports, weights_folder_of, write_step_settings
 from workflow_scripts.sources.mimic_iii.tables import EVENT_TABLES
 from workflow_scripts.sources.source import source_of
-from workflow_scripts.warm import own_servers
 
 # Steps run with the Python that runs Snakemake, or with that of the conda environment where Snakemake deploys it, and are
 # imported from this checkout, whichever folder one works in.
 CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
 PYTHON = "python" if CONDA else shlex.quote(sys.executable)
-shell.prefix(f"set -euo pipefail; export PYTHONPATH={shlex.quote(workflow.basedir)}; PYTHON={PYTHON}; ")
+# Runs are forked from servers that end with this Snakemake (docs/start-up.md). On a cluster, where each job has a
+# Snakemake of its own, from none.
+WARM_OWNER = 0 if workflow.remote_exec else os.environ.get("VITALORA_WARM", os.getpid())
+shell.prefix(
+    f"set -euo pipefail; export PYTHONPATH={shlex.quote(workflow.basedir)} VITALORA_WARM={WARM_OWNER};"
+    f" PYTHON={PYTHON}; "
+)
 
 
 @contextmanager
@@ -66,6 +72,8 @@ ATTRITION = [f"{DATA}/cohorts/{cohort}.attrition.csv" for cohort in DESCRIBED_CO
 RUN = f"{RESULTS}/runs/{{cohort}}/{{vital}}/{{model}}/{{arm}}/seed{{seed}}"
 RUN_RECORD = f"{RUN}/run.json"
 RUN_LOG = f"{LOGS}/run_arm/{{cohort}}-{{vital}}-{{model}}-{{arm}}-seed{{seed}}.log"
+# Not by Snakemake's `benchmark:`, which would measure the client of a warm server.
+RUN_BENCHMARK = RUN_LOG.replace(".log", ".benchmark.tsv")
 WINDOWS_LOG = f"{LOGS}/make_windows/{{cohort}}-{{vital}}.log"
 COHORT_LOG = f"{LOGS}/label_cohort/{{cohort}}.log"
 TRANSFER = f"{RESULTS}/transfer/{{trained_on}}/{{evaluated_on}}/{{vital}}/{{model}}/{{arm}}/seed{{seed}}"
@@ -165,6 +173,11 @@ def base_weights_option(wildcards, input):
     return f"--weights {Path(input.weights).parent}"
 
 
+def preload(wildcards, output):
+    """What a warm server imports before a run. Snakemake keeps no note of a parameter that is given with the output."""
+    return ",".join(run_imports(wildcards.model, wildcards.arm))
+
+
 def weights_source(wildcards):
     """Where a model's weights come from: embedded, hub, or a path."""
     return study.weights.get(wildcards.model, default_source(VARIANTS[wildcards.model]))
@@ -202,6 +215,3 @@ def prepare_start():
 
 
 show_progress(workflow)
-# Runs are forked from servers that end with this Snakemake (docs/start-up.md); with VITALORA_WARM=0, and on a cluster,
-# where each job has a Snakemake of its own, from none.
-own_servers(alone=workflow.remote_exec)

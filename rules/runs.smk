@@ -12,8 +12,6 @@ rule adapt_and_forecast:
         record=RUN_RECORD,
     log:
         RUN_LOG,
-    benchmark:
-        f"{LOGS}/run_arm/{{cohort}}-{{vital}}-{{model}}-{{arm}}-seed{{seed}}.benchmark.tsv"
     wildcard_constraints:
         arm=TRAINING_ARM_PATTERN,
     priority: 1
@@ -25,11 +23,14 @@ rule adapt_and_forecast:
     params:
         dataset=study.dataset,
         folder=subpath(output.record, parent=True),
+        preload=preload,
+        benchmark=RUN_BENCHMARK,
         base=base_weights_option,
     message:
         "{wildcards.model}, {wildcards.arm}: {wildcards.vital} of {wildcards.cohort}, seed {wildcards.seed}"
     shell:
-        '"$PYTHON" -m workflow_scripts.warm run_arm --dataset {params.dataset} --cohort {wildcards.cohort}'
+        '"$PYTHON" -m workflow_scripts.runtime.warm --preload {params.preload} --benchmark {params.benchmark}'
+        " run_arm --dataset {params.dataset} --cohort {wildcards.cohort}"
         " --vital {wildcards.vital} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
         " --windows {input.windows} {params.base} --settings {input.settings}"
         " --output {params.folder} &> {log}"
@@ -56,6 +57,8 @@ use rule adapt_and_forecast as train_from_scratch with:
     params:
         dataset=study.dataset,
         folder=subpath(output.record, parent=True),
+        preload=preload,
+        benchmark=RUN_BENCHMARK,
         base="",
 
 
@@ -86,8 +89,6 @@ rule evaluate_transfer:
         record=f"{TRANSFER}/record.json",
     log:
         f"{LOGS}/evaluate_transfer/{TRANSFER_NAME}.log",
-    benchmark:
-        f"{LOGS}/evaluate_transfer/{TRANSFER_NAME}.benchmark.tsv"
     conda:
         "../envs/study.yaml"
     threads: job_threads
@@ -96,12 +97,15 @@ rule evaluate_transfer:
     params:
         dataset=study.dataset,
         folder=subpath(output.record, parent=True),
+        preload=preload,
+        benchmark=f"{LOGS}/evaluate_transfer/{TRANSFER_NAME}.benchmark.tsv",
         base=subpath(input.weights, parent=True),
     message:
         "{wildcards.model}, {wildcards.arm}: {wildcards.vital}, from {wildcards.trained_on} to"
         " {wildcards.evaluated_on}, seed {wildcards.seed}"
     shell:
-        '"$PYTHON" -m workflow_scripts.warm evaluate_transfer --dataset {params.dataset}'
+        '"$PYTHON" -m workflow_scripts.runtime.warm --preload {params.preload} --benchmark {params.benchmark}'
+        " evaluate_transfer --dataset {params.dataset}"
         " --trained-on {wildcards.trained_on} --evaluated-on {wildcards.evaluated_on}"
         " --vital {wildcards.vital} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
         " --adapter {input.adapter} --weights {params.base} --windows {input.windows}"

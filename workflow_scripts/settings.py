@@ -268,8 +268,10 @@ class Study(Parameters):
 
 SHOWN_ONLY = (
     "workflow_scripts.reporting",
+    "workflow_scripts.runtime.benchmark",
     "workflow_scripts.runtime.device",
     "workflow_scripts.runtime.progress",
+    "workflow_scripts.runtime.warm",
     "workflow_scripts.tracking",
 )
 """What jobs that forecast show, record elsewhere or wait for: no forecast depends on it."""
@@ -288,6 +290,19 @@ def run_code(model: str) -> list[str]:
         "workflow_scripts.steps.run_arm",
         *METHOD_MODULES,
         *([family_module(MODELS[model].family)] if model in MODELS else []),
+    ]
+
+
+def run_imports(model: str, arm: str) -> list[str]:
+    """The modules that a run imports when it comes to them; a warm server imports them once (docs/start-up.md)."""
+    if model in BASELINES:
+        return ["pyarrow.dataset", *([] if BASELINES[model].point_forecast else ["statsforecast.models"])]
+    return [
+        "pyarrow.dataset",
+        "workflow_scripts.training.inference",
+        "workflow_scripts.training.tuning",
+        family_module(MODELS[model].family),
+        *(["peft"] if Arm.parse(arm).definition.uses_peft else []),
     ]
 
 

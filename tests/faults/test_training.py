@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.helpers.fault_hook import job_of, noted, set_hook
+from tests.helpers.fault_hook import job_of, noted, set_hook, step_of
 from tests.helpers.fault_study import LORA, copy_study
 from tests.helpers.linear_model import LinearModel
 from tests.helpers.projects import run_in
@@ -76,7 +76,7 @@ def test_a_run_killed_between_and_inside_checkpoint_writes_ends_with_the_same_we
     for number in range(STRIKES):
         plan = {"signal": int(signal.SIGKILL), "when": "checkpoint", "at": number + 1}
         (plans / f"{job_of(command)}.plan{number}").write_text(json.dumps(plan))
-    words = shlex.split(command.partition("workflow_scripts.warm ")[2].partition(" &>")[0])
+    words = shlex.split(step_of(command))
     job, attempts = job_of(command), str(STRIKES + 1)
     run_in(folder, sys.executable, "-c", _AGAIN_AND_AGAIN, job, attempts, *words, PYTHONPATH=".")
     struck = len(noted(plans, "struck"))

@@ -22,13 +22,15 @@ _CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "tempfile.mkstemp"
 def _job():
     words = sys.orig_argv
     words = words[words.index("-m") + 1 :] if "-m" in words else []
-    if words[:1] == ["workflow_scripts.warm"]:
+    if words[:1] == ["workflow_scripts.runtime.warm"]:
         words = words[1:]
+        while words and words[0].startswith("--"):
+            words = words[2:]
     elif words and words[0].startswith("workflow_scripts.steps."):
         words[0] = words[0].rpartition(".")[2]
     else:
         return None
-    if not words or words[0] in {unstruck!r}:
+    if not words:
         return None
     if words[0] == "sync_tracking" and "--output" not in words:
         return None  # After a failure, no job.
@@ -94,8 +96,6 @@ if _of:
     _begin(_of)
 """
 
-UNSTRUCK = ("warm_server",)
-"""Steps that are no rule's."""
 THREADS = r" --threads \d+"
 """What is no part of a job's name: it follows the cores."""
 
@@ -109,7 +109,7 @@ def set_hook(project: Path, folder: Path, profiling: bool = False, before: str =
     profiling: note how much there is to count. before: a statement that every process runs first.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    text = _HOOK.format(folder=str(folder), unstruck=UNSTRUCK, threads=THREADS, profiling=profiling)
+    text = _HOOK.format(folder=str(folder), threads=THREADS, profiling=profiling)
     (project / "sitecustomize.py").write_text(f"{before}\n{text}", encoding="utf-8")
 
 
@@ -139,7 +139,12 @@ def noted(folder: Path, what: str) -> list[str]:
     return [line.partition(" ")[2] for line in lines if line.startswith(f"{what} ")]
 
 
+def step_of(command: str) -> str:
+    """The step and its arguments of a rule's command, `… -m workflow_scripts.runtime.warm --… … STEP … &> log`."""
+    return re.search(r"workflow_scripts\.runtime\.warm (?:--\S+ \S+ )*(.*?) &>", command)[1]
+
+
 def job_of(command: str) -> str:
-    """The job's name of a rule's command, `python -m workflow_scripts.warm STEP … &> log`."""
-    words = command.partition("workflow_scripts.warm ")[2].partition(" &>")[0].split()
+    """The job's name of a rule's command."""
+    words = step_of(command).split()
     return words[0] + "-" + hashlib.sha256(re.sub(THREADS, "", " ".join(words)).encode()).hexdigest()[:12]

@@ -12,41 +12,23 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-from workflow_scripts.warm import own_servers
+from snakemake.benchmark import BenchmarkRecord
 
 if sys.platform != "linux":
     pytest.skip("elsewhere every step runs plainly", allow_module_level=True)
 
 PACKAGE = Path(__file__).resolve().parents[2] / "workflow_scripts"
-SERVED_WITH = (
-    "__init__.py",
-    "steps/__init__.py",
-    "warm.py",
-    *(f"runtime/{name}.py" for name in ("__init__", "warm", "process")),
-)
+SERVED_WITH = ("__init__.py", "steps/__init__.py", "runtime")
 PATIENCE_MS = 300_000
 """A test that waits so long has failed."""
 
-SERVER = """
-import socket, sys
-from workflow_scripts.runtime.warm import Server, run_and_end
-
-def warm_up(arguments):
-    import library
-
-arguments = Server(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), {"step": warm_up}).serve()
-if arguments is not None:
-    run_and_end(arguments)
-"""
-
 STEP = """
-import atexit, json, os, signal, sys, threading
+import atexit, json, os, signal, sys, threading, time
 import library
 from workflow_scripts.runtime.process import began
 
@@ -54,7 +36,7 @@ def tell(**more):
     umask = os.umask(0)
     os.umask(umask)
     known = dict(arguments=sys.argv[1:], folder=os.getcwd(), environment=dict(os.environ), umask=umask,
-        value=library.VALUE, imported_by=library.PID, pid=os.getpid(), parent=os.getppid(), began=began(), **more)
+        value=library.VALUE, imported_by=library.PID, pid=os.getpid(), began=began(), **more)
     print(json.dumps(known), flush=True)
 
 def told_to_end(number, frame):
@@ -73,6 +55,10 @@ elif how == "text":
     sys.exit("error: a text")
 elif how == "raise":
     raise ValueError("an error")
+elif how == "work":
+    large = b"x" * 2**28
+    while time.process_time() < 0.5:
+        pass
 elif how == "killed":
     os.kill(os.getpid(), int(sys.argv[2]))
 elif how == "wait":
@@ -89,10 +75,9 @@ class Steps:
         self.folder = folder
         for name in SERVED_WITH:
             (folder / "workflow_scripts" / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(PACKAGE / name, folder / "workflow_scripts" / name)
-        self.write("workflow_scripts/warm_server.py", SERVER)
+            copy = shutil.copytree if (PACKAGE / name).is_dir() else shutil.copy
+            copy(PACKAGE / name, folder / "workflow_scripts" / name)
         self.write("workflow_scripts/steps/step.py", STEP)
-        self.write("workflow_scripts/steps/unserved.py", STEP)
         self.write("library.py", "import os\nVALUE, PID = 1, os.getpid()\n")
         self.owner = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
         self._servers: dict[int, int] = {}
@@ -101,9 +86,10 @@ class Steps:
         (self.folder / name).write_text(text)
 
     def start(
-        self, *arguments: str, warm: bool = True, step: str = "step", **options: Any
+        self, *arguments: str, warm: bool = True, client_options: Sequence[str] = (), **options: Any
     ) -> "subprocess.Popen[str]":
-        modules = ["workflow_scripts.warm", step] if warm else [f"workflow_scripts.steps.{step}"]
+        client = ["workflow_scripts.runtime.warm", "--preload", "library", *client_options, "step"]
+        modules = client if warm else ["workflow_scripts.steps.step"]
         environment = {**os.environ, "PYTHONPATH": str(self.folder), "VITALORA_WARM": str(self.owner.pid)}
         environment |= options.pop("env", {})
         pipe = subprocess.PIPE
@@ -117,8 +103,8 @@ class Steps:
         """What a running step said of itself. Its server is remembered."""
         assert client.stdout is not None
         told = json.loads(client.stdout.readline())
-        if told["pid"] != client.pid and told["parent"] not in self._servers:
-            self._servers[told["parent"]] = os.pidfd_open(told["parent"])
+        if is_warm(told) and server_of(told) not in self._servers:
+            self._servers[server_of(told)] = os.pidfd_open(server_of(told))
         return told
 
     def tell(self, *more: str, **options: Any) -> dict[str, Any]:
@@ -156,7 +142,12 @@ def steps(tmp_path: Path) -> Iterator[Steps]:
 
 def is_warm(told: dict[str, Any]) -> bool:
     """Whether the library was there before the step began."""
-    return told["imported_by"] == told["parent"] != os.getpid()
+    return told["imported_by"] != told["pid"]
+
+
+def server_of(told: dict[str, Any]) -> int:
+    """The process that imported the library for a warm step."""
+    return told["imported_by"]
 
 
 def test_a_warm_step_is_told_and_says_what_a_plain_one_does(steps: Steps) -> None:
@@ -167,7 +158,7 @@ def test_a_warm_step_is_told_and_says_what_a_plain_one_does(steps: Steps) -> Non
         first, *rest = output.splitlines()
         told = json.loads(first)
         assert is_warm(told) == warm
-        for differing in ("pid", "parent", "imported_by", "began"):
+        for differing in ("pid", "imported_by", "began"):
             del told[differing]
         outcomes.append((told, rest, errors, client.returncode))
     assert outcomes[0] == outcomes[1]
@@ -208,7 +199,7 @@ def test_the_library_is_imported_once_for_all_jobs_and_two_at_once_share_a_serve
         client.communicate()
     told.append(steps.tell())
     assert all(map(is_warm, told))
-    assert len({one["parent"] for one in told}) == 1
+    assert len(set(map(server_of, told))) == 1
     assert len({one["pid"] for one in told}) == 3
 
 
@@ -233,12 +224,41 @@ def test_a_jobs_time_counts_from_the_start_of_its_command(steps: Steps, warm: bo
     assert before - 2 * tick <= told["began"] <= time.perf_counter()
 
 
+@pytest.mark.parametrize("owner", ["a server", "0"])
+def test_the_benchmark_file_tells_time_and_memory_of_the_job_in_snakemakes_form(
+    steps: Steps, tmp_path: Path, owner: str
+) -> None:
+    path = tmp_path / "logs" / "job.benchmark.tsv"
+    options = {"env": {"VITALORA_WARM": "0"}} if owner == "0" else {}
+    client = steps.start("work", client_options=["--benchmark", str(path)], **options)
+    assert client.communicate() == ("", "")
+    header, row = (line.split("\t") for line in path.read_text().splitlines())
+    assert header == BenchmarkRecord.get_header()
+    measured = dict(zip(header, row, strict=True))
+    assert float(measured["max_rss"]) > 256
+    assert 0.5 <= float(measured["cpu_time"]) < 2.0
+    assert float(measured["s"]) >= 0.5
+    assert float(measured["mean_load"]) == pytest.approx(
+        100 * float(measured["cpu_time"]) / float(measured["s"]), abs=1.0
+    )
+
+
+@pytest.mark.parametrize("owner", ["a server", "0"])
+def test_a_job_that_fails_leaves_no_benchmark_file(steps: Steps, tmp_path: Path, owner: str) -> None:
+    path = tmp_path / "job.benchmark.tsv"
+    options = {"env": {"VITALORA_WARM": "0"}} if owner == "0" else {}
+    client = steps.start("status", "3", client_options=["--benchmark", str(path)], **options)
+    client.communicate()
+    assert client.returncode == 3
+    assert not path.exists()
+
+
 def test_changed_code_is_never_run_stale(steps: Steps) -> None:
     first = steps.tell()
     steps.write("workflow_scripts/steps/step.py", STEP.replace("value=library.VALUE", "value=2"))
     second = steps.tell()
     assert (first["value"], second["value"]) == (1, 2)
-    assert first["parent"] != second["parent"]
+    assert server_of(first) != server_of(second)
 
 
 def test_the_job_of_a_client_that_was_killed_ends_at_once(steps: Steps) -> None:
@@ -265,28 +285,26 @@ def test_a_job_is_asked_to_end_as_its_client_is(steps: Steps, asked: signal.Sign
 
 def test_a_job_whose_server_was_killed_is_done_nonetheless(steps: Steps) -> None:
     client = steps.start("wait")
-    first = steps.told(client)
-    child = os.pidfd_open(first["pid"])
-    os.kill(first["parent"], signal.SIGKILL)
-    again = steps.told(client)
-    # The client does it itself, and only once the child can no longer do it too.
-    assert again["pid"] == client.pid
-    wait_for_end(child)
-    os.close(child)
-    client.communicate()
-    assert client.returncode == 0
+    told = steps.told(client)
+    os.kill(server_of(told), signal.SIGKILL)
+    output, _ = client.communicate()
+    assert (output, client.returncode) == ("", 0)
     assert is_warm(steps.tell())
 
 
-def test_a_client_that_was_asked_to_end_runs_nothing_itself(steps: Steps) -> None:
+def test_a_client_that_was_asked_to_end_before_its_job_began_runs_nothing(steps: Steps) -> None:
+    for name in ("importing", "released"):
+        os.mkfifo(steps.folder / name)
+    steps.write(
+        "library.py", "import os\nopen('importing', 'w')\nopen('released')\nVALUE, PID = 1, os.getpid()\n"
+    )
     client = steps.start("wait")
-    first = steps.told(client)
-    os.kill(first["parent"], signal.SIGSTOP)
+    (steps.folder / "importing").read_text()
     client.send_signal(signal.SIGTERM)
-    os.kill(first["parent"], signal.SIGKILL)
-    client.wait()
+    assert client.wait() == -signal.SIGTERM
+    (steps.folder / "released").write_text("")
     output, _ = client.communicate()
-    assert (output, client.returncode) == ("", -signal.SIGTERM)
+    assert output == ""
 
 
 @pytest.mark.parametrize("owner", ["0", "", "no number", "4194305"])
@@ -294,49 +312,25 @@ def test_a_step_runs_plainly_where_no_server_is_wanted(steps: Steps, owner: str)
     assert not is_warm(steps.tell(env={"VITALORA_WARM": owner}))
 
 
-@pytest.mark.parametrize(("before", "after"), [("0", "0"), ("123", "its own"), (None, "its own")])
-def test_a_process_owns_the_servers_of_its_steps_unless_none_are_wanted(
-    monkeypatch: pytest.MonkeyPatch, before: str | None, after: str
-) -> None:
-    # Set in any case, so that it is as before afterwards.
-    monkeypatch.setenv("VITALORA_WARM", before or "")
-    if before is None:
-        monkeypatch.delenv("VITALORA_WARM")
-    own_servers()
-    assert os.environ["VITALORA_WARM"] == (str(os.getpid()) if after == "its own" else after)
-
-
-def test_a_job_of_a_cluster_looks_for_no_server_of_the_machine_that_it_was_submitted_from(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("VITALORA_WARM", "123")
-    own_servers(alone=True)
-    assert os.environ["VITALORA_WARM"] == "0"
-
-
-def test_a_step_that_is_not_served_runs_plainly(steps: Steps) -> None:
-    assert not is_warm(steps.tell(step="unserved"))
-
-
-@pytest.mark.parametrize("name", ["workflow_scripts/warm_server.py", "library.py"])
+@pytest.mark.parametrize("name", ["workflow_scripts/runtime/warm/server.py", "library.py"])
 def test_a_step_runs_plainly_where_the_server_cannot(steps: Steps, name: str) -> None:
     """A server that fails itself, or to import a library that fails there only."""
     text = (steps.folder / name).read_text()
-    steps.write(name, "import sys\nif 'warm_server' in str(sys.orig_argv): raise MemoryError\n" + text)
+    steps.write(name, "import sys\nif 'warm.server' in str(sys.orig_argv): raise MemoryError\n" + text)
     assert not is_warm(steps.tell())
 
 
 def test_servers_end_with_their_owner_and_leave_no_socket(steps: Steps) -> None:
     running = steps.start("wait")
-    server = steps.told(running)["parent"]
+    server = server_of(steps.told(running))
     (name,) = listening(server)
     steps.owner.communicate()
-    # A job that runs already is done to its end.
     ended = os.pidfd_open(server)
-    running.communicate()
-    assert running.returncode == 0
     wait_for_end(ended)
     os.close(ended)
+    # A job that runs already is done to its end.
+    running.communicate()
+    assert running.returncode == 0
     assert name not in Path("/proc/net/unix").read_text()
 
 

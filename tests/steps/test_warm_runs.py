@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.records import without
-from workflow_scripts.settings import Study
+from workflow_scripts.settings import Study, run_imports
 from workflow_scripts.windows.making import write_windows
 from workflow_scripts.windows.reading import WindowMetadata, Windows
 
@@ -67,7 +67,8 @@ def run(folder: Path, output: Path, owner: int, threads: int) -> None:
         "settings": folder / "settings.json",
         "output": output,
     }
-    command = [sys.executable, "-m", "workflow_scripts.warm", "run_arm"]
+    preload = ",".join(run_imports(MODEL, "full"))
+    command = [sys.executable, "-m", "workflow_scripts.runtime.warm", "--preload", preload, "run_arm"]
     command += [str(part) for name, value in arguments.items() for part in (f"--{name}", value)]
     threading = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
     environment = {**os.environ, **threading, "PYTHONPATH": str(REPOSITORY), "VITALORA_WARM": str(owner)}
@@ -84,7 +85,7 @@ def servers(owner: int) -> list[str]:
             words = path.read_text().split("\0")
         except OSError:
             continue
-        if "workflow_scripts.warm_server" in words and str(owner) in words:
+        if "workflow_scripts.runtime.warm.server" in words and str(owner) in words:
             found.append(" ".join(words))
     return found
 

@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-_IMPORTED = time.perf_counter()
-_first_ticks: str | None = None
+_client_began: float | None = None
 
 
 class Terminated(SystemExit):
@@ -39,36 +38,32 @@ def _terminate(number: int, _frame: FrameType | None) -> None:
 
 def was_forked() -> bool:
     """Whether this process is the child of a warm server, which had imported its libraries already."""
-    return _first_ticks is not None
+    return _client_began is not None
 
 
 def began() -> float:
-    """When this process began, Python's own start included, on the clock of `time.perf_counter`.
+    """Return when this process began, Python's own start included, in seconds of `time.perf_counter`.
 
-    To a hundredth of a second. A child of a warm server began with its client. Where the system does not tell
-    (no /proc), this module's import counts.
+    To a hundredth of a second. A child of a warm server began with its client.
     """
-    ticks = _first_ticks or _started(os.getpid())
-    if ticks is None:
-        return _IMPORTED
-    return (
-        time.perf_counter() - time.clock_gettime(time.CLOCK_BOOTTIME) + int(ticks) / os.sysconf("SC_CLK_TCK")
-    )
+    return _process_began(os.getpid()) if _client_began is None else _client_began
 
 
-def begin_with(pid: int) -> None:
-    """Count this process from the start of another one, whose work it does."""
-    global _first_ticks
-    _first_ticks = _started(pid)
+def begin_with(client: int) -> None:
+    """Count this process from the start of its client, whose work it does. client: process number."""
+    global _client_began
+    _client_began = _process_began(client)
 
 
-def _started(pid: int) -> str | None:
-    """The start of a process in clock ticks since boot (field 22 of /proc/<pid>/stat); None where unknown."""
+def _process_began(pid: int) -> float:
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    # The second field is the program's name in parentheses, and may itself hold spaces and parentheses.
-    fields = stat.rpartition(")")[2].split()
-    # A zombie has ended; it only waits for its parent to read its status.
-    return None if fields[0] in "ZX" else fields[19]
+    except OSError:  # Not Linux.
+        import psutil
+
+        return time.perf_counter() - (time.time() - psutil.Process(pid).create_time())
+    # psutil counts from the second in which the system was started; field 22 is ticks since that moment itself. The
+    # second field, the program's name in parentheses, may hold spaces and parentheses.
+    ticks = int(stat.rpartition(")")[2].split()[19])
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    return time.perf_counter() - age

@@ -27,7 +27,6 @@ from workflow_scripts.training.data import window_arrays
 from workflow_scripts.training.parameters import ForecastParameters
 from workflow_scripts.windows.reading import Windows
 
-STARTED = began()
 KEY = ("dataset", "trained_on", "evaluated_on", "vital", "model", "arm", "seed")
 
 
@@ -114,7 +113,7 @@ def evaluate_transfer(
     record = _record(options, parameters, unseen, quantiles, failure)
     record["seconds"] = {
         "forecast": round(forecast_seconds, 3),
-        "total": round(time.perf_counter() - STARTED, 3),
+        "total": round(time.perf_counter() - began(), 3),
     }
     write_json(output / "record.json", record)
 

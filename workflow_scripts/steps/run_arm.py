@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from workflow_scripts.models.interface import ForecastModel
     from workflow_scripts.training.tuning import Tuned
 
-STARTED = began()
-
 CHECKPOINTS = "checkpoints"
 """Folder beside the results while a job trains; what was interrupted goes on from it."""
 
@@ -92,7 +90,7 @@ def run_arm(
     with terminable():
         record = _run(options, parameters) | provenance
         record["hashes"] |= _written(output)
-        record["seconds"]["total"] = round(time.perf_counter() - STARTED, 3)
+        record["seconds"]["total"] = round(time.perf_counter() - began(), 3)
         write_json(output / "run.json", record)
         shutil.rmtree(output / CHECKPOINTS, ignore_errors=True)
 
@@ -137,7 +135,7 @@ def _forecast_baseline(model: str, settings: dict[str, Any], test: Windows) -> O
     begun = time.perf_counter()
     levels, metadata = settings["forecast"]["quantiles"], test.metadata
     quantiles = forecast_baseline(model, test.context, metadata.horizon, levels, metadata.interval_minutes)
-    seconds = {"start_up": begun - STARTED, "training": 0.0, "forecast": time.perf_counter() - begun}
+    seconds = {"start_up": begun - began(), "training": 0.0, "forecast": time.perf_counter() - begun}
     return Outcome(quantiles, {"total": 0, "trainable": 0}, seconds)
 
 
@@ -159,7 +157,7 @@ class _Adapted:
 def _adapt(options: RunOptions, settings: dict[str, Any], development: Windows, device_name: str) -> _Adapted:
     """Train every candidate on the development windows; the best on validation becomes the folder `adapter`."""
     arm = Arm.parse(options.arm)
-    adapted = _Adapted({}, STARTED)
+    adapted = _Adapted({}, began())
 
     def prepare(candidate: TrainingParameters) -> "tuple[ForecastModel, TrainingHooks]":
         model = _base_model(options, settings, development.metadata)
@@ -234,7 +232,7 @@ def _forecast(
         quantiles=quantiles,
         parameters=adapted.parameters,
         seconds={
-            "start_up": adapted.ready - STARTED,
+            "start_up": adapted.ready - began(),
             "training": training,
             "forecast": time.perf_counter() - begun,
         },
