@@ -43,6 +43,7 @@ rule all:
 onstart:
     prepare_start()
     refuse_to_touch_changed()
+    show_progress(workflow)
     workflow.scheduler.job_rate_limiter = None
 
 

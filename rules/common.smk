@@ -16,11 +16,17 @@ from workflow_scripts.models.registry import MODELS, SCRATCH_VARIANTS, VARIANTS,
 from workflow_scripts.models.sources import default_source, local_files, reading_code, weights_identity
 from workflow_scripts.privacy.permissions import keep_to_owner
 from workflow_scripts.runtime.device import threads_for, visible_devices
+from workflow_scripts.runtime.display.handler import show_progress
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import write_json_if_changed
-from workflow_scripts.runtime.logger import show_progress
 from workflow_scripts.runtime.storage import refusal_of_storage, require_room, require_writable
-from workflow_scripts.settings import load_study, run_code, run_imports, weights_folder_of, write_step_settings
+from workflow_scripts.settings import (
+    load_study,
+    run_code,
+    run_imports,
+    weights_folder_of,
+    write_step_settings,
+)
 from workflow_scripts.sources.mimic_iii.tables import EVENT_TABLES
 from workflow_scripts.sources.source import source_of
 
@@ -212,6 +218,3 @@ def prepare_start():
         require_room(Path.cwd())
         require_writable([Path(DATA), Path(PREPARED), Path(RESULTS)])
     keep_to_owner(Path())
-
-
-show_progress(workflow)

@@ -8,29 +8,35 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from workflow_scripts.runtime.logger import ProgressHandler, own_command
-from workflow_scripts.runtime.logger_times import (
+from workflow_scripts.runtime.display.handler import ProgressHandler
+from workflow_scripts.runtime.display.state import (
     Durations,
     Job,
     RunState,
-    about,
     benchmark_seconds,
     duration_keys,
-    duration_text,
 )
-from workflow_scripts.runtime.logger_views import PlainView, failure, inside, position, summary
+from workflow_scripts.runtime.display.texts import (
+    about,
+    duration_text,
+    failure,
+    own_command,
+    position,
+    progress_inside,
+    summary,
+)
 from workflow_scripts.runtime.progress import progress
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 TINY_WORKFLOW = """
-from workflow_scripts.runtime.logger import show_progress
+from workflow_scripts.runtime.display.handler import show_progress
 
-show_progress(workflow)
+onstart:
+    show_progress(workflow)
 
 rule all:
     input: "out/last.txt"
@@ -53,8 +59,8 @@ rule last:
 """
 
 
-def job(identity: int, rule: str = "make", begun: float = 0.0, **parts) -> Job:
-    return Job(identity, rule, f"job {identity}", keys=duration_keys(rule, {}, None), begun=begun, **parts)
+def job(number: int, rule: str = "make", begun: float = 0.0, **parts) -> Job:
+    return Job(rule, f"job {number}", keys=duration_keys(rule, {}, ""), begun=begun, **parts)
 
 
 def state_of(count: int, cores: int = 1, seconds: float | None = None) -> RunState:
@@ -69,14 +75,14 @@ def test_time_left_is_the_work_that_is_left_divided_by_the_cores() -> None:
     state = state_of(4, cores=2, seconds=10.0)
     assert state.seconds_left(0.0) == pytest.approx(4 * 10 / 2)
     for number in (1, 2):
-        state.start(job(number))
+        state.start(number, job(number))
         state.finish(number, 10.0)
     assert state.seconds_left(10.0) == pytest.approx(2 * 10 / 2)
 
 
 def test_time_left_follows_a_machine_that_is_slower_than_the_record_says() -> None:
     state = state_of(4, seconds=600.0)
-    state.start(job(1))
+    state.start(1, job(1))
     state.finish(1, 1200.0)
     # Three jobs are left, and each will take 1,200 s as the first did.
     assert state.seconds_left(1200.0) == pytest.approx(3 * 1200, rel=0.1)
@@ -84,13 +90,13 @@ def test_time_left_follows_a_machine_that_is_slower_than_the_record_says() -> No
 
 def test_time_left_is_never_less_than_the_longest_running_job() -> None:
     state = state_of(1, cores=16, seconds=100.0)
-    state.start(job(1))
+    state.start(1, job(1))
     assert state.seconds_left(40.0) >= 60.0
 
 
 def test_time_left_is_not_invented_before_anything_was_measured() -> None:
     state = state_of(3)
-    state.start(job(1))
+    state.start(1, job(1))
     assert state.seconds_left(5.0) is None
     assert "not known yet" in position(state, 5.0)
     state.finish(1, 6.0)
@@ -108,10 +114,10 @@ def test_time_left_is_not_told_from_the_first_short_job_of_another_kind() -> Non
 def test_a_job_is_expected_to_last_as_long_as_the_most_similar_jobs_did() -> None:
     durations = Durations()
     for arm, seconds in (("full", 30.0), ("full", 50.0), ("lora-r2", 10.0)):
-        durations.add(duration_keys("run", {"model": "m", "arm": arm}, None), seconds)
-    assert durations.expected(duration_keys("run", {"model": "m", "arm": "full"}, None)) == 40.0
-    assert durations.expected(duration_keys("run", {"model": "m", "arm": "lora-r4"}, None)) == 30.0
-    assert durations.expected(duration_keys("other", {}, None)) == 30.0
+        durations.add(duration_keys("run", {"model": "m", "arm": arm}, ""), seconds)
+    assert durations.expected(duration_keys("run", {"model": "m", "arm": "full"}, "")) == 40.0
+    assert durations.expected(duration_keys("run", {"model": "m", "arm": "lora-r4"}, "")) == 30.0
+    assert durations.expected(duration_keys("other", {}, "")) == 30.0
 
 
 def test_a_benchmark_file_that_is_missing_or_broken_is_no_duration(tmp_path: Path) -> None:
@@ -135,13 +141,23 @@ def test_durations_are_said_as_a_person_says_them() -> None:
     ]
 
 
+def handler(stream: io.StringIO, state: RunState) -> ProgressHandler:
+    return ProgressHandler(logging.StreamHandler(stream), state, ["snakemake"])
+
+
+def event(name: str, **parts: object) -> logging.LogRecord:
+    """A record as Snakemake sends it."""
+    known = {"levelno": logging.INFO, "msg": "", "wildcards": {}, "benchmark": None, "shellcmd": "… &> log"}
+    known |= {"rule_name": "make", "rule_msg": "a job", "output": [], "log": [], "indent": False}
+    return logging.makeLogRecord(known | {"event": name} | parts)
+
+
 def test_a_long_study_prints_about_a_line_for_each_percent() -> None:
     stream = io.StringIO()
-    view, state = PlainView(stream), state_of(500, seconds=1.0)
+    shown = handler(stream, state_of(500))
     for number in range(500):
-        state.start(job(number, begun=number))
-        view.show_started(job(number), state, number)
-        state.finish(number, number + 1)
+        shown.handle(event("job_info", jobid=number))
+        shown.handle(event("job_finished", job_id=number))
     assert 90 < len(stream.getvalue().splitlines()) <= 100
 
 
@@ -161,16 +177,16 @@ def test_how_far_a_job_is_inside_is_read_from_the_lines_that_its_loop_writes(tmp
         for step in steps:
             steps.show_loss(0.5)
             if step == 20:
-                assert inside(job(1, logs=(str(log),))) == ["training 50 %"]
+                assert progress_inside(job(1, logs=(str(log),))) == "training 50 %"
         print("scored 12 windows", file=stream)
-    assert inside(job(1, logs=(str(log),))) == []
-    assert inside(job(1)) == inside(job(1, logs=("nowhere.log",))) == []
+    assert progress_inside(job(1, logs=(str(log),))) == ""
+    assert progress_inside(job(1)) == progress_inside(job(1, logs=("nowhere.log",))) == ""
 
 
 def test_the_summary_names_the_page_to_open() -> None:
     state = state_of(1)
     outputs = ("results/simulated/report.html", "results/simulated/figures")
-    state.start(job(1, "make_report", outputs=outputs))
+    state.start(1, job(1, "make_report", outputs=outputs))
     state.finish(1, 4.0)
     assert "results/simulated/report.html, results/simulated/figures" in summary(state, 4.0, [])
 
@@ -178,22 +194,21 @@ def test_the_summary_names_the_page_to_open() -> None:
 def test_the_summary_says_what_was_made_what_failed_and_what_did_not_run() -> None:
     state = state_of(5)
     for number in (1, 2, 3):
-        state.start(job(number, outputs=(f"out/x/{number}.txt",), logs=(f"logs/{number}.log",)))
+        state.start(number, job(number, outputs=(f"out/x/{number}.txt",), logs=(f"logs/{number}.log",)))
     state.finish(1, 4.0)
     state.finish(2, 6.0)
     state.fail(3, 7.0)
-    text = summary(state, 10.0, ["snakemake", "--cores", "2", "--config", "a={b: 1}"], "all.log")
+    text = summary(state, 10.0, ["snakemake", "--cores", "2", "--config", "a={b: 1}"])
     assert text.splitlines() == [
         "Finished 2 of 5 jobs in 10 s.",
         "     2 make          10 s  out/x",
         "Failed: 1 job.",
         "  job 3",
         "    log: logs/3.log",
-        "Not run, for want of what failed or stopped: 2 jobs.",
+        "Not run, because what they need failed or stopped: 2 jobs.",
         "To repeat just that:",
         "  snakemake --cores 2 --config 'a={b: 1}' -- out/x/3.txt",
         "To go on with all that is missing: the same command as before; what is done stays.",
-        "All messages of this run: all.log",
     ]
 
 
@@ -202,7 +217,7 @@ def test_many_failures_are_listed_shortly(tmp_path: Path) -> None:
     log.write_text("error: the same as before\n")
     state = state_of(300)
     for number in range(300):
-        state.start(job(number, logs=(str(log),), outputs=(f"out/{number}.txt",)))
+        state.start(number, job(number, logs=(str(log),), outputs=(f"out/{number}.txt",)))
         state.fail(number, 1.0)
     assert failure(job(1, logs=(str(log),)), 1.0, earlier=200) == f"FAILED after 1 s: job 1\n  log: {log}"
     text = summary(state, 10.0, ["snakemake"])
@@ -217,18 +232,23 @@ def test_the_repeating_command_keeps_the_options_and_drops_targets_and_force() -
     assert own_command(given, {"data", "weights"}) == ["snakemake", "--cores", "2", "--config", "dataset=x"]
 
 
-def test_a_display_that_fails_hands_over_to_snakemake_with_one_warning() -> None:
+def test_a_message_that_cannot_be_shown_stops_neither_the_run_nor_what_follows(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     stream = io.StringIO()
-    own = logging.StreamHandler(stream)
-    handler = ProgressHandler(SimpleNamespace(), own)  # A workflow without jobs: reading them fails.
-    for text, event in (("Job stats", "run_info"), ("rule a", "job_info"), ("rule b", "job_info")):
-        record = logging.LogRecord("snakemake", logging.INFO, "", 0, text, None, None)
-        record.event = event
-        handler.handle(record)
-    handler.close()
-    lines = stream.getvalue().splitlines()
-    assert lines[0].startswith("The progress display has stopped (AttributeError")
-    assert lines[1:] == ["Job stats", "rule a", "rule b"]
+    shown = handler(stream, state_of(2))
+    shown.handle(event("job_info", jobid=1, output=None))
+    assert "Logging error" in capsys.readouterr().err
+    shown.handle(event("job_info", jobid=2, rule_msg="another job"))
+    assert "now another job" in stream.getvalue()
+
+
+def test_what_is_said_in_no_better_way_is_shown_as_snakemake_words_it() -> None:
+    stream = io.StringIO()
+    shown = handler(stream, state_of(1))
+    shown.handle(logging.makeLogRecord({"levelno": logging.INFO, "msg": "Trying to restart job 3."}))
+    shown.handle(logging.makeLogRecord({"levelno": logging.INFO, "msg": "Select jobs to execute..."}))
+    assert stream.getvalue() == "Trying to restart job 3.\n"
 
 
 def test_of_a_group_that_failed_on_a_cluster_the_jobs_that_were_done_are_not_called_failed(
@@ -236,27 +256,14 @@ def test_of_a_group_that_failed_on_a_cluster_the_jobs_that_were_done_are_not_cal
 ) -> None:
     """Snakemake's GroupJob.log_error reports every member with `indent`."""
     stream = io.StringIO()
-    dag = SimpleNamespace(jobs=[], needrun_jobs=list)
-    settings = SimpleNamespace(nocolor=True)
-    handler = ProgressHandler(
-        SimpleNamespace(dag=dag, cores=2, output_settings=settings), logging.StreamHandler(stream)
-    )
+    shown = handler(stream, state_of(2))
     (tmp_path / "a").touch()
-    begun = {
-        "event": "job_info",
-        "rule_name": "make",
-        "wildcards": {},
-        "benchmark": None,
-        "shellcmd": "… &> log",
-    }
-    events: list[dict[str, object]] = [{"event": "run_info"}]
     for number, name in enumerate("ab"):
-        files = {"jobid": number, "output": [str(tmp_path / name)], "log": [str(tmp_path / f"{name}.log")]}
-        events += [begun | files | {"rule_msg": name}, files | {"event": "job_error", "indent": True}]
-    for event in events:
-        handler.handle(logging.makeLogRecord({"levelno": logging.INFO} | event))
+        files = {"output": [str(tmp_path / name)], "log": [str(tmp_path / f"{name}.log")]}
+        shown.handle(event("job_info", jobid=number, rule_msg=name, **files))
+        shown.handle(event("job_error", jobid=number, indent=True, **files))
     text = stream.getvalue()
-    assert "done, but its group has failed and is repeated as a whole: a\n" in text
+    assert "done, but its group has failed and is repeated as a unit: a\n" in text
     assert re.findall(r"FAILED after .*: (\w)\n", text) == ["b"]
 
 
@@ -286,15 +293,15 @@ def test_a_failed_run_is_told_in_plain_lines_and_repeated_by_the_command_it_name
     assert done.returncode == 1
     assert not CONTROL.search(done.stderr)
     lines = done.stderr.splitlines()
-    assert "3 jobs: 2 make, 1 last" in lines
+    assert re.search(r"make +2\nlast +1\n", done.stderr)
     assert any(re.fullmatch(r"\d of 3 jobs done, .*; now Make b", line) for line in lines)
     place = next(number for number, line in enumerate(lines) if line.startswith("FAILED after"))
     assert lines[place].endswith(": Make b")
     assert lines[place + 1] == "  log: logs/b.log, which ends:"
     assert lines[place + 11] == "    error: no such thing"
     assert "Finished 1 of 3 jobs in" in done.stderr
-    assert "Not run, for want of what failed or stopped: 1 job." in lines
-    assert len(lines) <= 30
+    assert "Not run, because what they need failed or stopped: 1 job." in lines
+    assert len(lines) - place <= 25
     assert "Traceback" not in done.stderr
 
     again = lines[lines.index("To repeat just that:") + 1].strip()
@@ -333,12 +340,14 @@ def test_a_terminal_shows_what_runs_and_ends_with_the_summary(workflow: Path) ->
 @pytest.mark.workflow
 def test_a_run_goes_on_when_nobody_reads_its_messages_any_more(workflow: Path) -> None:
     (workflow / "broken-b").unlink()
-    reader, writer = os.pipe()
-    os.close(reader)
     command = ["snakemake", "--cores", "1"]
-    done = subprocess.run(command, cwd=workflow, env=environment(), stdout=writer, stderr=writer, timeout=300)
-    os.close(writer)
-    assert done.returncode == 0
+    process = subprocess.Popen(command, cwd=workflow, env=environment(), stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "0 of 3 jobs done" in line:
+            break
+    process.stderr.close()
+    assert process.wait() == 0
     assert (workflow / "out/last.txt").exists()
 
 
