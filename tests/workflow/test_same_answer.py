@@ -308,7 +308,7 @@ CODE = {
     "reporting/run_figures.py": {"sync_tracking": 1},
     "tracking/mirror.py": {"sync_tracking": 1},
     "runtime/progress.py": {},
-    "runtime/logger.py": {},
+    "runtime/display/handler.py": {},
     "evaluate_transfer.py": {},
     "choose_adapter.py": {},
 }
@@ -320,7 +320,7 @@ SOME_CODE = (
     "prepare_weights.py",
     "models/moirai.py",
     "aggregate_metrics.py",
-    "runtime/logger.py",
+    "runtime/display/handler.py",
 )
 
 
