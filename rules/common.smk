@@ -57,6 +57,8 @@ def shown_as_one_message():
 # ---- The study
 
 with shown_as_one_message():
+    if not workflow.output_settings.dryrun:
+        require_room(Path.cwd())  # Snakemake writes its own notes before it calls onstart.
     study = load_study(config)
     source = source_of(study.dataset)
     source.require(study.cohorts)
@@ -213,8 +215,7 @@ def job_threads(wildcards):
 
 
 def prepare_start():
-    """Before the first job: refuse a disk that takes nothing, and make what follows for its owner only."""
+    """Before the first job: refuse folders that cannot be written, and make what follows for its owner only."""
     with shown_as_one_message():
-        require_room(Path.cwd())
         require_writable([Path(DATA), Path(PREPARED), Path(RESULTS)])
     keep_to_owner(Path())

@@ -1,6 +1,7 @@
 """A disk that refuses: one message instead of a traceback."""
 
 import errno
+import logging
 import os
 import shutil
 import time
@@ -71,6 +72,8 @@ LEAST_ROOM = 2**20
 def require_room(folder: Path) -> None:
     """Raise UserError where a folder's disk is full, which Snakemake would meet with tracebacks only."""
     if shutil.disk_usage(folder).free < LEAST_ROOM:
+        # Else each line of Snakemake's log, which is on the same disk, would print a traceback.
+        logging.raiseExceptions = False
         raise _refusal(str(folder), errno.ENOSPC)
 
 
