@@ -27,7 +27,6 @@ from tests.reporting.fabricated_study import Study, fabricate_study  # noqa: E40
 
 ARMS = ("zero-shot", "full", *(f"lora-r{2**power}" for power in range(7)), "bitfit", "head-only", "ia3")
 COHORTS = ("explicit", "sepsis3")
-TABLES = ("intervals", "comparisons", "rank_threshold", "breakdown", "calibration", "transfer", "findings")
 READ = """
 import json, pathlib, sys
 import pyarrow.parquet as parquet
@@ -75,21 +74,22 @@ def aggregation(study: Study, runs: list[str]) -> list[str]:
     path = study.folder / "aggregate.json"
     path.write_text(json.dumps(settings))
     command = [sys.executable, "-m", "workflow_scripts.steps.aggregate_metrics", "--settings", str(path)]
-    places = {"metrics": study.metrics, "arms": study.folder / "arms", "plots": study.folder / "plots"}
-    places |= {"windows": study.windows, "cohorts": study.folder / "cohorts"}
-    places |= {name.replace("_", "-"): study.table(name) for name in TABLES}
-    return command + [str(part) for name, place in places.items() for part in (f"--{name}", place)]
+    options = {"summary": study.folder, "windows": study.windows, "cohorts": study.folder / "cohorts"}
+    return command + [str(part) for name, value in options.items() for part in (f"--{name}", value)]
 
 
 def report(study: Study) -> list[str]:
     """The command of the rule of this name."""
     command = [sys.executable, "-m", "workflow_scripts.steps.make_report"]
-    places = {"settings": study.settings, "metrics": study.metrics, "runs": study.runs}
-    places |= {"windows": study.windows, "output": study.folder / "report.html"}
-    places |= {"figures": study.folder / "figures"}
-    places |= {name.replace("_", "-"): study.table(name) for name in TABLES}
-    command += [str(part) for name, place in places.items() for part in (f"--{name}", place)]
-    return [*command, "--cohorts", str(study.folder / "cohorts")]
+    options = {
+        "settings": study.settings,
+        "summary": study.folder,
+        "runs": study.runs,
+        "windows": study.windows,
+    }
+    options |= {"cohorts": study.folder / "cohorts", "output": study.folder / "report.html"}
+    options |= {"figures": study.folder / "figures"}
+    return command + [str(part) for name, value in options.items() for part in (f"--{name}", value)]
 
 
 def plan() -> list[str]:

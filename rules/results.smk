@@ -21,7 +21,7 @@ rule aggregate_metrics:
     output:
         intervals=f"{RESULTS}/summary/intervals.csv",
         comparisons=f"{RESULTS}/summary/comparisons.csv",
-        ranks=f"{RESULTS}/summary/rank_threshold.csv",
+        rank_threshold=f"{RESULTS}/summary/rank_threshold.csv",
         breakdown=f"{RESULTS}/summary/breakdown.csv",
         calibration=f"{RESULTS}/summary/calibration.csv",
         findings=f"{RESULTS}/summary/findings.csv",
@@ -38,14 +38,12 @@ rule aggregate_metrics:
     params:
         windows=windows_folder,
         cohorts=cohorts_folder,
+        summary=f"{RESULTS}/summary",
     message:
         "Collect the runs into tables"
     shell:
-        '"$PYTHON" -m workflow_scripts.steps.aggregate_metrics --settings {input.settings} --metrics {output.metrics}'
-        " --arms {output.arms} --plots {output.plots} --windows {params.windows}"
-        " --cohorts {params.cohorts:q} --intervals {output.intervals} --comparisons {output.comparisons}"
-        " --rank-threshold {output.ranks} --breakdown {output.breakdown} --calibration {output.calibration}"
-        " --findings {output.findings} --transfer {output.transfer} &> {log}"
+        '"$PYTHON" -m workflow_scripts.steps.aggregate_metrics --settings {input.settings} --summary {params.summary}'
+        " --windows {params.windows} --cohorts {params.cohorts:q} &> {log}"
 
 
 rule make_report:
@@ -70,7 +68,7 @@ rule make_report:
         metrics=rules.aggregate_metrics.output.metrics,
         intervals=rules.aggregate_metrics.output.intervals,
         comparisons=rules.aggregate_metrics.output.comparisons,
-        ranks=rules.aggregate_metrics.output.ranks,
+        rank_threshold=rules.aggregate_metrics.output.rank_threshold,
         breakdown=rules.aggregate_metrics.output.breakdown,
         calibration=rules.aggregate_metrics.output.calibration,
         transfer=rules.aggregate_metrics.output.transfer,
@@ -96,16 +94,15 @@ rule make_report:
     conda:
         "../envs/study.yaml"
     params:
+        summary=f"{RESULTS}/summary",
         runs=f"{RESULTS}/runs",
         windows=windows_folder,
         cohorts=cohorts_folder_option,
     message:
         "Write the report"
     shell:
-        '"$PYTHON" -m workflow_scripts.steps.make_report --settings {input.settings} --metrics {input.metrics}'
-        " --intervals {input.intervals} --comparisons {input.comparisons} --rank-threshold {input.ranks}"
-        " --breakdown {input.breakdown} --calibration {input.calibration} --transfer {input.transfer}"
-        " --findings {input.findings} {params.cohorts} --runs {params.runs} --windows {params.windows}"
+        '"$PYTHON" -m workflow_scripts.steps.make_report --settings {input.settings} --summary {params.summary}'
+        " {params.cohorts} --runs {params.runs} --windows {params.windows}"
         " --output {output.report} --figures {output.figures} &> {log}"
 
 

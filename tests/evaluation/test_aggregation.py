@@ -35,14 +35,7 @@ def step(tmp_path, paths):
     settings.write_text(json.dumps({"code": "x", "parameters": {"runs": [str(path) for path in paths]}}))
     out = tmp_path / "summary"
     command = [sys.executable, "-m", "workflow_scripts.steps.aggregate_metrics", "--settings", settings]
-    command += [
-        "--metrics",
-        out / "metrics.csv",
-        "--arms",
-        out / "arms",
-        "--plots",
-        out / "plots",
-    ]
+    command += ["--summary", out]
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False), out
 
 

@@ -208,8 +208,8 @@ def test_too_few_patients_give_the_reason_and_no_interval(tmp_path):
         numbers = (row.low, row.high, row.p_value, row.p_holm, row.win_rate, row.tie_rate)
         assert (numbers, row.reason) == ((None,) * 6, reason)
         assert row.difference is not None
-    assert {(row.share, row.reason) for row in few.ranks} == {(None, reason)}
-    assert sum(row.threshold for row in few.ranks) == len(ERRORS)
+    assert {(row.share, row.reason) for row in few.rank_threshold} == {(None, reason)}
+    assert sum(row.threshold for row in few.rank_threshold) == len(ERRORS)
 
 
 def test_a_failed_arm_is_shown_with_its_reason_and_counts_in_its_family(tmp_path):
@@ -224,9 +224,9 @@ def test_a_failed_arm_is_shown_with_its_reason_and_counts_in_its_family(tmp_path
     }
     assert {row.comparisons for row in found.comparisons} == {11}
     # Which rank is good enough is open where one of them failed.
-    assert {row.threshold for row in found.ranks} == {None}
-    assert all(reason in row.reason for row in found.ranks)
-    assert only(found.ranks, metric="mse", rank=4)[0].value is not None
+    assert {row.threshold for row in found.rank_threshold} == {None}
+    assert all(reason in row.reason for row in found.rank_threshold)
+    assert only(found.rank_threshold, metric="mse", rank=4)[0].value is not None
 
 
 def test_an_undefined_metric_leaves_the_others_alone(tmp_path):
@@ -259,7 +259,7 @@ def test_arms_with_the_same_forecasts_for_each_seed_are_equal_and_never_differen
 def test_the_rank_threshold_follows_the_errors_of_the_table(study, found):
     summary = pd.read_csv(study.metrics).groupby(["vital", "model", "arm"])["mse"].mean()
     for vital in ("heart_rate", "mean_blood_pressure"):
-        rows = only(found.ranks, vital=vital, metric="mse")
+        rows = only(found.rank_threshold, vital=vital, metric="mse")
         assert [row.rank for row in rows] == [1, 2, 4, 8]
         errors = [summary.loc[(vital, MOIRAI, f"lora-r{row.rank}")] for row in rows]
         good = [error <= 1.01 * min(errors) for error in errors]
@@ -280,7 +280,7 @@ def test_no_rank_is_good_enough_where_none_is_better_than_zero_shot(tmp_path):
                 adapted.write_text(json.dumps(record | {"metrics": json.loads(plain.read_text())["metrics"]}))
             else:
                 adapted.write_bytes(plain.read_bytes())
-    rows = statistics(study).ranks
+    rows = statistics(study).rank_threshold
     assert len(rows) == 4 * len(ERRORS)
     for row in rows:
         assert (row.good_enough, row.threshold, row.share) == (None, None, None)
@@ -307,30 +307,27 @@ def test_the_step_writes_tables_that_read_back_and_name_no_patient(study, found,
     expected = {
         "intervals": (IntervalRow, found.intervals),
         "comparisons": (ComparisonRow, found.comparisons),
-        "rank-threshold": (RankRow, found.ranks),
+        "rank_threshold": (RankRow, found.rank_threshold),
         "breakdown": (BreakdownRow, found.breakdown),
         "calibration": (CalibrationRow, found.calibration),
         "findings": (FindingRow, found.findings),
         "transfer": (TransferRow, []),
     }
-    files = {name: tmp_path / f"{name}.csv" for name in ("metrics", *expected)}
     command = [sys.executable, "-X", "importtime", "-m", "workflow_scripts.steps.aggregate_metrics"]
-    command += ["--settings", settings, "--windows", study.windows, "--plots", tmp_path / "plots"]
-    command += ["--arms", tmp_path / "arms"]
-    for name, path in files.items():
-        command += [f"--{name}", path]
+    command += ["--settings", settings, "--windows", study.windows, "--summary", tmp_path]
     result = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
     assert "torch" not in result.stderr
     for name, (kind, rows) in expected.items():
-        text = files[name].read_text()
+        path = tmp_path / f"{name}.csv"
+        text = path.read_text()
         assert text == rows_text(kind, rows)
-        back = read_rows(files[name], kind)
+        back = read_rows(path, kind)
         assert rows_text(kind, back) == text
         cells = {cell for row in csv.reader(text.splitlines()) for cell in row}
         for number in range(40):
             assert str(SUBJECT_ID + number) not in cells
             assert str(STAY_ID + number) not in cells
-    assert np.isfinite([row.low for row in read_rows(files["intervals"], IntervalRow)]).all()
+    assert np.isfinite([row.low for row in read_rows(tmp_path / "intervals.csv", IntervalRow)]).all()
 
 
 @pytest.mark.parametrize(

@@ -208,7 +208,7 @@ def _write_statistics(study, rows):
     found = study_statistics(rows, folders, study.windows, EvaluationParameters(resamples=RESAMPLES))
     study.intervals.write_text(rows_text(IntervalRow, found.intervals))
     study.comparisons.write_text(rows_text(ComparisonRow, found.comparisons))
-    study.rank_threshold.write_text(rows_text(RankRow, found.ranks))
+    study.rank_threshold.write_text(rows_text(RankRow, found.rank_threshold))
 
 
 def _write_attrition(study, cohort):

@@ -1,25 +1,12 @@
 """Makes the report of a fabricated study and reads it as a reader's program would."""
 
-import json
+from dataclasses import replace
 from html.parser import HTMLParser
 from unittest.mock import patch
 
-from workflow_scripts.evaluation.parameters import EvaluationParameters
-from workflow_scripts.evaluation.summary import (
-    BreakdownRow,
-    CalibrationRow,
-    ComparisonRow,
-    FindingRow,
-    IntervalRow,
-    RankRow,
-    TransferRow,
-    read_metrics,
-    read_rows,
-)
-from workflow_scripts.reporting.parameters import ReportParameters
+from workflow_scripts.evaluation.summary import read_metrics
 from workflow_scripts.reporting.parts import Sources
 from workflow_scripts.reporting.report import make_report
-from workflow_scripts.reporting.statistics import Statistics
 
 
 class Page(HTMLParser):
@@ -68,30 +55,8 @@ class Page(HTMLParser):
 
 def sources(study, **changes):
     """The sources of a fabricated study; tables that are not there are empty."""
-    settings = json.loads(study.settings.read_text())["parameters"]
-
-    def table(name, kind):
-        return read_rows(study.table(name), kind) if study.table(name).exists() else ()
-
-    statistics = Statistics(
-        table("intervals", IntervalRow),
-        table("comparisons", ComparisonRow),
-        table("rank_threshold", RankRow),
-        EvaluationParameters(**settings["evaluation"]),
-    )
-    found = {
-        "runs": study.runs,
-        "windows": study.windows,
-        "cohorts": study.folder / "cohorts",
-        "settings": settings,
-        "statistics": statistics,
-        "breakdown": table("breakdown", BreakdownRow),
-        "calibration": table("calibration", CalibrationRow),
-        "transfer": table("transfer", TransferRow),
-        "findings": table("findings", FindingRow),
-        "parameters": ReportParameters(),
-    }
-    return Sources(**(found | changes))
+    cohorts = study.folder / "cohorts"
+    return replace(Sources.read(study.folder, study.runs, study.windows, cohorts, study.settings), **changes)
 
 
 def report_of(study, **changes):

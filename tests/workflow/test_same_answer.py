@@ -140,9 +140,7 @@ def test_the_order_of_the_runs_changes_no_table(project: Path, tmp_path: Path):
         str(tmp_path / "settings.json"),
     ]
     command += ["--windows", "data/simulated/windows", "--cohorts", "data/simulated/cohorts"]
-    command += ["--arms", str(tmp_path / "arms"), "--plots", str(tmp_path / "plots")]
-    for name in tables:
-        command += [f"--{name.replace('_', '-')}", str(tmp_path / f"{name}.csv")]
+    command += ["--summary", str(tmp_path)]
     run_in(project, *command)
     for name in tables:
         first, second = ((folder / f"{name}.csv").read_text().splitlines() for folder in (summary, tmp_path))

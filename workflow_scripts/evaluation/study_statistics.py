@@ -32,11 +32,11 @@ from workflow_scripts.evaluation.summary import (
 
 @dataclass(frozen=True)
 class StudyStatistics:
-    """The rows of intervals.csv, comparisons.csv, rank_threshold.csv, breakdown.csv, calibration.csv, findings.csv."""
+    """The rows of all tables of statistics but that of transfer, by their names."""
 
     intervals: list[IntervalRow] = field(default_factory=list)
     comparisons: list[ComparisonRow] = field(default_factory=list)
-    ranks: list[RankRow] = field(default_factory=list)
+    rank_threshold: list[RankRow] = field(default_factory=list)
     breakdown: list[BreakdownRow] = field(default_factory=list)
     calibration: list[CalibrationRow] = field(default_factory=list)
     findings: list[FindingRow] = field(default_factory=list)
@@ -65,7 +65,7 @@ def study_statistics(
         read = read_subject(runs, folders, windows / cohort / f"{vital}.parquet", table, parameters)
         result.intervals.extend(_intervals(read.subject))
         result.comparisons.extend(_comparisons(read.subject))
-        result.ranks.extend(_ranks(read.subject))
+        result.rank_threshold.extend(_ranks(read.subject))
         result.findings.extend(findings(read.subject))
         result.breakdown.extend(read.breakdown)
         result.calibration.extend(read.calibration)

@@ -63,27 +63,23 @@ class Sources:
 
     @classmethod
     def read(
-        cls,
-        tables: Mapping[str, Path | None],
-        runs: Path,
-        windows: Path,
-        cohorts: Path | None,
-        settings: Path,
+        cls, summary: Path, runs: Path, windows: Path, cohorts: Path | None, settings: Path
     ) -> "Sources":
-        """Read the tables of the summary and the step's settings. tables: name -> its CSV; without one it is empty.
+        """Read the step's settings and the tables in the folder `summary`; a table that is not there is empty.
 
-        Raises UserError where a file is missing or has other columns.
+        Raises UserError where the settings are missing or a table has other columns.
         """
         values = read_settings(settings)
-        read: dict[str, Any] = {name: read_rows(path, TABLES[name]) for name, path in tables.items() if path}
+        paths = {name: summary / f"{name}.csv" for name in TABLES if name != "metrics"}
+        tables: dict[str, Any] = {
+            name: read_rows(path, TABLES[name]) if path.exists() else () for name, path in paths.items()
+        }
         statistics = Statistics(
-            read.pop("intervals", ()),
-            read.pop("comparisons", ()),
-            read.pop("rank_threshold", ()),
+            *(tables.pop(name) for name in ("intervals", "comparisons", "rank_threshold")),
             EvaluationParameters(**values.get("evaluation", {})),
         )
         parameters = ReportParameters(**values.get("report", {}))
-        return cls(runs, windows, cohorts, values, statistics, **read, parameters=parameters)
+        return cls(runs, windows, cohorts, values, statistics, **tables, parameters=parameters)
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,17 @@
 """A study of open data as a page of the documentation."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from typer import Option
 
-from workflow_scripts.evaluation import summary
-from workflow_scripts.evaluation.parameters import EvaluationParameters
+from workflow_scripts.evaluation.summary import read_metrics
 from workflow_scripts.privacy.credentials import OPEN_DATASETS
-from workflow_scripts.reporting.parameters import ReportParameters
 from workflow_scripts.reporting.parts import Sources
 from workflow_scripts.reporting.results_page import make_results_page
-from workflow_scripts.reporting.statistics import Statistics
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import atomic_folder, read_json, write_text
-from workflow_scripts.runtime.step import read_settings, run_step
+from workflow_scripts.runtime.step import run_step
 
 
 def document_results(
@@ -41,10 +37,12 @@ def document_results(
             remedy=f"read results/{dataset}/report.html, which stays where the data are",
         )
     folder = output.parent / "figures" / output.stem
-    results = project / "results" / dataset
+    results, data = project / "results" / dataset, project / "data" / dataset
+    summary = results / "summary"
+    settings = summary / "settings" / "make_report.json"
     page = make_results_page(
-        summary.read_metrics(results / "summary" / "metrics.csv"),
-        _sources(project, dataset),
+        read_metrics(summary / "metrics.csv"),
+        Sources.read(summary, results / "runs", data / "windows", data / "cohorts", settings),
         folder.relative_to(output.parent).as_posix(),
         read_json(known_truth) if known_truth else None,
     )
@@ -52,33 +50,6 @@ def document_results(
         for figure in page.figures:
             (temporary / f"{figure.name}.svg").write_text(figure.file_svg, encoding="utf-8")
     write_text(output, page.text)
-
-
-def _sources(project: Path, dataset: str) -> Sources:
-    """Where the workflow put everything."""
-    results, data = project / "results" / dataset, project / "data" / dataset
-    settings = read_settings(results / "summary" / "settings" / "make_report.json")
-
-    def table(name: str, kind: Any) -> Sequence[Any]:
-        return summary.read_rows(results / "summary" / f"{name}.csv", kind)
-
-    return Sources(
-        runs=results / "runs",
-        windows=data / "windows",
-        cohorts=data / "cohorts",
-        settings=settings,
-        statistics=Statistics(
-            table("intervals", summary.IntervalRow),
-            table("comparisons", summary.ComparisonRow),
-            table("rank_threshold", summary.RankRow),
-            EvaluationParameters(**settings.get("evaluation", {})),
-        ),
-        breakdown=table("breakdown", summary.BreakdownRow),
-        calibration=table("calibration", summary.CalibrationRow),
-        transfer=table("transfer", summary.TransferRow),
-        findings=table("findings", summary.FindingRow),
-        parameters=ReportParameters(**settings.get("report", {})),
-    )
 
 
 if __name__ == "__main__":

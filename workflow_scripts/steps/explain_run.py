@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +14,7 @@ from workflow_scripts.evaluation.run_records import RunRecord
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.hashing import file_hash
 from workflow_scripts.runtime.step import run_step
+from workflow_scripts.runtime.terminal import as_text, table
 from workflow_scripts.settings import Study
 from workflow_scripts.sources.mimic_iii.items import load_vital_signs
 
@@ -96,20 +96,18 @@ def explain(record: RunRecord, path: Path) -> list[str]:
     lines += _section("Errors on the test windows", _metrics(record))
     lines += _section("Costs", _costs(record))
     lines += _section("Provenance", _provenance(record))
-    lines += _section("Files", _files(record, path))
-    return [*lines, "", "The command that makes it anew", f"  {remake_command(record)}"]
+    lines += ["", "Files", *(f"  {name:<{NAME_WIDTH}} {file}" for name, file in _files(record, path))]
+    return [*lines, "", "The command that makes it again", f"  {remake_command(record)}"]
 
 
 def _section(title: str, rows: Iterable[tuple[str, str]]) -> list[str]:
-    """A title and its rows; long values are continued below where they begin. Paths are never broken."""
-    lines = ["", title]
-    for name, value in rows:
-        first, *others = textwrap.wrap(
-            value, WIDTH - NAME_WIDTH - 3, break_long_words=False, break_on_hyphens=False
-        ) or [""]
-        lines.append(f"  {name:<{NAME_WIDTH}} {first}".rstrip())
-        lines += [" " * (NAME_WIDTH + 3) + other for other in others]
-    return lines
+    """A title and its rows; long values are continued below where they begin."""
+    named = [(f"{name:<{NAME_WIDTH}}", value) for name, value in rows]
+    return [
+        "",
+        title,
+        *(f"  {line}" for line in as_text(table(("", ""), named), width=WIDTH - 2).splitlines()),
+    ]
 
 
 def _data(record: RunRecord) -> list[tuple[str, str]]:

@@ -10,14 +10,16 @@ from typer import Option
 
 from workflow_scripts.evaluation.aggregation import ArmSummary, summarise_arms
 from workflow_scripts.evaluation.summary import MISSING, IntervalRow, RunRow, read_metrics, read_rows
-from workflow_scripts.models.baselines import BASELINES
 from workflow_scripts.runtime.step import run_step
+from workflow_scripts.runtime.terminal import as_text, show, table
 from workflow_scripts.settings import Study, load_study
 
-HEADER = ("model", "arm", "MSE e-4", "MAPE %", "DTW e-3", "trainable", "seconds")
+HEADER = ("model", "arm", f"{'MSE e-4':>8}", "MAPE %", "DTW e-3", "trainable", "seconds")
+NUMBERS = range(3, len(HEADER))
+"""Columns that are aligned right; MSE is not, as a mark may follow it."""
+
 WIDTH = 100
-NAME_WIDTHS = (28, 16)
-NUMBER_WIDTHS = (10, 8, 9, 15, 10)
+MODEL_WIDTH, ARM_WIDTH = 27, 15
 
 MANY = 40
 """Arms of one cohort and vital sign that are all shown; of more, only the best, the baselines and what failed."""
@@ -35,7 +37,7 @@ def show_summary(
         bool, Option("--all", help=f"every arm, also of vital signs with more than {MANY}")
     ] = False,
 ) -> None:
-    """Print the study's results as a compact table, and where everything lies.
+    """Print the study's results as a compact table, and where everything is.
 
     MSE (x 1e-4), MAPE (%) and DTW (x 1e-3) are means over seeds, of the scaled series; seconds are those of one run.
     Of a vital sign with many arms only the best are shown.
@@ -50,13 +52,12 @@ def show_summary(
     intervals = _intervals(results / "summary" / "intervals.csv")
     for (cohort, vital), group in groupby(rows, key=lambda row: (row.cohort, row.vital)):
         runs = list(group)
-        print(f"\n{_title(cohort, vital, runs)}")
         arms = summarise_arms(runs)
         shown = arms if all else _worth_showing(arms)
-        print("\n".join(_table(shown, intervals)))
+        show("", _title(cohort, vital, runs), *_lines(shown, intervals))
         if len(shown) < len(arms):
-            print(f"  {len(shown)} of {len(arms)} arms, the best first: --all shows all of them")
-    print(_places(results, rows))
+            show(f"  {len(shown)} of {len(arms)} arms, the best first: --all shows all of them")
+    show(_locations(results, rows))
 
 
 def _intervals(path: Path) -> dict[tuple[str, str, str, str], IntervalRow]:
@@ -78,57 +79,54 @@ def _worth_showing(arms: list[ArmSummary]) -> list[ArmSummary]:
         return arms
     errors = {id(arm): error for arm in arms if (error := arm.mean("mse")) is not None}
     best = sorted((arm for arm in arms if id(arm) in errors), key=lambda arm: errors[id(arm)])[:BEST]
-    baselines = [arm for arm in arms if arm.first.model in BASELINES and arm not in best]
+    baselines = [arm for arm in arms if arm.kind == "baseline" and arm not in best]
     return [*best, *baselines, *[arm for arm in arms if arm.failed][:FAILED]]
 
 
-def _table(arms: list[ArmSummary], intervals: Mapping[tuple[str, str, str, str], IntervalRow]) -> list[str]:
-    """Aligned lines; the smallest MSE is marked, and what is not distinguishable from it.
+def _lines(arms: list[ArmSummary], intervals: Mapping[tuple[str, str, str, str], IntervalRow]) -> list[str]:
+    """A table of the arms: the smallest MSE is marked, and what is not distinguishable from it.
 
-    A failed arm has its reason below instead of errors.
+    Below a failed arm is its reason.
     """
-    whole = [error for arm in arms if (error := arm.mean("mse")) is not None]
-    best = min(whole, default=None)
-    lines = [_line([*HEADER])]
-    previous = ""
+    best = min((error for arm in arms if (error := arm.mean("mse")) is not None), default=None)
+    cells, previous = [], ""
     for arm in arms:
-        run = arm.first
-        name = run.model if run.model != previous else ""
-        previous = run.model
-        interval = intervals.get(_name(arm))
-        near = interval is not None and interval.above_best_low is not None and interval.above_best_low <= 0
-        is_best = best is not None and arm.mean("mse") == best
-        errors = [
-            _number(arm.mean("mse"), 1e4) + ("*" if is_best else "~" if near else " "),
-            _number(arm.mean("mape"), 1),
-            _number(arm.mean("dtw"), 1e3),
-        ]
-        trainable = "-" if run.trainable_parameters is None else f"{run.trainable_parameters:,}"
-        cost = [trainable, _number(arm.mean("total_seconds"), 1, 1)]
-        lines.append(_line([name, run.arm, *errors, *cost]))
+        cells.append(_cells(arm, intervals.get(_key(arm)), best, arm.first.model != previous))
+        previous = arm.first.model
+    header, *body = (f"  {line}" for line in as_text(table(HEADER, cells, NUMBERS)).splitlines())
+    lines = [header]
+    for arm, line in zip(arms, body, strict=True):
+        lines.append(line)
         if arm.reason:
             diverged = any(run.status == "failed" for run in arm.runs)
             lines.append(f"    {'failed: ' if diverged else ''}{arm.reason}"[:WIDTH])
-    reasons = {row.reason for arm in arms if (row := intervals.get(_name(arm))) and not arm.failed}
+    reasons = {row.reason for arm in arms if (row := intervals.get(_key(arm))) and not arm.failed}
     if reasons and "" not in reasons:
         lines.append(f"  no intervals, so no difference is claimed: {', '.join(sorted(reasons))}"[:WIDTH])
     return lines
 
 
-def _name(arm: ArmSummary) -> tuple[str, str, str, str]:
+def _cells(arm: ArmSummary, interval: IntervalRow | None, best: float | None, named: bool) -> list[str]:
+    run, error = arm.first, arm.mean("mse")
+    near = interval is not None and interval.above_best_low is not None and interval.above_best_low <= 0
+    mark = "*" if error is not None and error == best else "~" if near else ""
+    return [
+        _short(run.model, MODEL_WIDTH) if named else "",
+        _short(run.arm, ARM_WIDTH),
+        f"{_number(error, 1e4):>8}{mark}",
+        _number(arm.mean("mape"), 1),
+        _number(arm.mean("dtw"), 1e3),
+        "-" if run.trainable_parameters is None else f"{run.trainable_parameters:,}",
+        _number(arm.mean("total_seconds"), 1, 1),
+    ]
+
+
+def _key(arm: ArmSummary) -> tuple[str, str, str, str]:
     return arm.first.cohort, arm.first.vital, arm.first.model, arm.first.arm
 
 
 def _number(value: float | None, factor: float, digits: int = 2) -> str:
     return "-" if value is None else f"{value * factor:.{digits}f}"
-
-
-def _line(cells: list[str]) -> str:
-    names = "".join(
-        f"{_short(cell, width - 1):<{width}}" for cell, width in zip(cells, NAME_WIDTHS, strict=False)
-    )
-    numbers = zip(cells[len(NAME_WIDTHS) :], NUMBER_WIDTHS, strict=True)
-    return f"  {names}{''.join(f'{cell:>{width}}' for cell, width in numbers)}".rstrip()
 
 
 def _short(name: str, width: int) -> str:
@@ -137,7 +135,7 @@ def _short(name: str, width: int) -> str:
     return name if len(name) <= width else f"{name[: width - 1 - half]}…{name[-half:]}"
 
 
-def _places(results: Path, rows: list[RunRow]) -> str:
+def _locations(results: Path, rows: list[RunRow]) -> str:
     failed = sum(row.status == "failed" for row in rows)
     missing = sum(row.status == MISSING for row in rows)
     ended = f"{failed} failed" + (f", {missing} not finished" if missing else "")
