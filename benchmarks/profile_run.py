@@ -139,10 +139,10 @@ def _run_here(folder: Path) -> None:
     import importlib
 
     _watch_phases(watch, job["model"], importlib)
-    from workflow_scripts.steps import run_arm
+    from workflow_scripts.runtime.step import step_command
+    from workflow_scripts.steps.run_arm import run_arm
 
-    sys.argv = ["run_arm", *job["arguments"]]
-    run_arm.main()
+    step_command(run_arm).main(job["arguments"], standalone_mode=False)
     watch.charge()
     (folder / "phases.json").write_text(json.dumps(watch.spent))
 
