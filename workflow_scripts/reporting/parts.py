@@ -75,7 +75,9 @@ class Sources:
             name: read_rows(path, TABLES[name]) if path.exists() else () for name, path in paths.items()
         }
         statistics = Statistics(
-            *(tables.pop(name) for name in ("intervals", "comparisons", "rank_threshold")),
+            tables.pop("intervals"),
+            tables.pop("comparisons"),
+            tables.pop("rank_threshold"),
             EvaluationParameters(**values.get("evaluation", {})),
         )
         parameters = ReportParameters(**values.get("report", {}))
