@@ -33,6 +33,9 @@ class Arm:
         """The arm's name in paths and tables: `zero-shot`, `full`, `lora-r4`."""
         return self.definition.arm_name(self.rank)
 
+    def __str__(self) -> str:
+        return self.name
+
     @property
     def trains(self) -> bool:
         """Whether the arm changes any weight."""

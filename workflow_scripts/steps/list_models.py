@@ -26,7 +26,7 @@ NOTES = f"""\
 Limits are grid steps, or patches of context and horizon together. A revision marked ? is quoted from
 elsewhere and was never compared with the hub; the first download pins it in {LOCK}.
 Chronos-2 and MOIRAI 1.x also as NAME-multivariate: the same weights, other vital signs as covariates.
-Models trained from scratch have the arms {" and ".join(arm.name for arm in SCRATCH_ARMS)}. Their parameters are
+Models trained from scratch have the arms {" and ".join(map(str, SCRATCH_ARMS))}. Their parameters are
 those at the context and horizon beside them; the last four columns are the study's training (docs/models.md).
 One model, and the source of each fact: python -m workflow_scripts.steps.list_models --model NAME
 What other arms train: python -m workflow_scripts.steps.list_models --arms dora-r2 --arms bitfit"""
@@ -139,7 +139,7 @@ def _arm(name: str) -> Arm:
         raise UserError(
             "--arms",
             f"no such arm: {name}",
-            ", ".join((*ADAPTATION_METHODS, *(arm.name for arm in SCRATCH_ARMS))),
+            ", ".join((*ADAPTATION_METHODS, *map(str, SCRATCH_ARMS))),
             "give ranked methods a rank, as lora-r2",
         ) from None
 
