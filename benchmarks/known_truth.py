@@ -362,8 +362,7 @@ def _forecast(
                 window_arrays(windows.select(split), variant) for split in ("train", "validation")
             )
             fit(model, train, validation, budget, seed, device, hooks=hooks)
-        scaled = forecast(model, window_arrays(test, variant), test.window_id, forecasting, seed, device)
-    return test.metadata.to_natural_units(scaled)
+        return forecast(model, window_arrays(test, variant), test.window_id, forecasting, seed, device)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from workflow_scripts.evaluation.metrics import score
 from workflow_scripts.models.lag_llama import LagLlama
-from workflow_scripts.training.data import WindowArrays
+from workflow_scripts.models.registry import variant
+from workflow_scripts.training.data import window_arrays
 from workflow_scripts.training.inference import forecast
 from workflow_scripts.training.parameters import ForecastParameters
 from workflow_scripts.windows.reading import Windows, read_windows
@@ -78,10 +79,8 @@ def _forecast(
     """Quantiles of every window in natural units, as a run of the study makes them."""
     import torch
 
-    scaled, step = windows.scaled(), windows.metadata.interval_minutes * 60
-    arrays = WindowArrays(scaled.context, scaled.target, scaled.start.copy(), step)
-    quantiles = forecast(model, arrays, windows.window_id, parameters, seed, torch.device("cpu"))
-    return windows.metadata.to_natural_units(quantiles)
+    arrays = window_arrays(windows, variant("lag-llama"))
+    return forecast(model, arrays, windows.window_id, parameters, seed, torch.device("cpu"))
 
 
 def _mean_absolute(gap: NDArray[np.float64]) -> float:

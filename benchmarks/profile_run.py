@@ -168,7 +168,7 @@ def _watch_phases(watch: Stopwatch, model: str, importlib: Any) -> None:
 
     from workflow_scripts.models.registry import VARIANTS, family_class
     from workflow_scripts.steps import run_arm
-    from workflow_scripts.training import loop
+    from workflow_scripts.training import inference, loop, run
 
     family = VARIANTS[model].family
     kind = family_class(family)
@@ -177,9 +177,9 @@ def _watch_phases(watch: Stopwatch, model: str, importlib: Any) -> None:
         for name in names:
             watch.wrap(getattr(place, owner) if owner else place, name, "tokenising")
     watched = {
-        "reading": ((run_arm, "read_windows"), (run_arm, "window_arrays")),
-        "weights": ((run_arm, "load_variant"),),
-        "adapting": ((run_arm, "adapt"), (run_arm, "load_adapter")),
+        "reading": ((run, "read_windows"), (run, "window_arrays")),
+        "weights": ((inference, "load_variant"),),
+        "adapting": ((run, "adapt"), (inference, "load_adapter")),
         "forward": ((kind, "loss"),),
         "backward": ((torch.Tensor, "backward"),),
         "optimiser": (
@@ -189,13 +189,13 @@ def _watch_phases(watch: Stopwatch, model: str, importlib: Any) -> None:
         ),
         "validation": ((loop, "validation_loss"),),
         "sampling": ((kind, "quantiles"),),
-        "scoring": ((run_arm, "run_record"),),
+        "scoring": ((run_arm, "record_run"),),
         "writing": (
-            (run_arm, "save_adapter"),
+            (run, "save_adapter"),
             (run_arm, "write_forecasts"),
-            (run_arm, "write_json"),
-            (run_arm, "_written"),
-            (run_arm, "_provenance"),
+            (run_arm, "file_hash"),
+            (run_arm, "folder_hash"),
+            (run_arm, "collect_provenance"),
         ),
     }
     for phase, places in watched.items():

@@ -62,8 +62,7 @@ def _forecasts(windows: Windows, weights: Path, samples: int) -> Iterator[tuple[
     for folder in sorted(path for path in weights.iterdir() if path.is_dir()):
         model = load_variant(variant(folder.name), folder)
         arrays = window_arrays(windows, variant(folder.name))
-        quantiles = forecast(model, arrays, windows.window_id, drawing, 0, torch.device("cpu"))
-        yield folder.name, windows.metadata.to_natural_units(quantiles)
+        yield folder.name, forecast(model, arrays, windows.window_id, drawing, 0, torch.device("cpu"))
 
 
 if __name__ == "__main__":

@@ -32,8 +32,21 @@ def run_record(vital="heart_rate", model="chronos-t5-nano", arm="lora-r2", seed=
             "test_patients": 41,
             "non_finite_windows": 0,
         },
+        "windows": {
+            "unit": "bpm" if vital == "heart_rate" else "mmHg",
+            "scale_low": 0.0,
+            "scale_high": float(high),
+            "interval_minutes": 60,
+            "context": 24,
+            "horizon": 12,
+            "split_kind": "by_patient",
+            "covariates": [],
+        },
         "training": {
             "learning_rate": 1e-3,
+            "batch_size": 32,
+            "total_steps": 120,
+            "total_examples": 3840,
             "trials": [
                 {
                     "learning_rate": 1e-3,

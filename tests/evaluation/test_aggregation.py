@@ -137,7 +137,7 @@ def test_ranks_are_ordered_as_numbers_and_methods_by_name():
             "metrics.mse",
         ),
         (lambda path: path.write_text(path.read_text().replace('"dtw"', '"dtv"')), "metrics.dtw"),
-        (lambda path: path.write_text(path.read_text().replace("lora-r2", "lora-r4")), "another run"),
+        (lambda path: path.write_text(path.read_text().replace("lora-r2", "lora-r4")), "another job"),
     ],
 )
 def test_a_broken_or_foreign_record_is_refused_by_name(tmp_path, damage, message):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.evaluation.study_records import run_record
 from tests.reporting.fabricated_study import LEVELS, MODELS, SUBJECT_ID, fabricate_study
 from workflow_scripts.adaptation.arms import Arm, expand_arms
 from workflow_scripts.evaluation.aggregation import collect_rows
@@ -17,7 +18,7 @@ from workflow_scripts.evaluation.metrics import score
 from workflow_scripts.evaluation.parameters import EvaluationParameters
 from workflow_scripts.evaluation.patient_sums import ERRORS
 from workflow_scripts.evaluation.summary import TransferRow, read_rows, rows_text
-from workflow_scripts.evaluation.transfer import read_transfer_record, transfer_rows
+from workflow_scripts.evaluation.transfer import read_transfer, transfer_rows
 from workflow_scripts.evaluation.transfer_plan import Transfer, transferred_arms, transfers
 from workflow_scripts.evaluation.unseen import read_unseen
 from workflow_scripts.runtime.errors import UserError
@@ -129,8 +130,15 @@ def write_transfer(folder, unseen, seed, arm="lora-r2", failure="", broken=False
     if broken:
         quantiles[0] = np.nan
     write_forecasts(path / "forecasts.parquet", unseen.windows.window_id, quantiles, LEVELS)
+    record_of_run = run_record()
     record = {"key": {"dataset": "simulated", **asdict(job)}, "failure": failure}
-    record |= {"hashes": {}, "metrics": {}}
+    record |= {"windows": record_of_run["windows"], "metrics": record_of_run["metrics"], "settings": {}}
+    record |= {"seconds": {"forecast": 1.0, "total": 2.0}, "memory": {"peak_host_mib": 300.0}}
+    names = ("test_windows", "test_patients", "excluded_windows", "excluded_patients", "non_finite_windows")
+    record |= {"counts": dict.fromkeys(names, 0)}
+    hashes = ("code", "windows", "own_windows", "weights", "adapter", "forecasts")
+    record |= {"hashes": dict.fromkeys(hashes, "ab" * 32)}
+    record |= {name: record_of_run[name] for name in ("versions", "machine", "git_commit", "finished_at")}
     (path / "record.json").write_text(json.dumps(record))
     return path / "record.json", quantiles
 
@@ -141,7 +149,7 @@ def rows_of(study, paths, **parameters):
         row: study.runs.joinpath(row.cohort, row.vital, row.model, row.arm, f"seed{row.seed}") for row in rows
     }
     chosen = EvaluationParameters(resamples=400).model_copy(update=parameters)
-    return transfer_rows(map(read_transfer_record, paths), folders, study.windows, chosen)
+    return transfer_rows(map(read_transfer, paths), folders, study.windows, chosen)
 
 
 def own_errors(study, arm, kept):
@@ -307,13 +315,15 @@ def test_a_broken_or_foreign_record_is_refused_by_name(study, tmp_path, text):
     path, _ = write_transfer(tmp_path, unseen_of(study), 0)
     record = path.read_text()
     path.write_text(text)
-    with pytest.raises(UserError, match=r"seed0/record\.json\s+found: +no readable record"):
-        read_transfer_record(path)
+    with pytest.raises(
+        UserError, match=r"seed0/record\.json\s+found: +(no complete JSON file|.*Field required)"
+    ):
+        read_transfer(path)
     moved = Path(str(path).replace("seed0", "seed1"))
     moved.parent.mkdir()
     moved.write_text(record)
     with pytest.raises(UserError, match="the record of another job, explicit/angus"):
-        read_transfer_record(moved)
+        read_transfer(moved)
 
 
 def test_the_table_reads_back_as_it_was_written(study, tmp_path):

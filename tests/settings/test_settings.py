@@ -1,15 +1,15 @@
 """params.yaml and its model: every problem at once, each with its path and what is allowed."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import yaml
 
+from workflow_scripts.models.registry import variant
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.settings import Run, Study, load_study, write_step_settings
-from workflow_scripts.steps import run_arm
+from workflow_scripts.training.run import RunParameters
+from workflow_scripts.training.run import candidates as run_candidates
 
 ROOT = Path(__file__).parents[2]
 
@@ -140,8 +140,8 @@ def test_the_tuned_study_gives_every_arm_the_same_candidates():
     rates = [budget.learning_rate for budget in candidates]
     assert max(rates) / min(rates) >= 100
     for model in (*study.models, *study.from_scratch):
-        settings = study.model_dump(mode="json")
-        assert run_arm._candidates(model, settings, SimpleNamespace(split=np.array(["train"]))) == candidates
+        groups = {name: getattr(study, name) for name in RunParameters.model_fields}
+        assert run_candidates(variant(model), RunParameters(**groups), train_windows=1) == candidates
 
 
 def smallest_corrected_p(study):

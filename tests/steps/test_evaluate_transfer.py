@@ -11,13 +11,14 @@ import pytest
 from tests.helpers.linear_model import LinearModel
 from tests.helpers.some_windows import some_windows
 from workflow_scripts.evaluation.forecasts import read_forecasts, write_forecasts
-from workflow_scripts.evaluation.transfer import read_transfer_record
+from workflow_scripts.evaluation.transfer import read_transfer
 from workflow_scripts.evaluation.unseen import read_unseen
 from workflow_scripts.evaluation.verification import adapter_hash, verify_transfer
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.hashing import file_hash
 from workflow_scripts.settings import Study
 from workflow_scripts.steps import evaluate_transfer, run_arm
+from workflow_scripts.training import inference
 from workflow_scripts.windows.making import write_windows
 from workflow_scripts.windows.reading import Windows
 
@@ -34,7 +35,7 @@ def adapted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_windows(folder / "windows.parquet", some_windows())
     (folder / "model.safetensors").touch()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_arm, "_base_model", lambda *_: LinearModel())
+        patch.setattr(inference, "load_base_model", lambda *_: LinearModel())
         run_arm.run_arm(
             dataset="simulated",
             cohort="explicit",
@@ -56,7 +57,7 @@ Transfer = Callable[..., Path]
 @pytest.fixture
 def transfer(adapted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Transfer:
     """Evaluate the adapter on windows of another cohort; returns the folder of the result."""
-    monkeypatch.setattr(evaluate_transfer, "load_variant", lambda *_: LinearModel())
+    monkeypatch.setattr(inference, "load_base_model", lambda *_: LinearModel())
 
     def call(windows: Windows, arm: str = ARM, adapter: Path = adapted / "run" / "adapter") -> Path:
         write_windows(tmp_path / "other.parquet", windows)
@@ -102,7 +103,7 @@ def test_on_unseen_patients_the_forecasts_are_those_of_the_adapters_own_run(
         "non_finite_windows": 0,
     }
     assert record["hashes"]["adapter"] == run["hashes"]["adapter"]
-    assert read_transfer_record(output / "record.json").job.trained_on == "explicit"
+    assert read_transfer(output / "record.json").job.trained_on == "explicit"
 
 
 def verified(output: Path, adapted: Path, **changed: str) -> list[str]:

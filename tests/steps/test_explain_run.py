@@ -9,15 +9,14 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "evaluation"))
 from tests.evaluation.study_records import run_record, write_record
+from workflow_scripts.evaluation.run_record import RunRecord
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.settings import Study
 from workflow_scripts.steps.explain_run import (
     curve,
     differences,
     explain,
-    read_record,
     record_path,
     remake_command,
 )
@@ -31,7 +30,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def explained(**changes) -> str:
     path = write_record(Path("results/simulated/runs"), run_record(**changes))
-    return "\n".join(explain(read_record(path), path))
+    return "\n".join(explain(RunRecord.read(path), path))
 
 
 @pytest.mark.usefixtures("project")
@@ -84,7 +83,7 @@ def test_only_settings_that_differ_are_told() -> None:
 
 
 def test_the_command_that_makes_a_run_anew_gives_its_settings(project: Path) -> None:
-    record = read_record(write_record(project / "runs", run_record(settings={"training": {"steps": 7}})))
+    record = RunRecord.read(write_record(project / "runs", run_record(settings={"training": {"steps": 7}})))
     target = "results/simulated/runs/explicit/heart_rate/chronos-t5-nano/lora-r2/seed0/run.json"
     begin = ["snakemake", "--cores", "all", "--force"]
     given = shlex.split(remake_command(record))
@@ -111,13 +110,13 @@ def test_what_is_no_run_is_refused_with_the_way_to_a_run(tmp_path: Path) -> None
         record_path(tmp_path / "nowhere")
     path.write_text(path.read_text()[:200])
     with pytest.raises(UserError, match="no complete JSON"):
-        read_record(path)
+        RunRecord.read(path)
     record = run_record()
     del record["hashes"]
     record["counts"]["test_windows"] = "many"
     path.write_text(json.dumps(record))
-    with pytest.raises(UserError, match=r"counts\.test_windows, hashes"):
-        read_record(path)
+    with pytest.raises(UserError, match=r"counts\.test_windows: .*; hashes: Field required"):
+        RunRecord.read(path)
 
 
 def test_the_program_ends_with_one_message_where_there_is_no_run(tmp_path: Path) -> None:

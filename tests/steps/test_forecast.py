@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
+from tests.evaluation.study_records import run_record
 from workflow_scripts.adaptation.adapters import save_adapter
 from workflow_scripts.adaptation.adapting import adapt
 from workflow_scripts.adaptation.arms import Arm
@@ -21,9 +22,10 @@ from workflow_scripts.models.registry import family_class, variant
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.step import run_step
 from workflow_scripts.steps import forecast as forecast_step
-from workflow_scripts.steps.forecast import Scale, as_table, forecast_series
+from workflow_scripts.steps.forecast import as_table, forecast_series
 from workflow_scripts.steps.merge_adapter import merge_adapter
 from workflow_scripts.steps.prepare_weights import prepare
+from workflow_scripts.training.data import Scale
 from workflow_scripts.training.parameters import ForecastParameters
 from workflow_scripts.windows.series import read_series
 
@@ -57,7 +59,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
             weight += 0.3 * torch.randn(weight.shape, generator=generator)
     save_adapter(model, arm, run / "adapter", MODEL)
     geometry = {"context": 24, "interval_minutes": 60, "scale_low": 0, "scale_high": 300}
-    (run / "run.json").write_text(json.dumps({"windows": geometry}))
+    record = run_record()
+    (run / "run.json").write_text(json.dumps(record | {"windows": record["windows"] | geometry}))
     times = pd.date_range("2130-05-17 03:00", periods=30, freq="h")
     values = 80 + np.random.default_rng(3).normal(size=(12, 30)).cumsum(axis=1)
     table = pd.DataFrame(

@@ -16,6 +16,8 @@ from workflow_scripts.evaluation.verification import verify_run
 from workflow_scripts.runtime.hashing import file_hash
 from workflow_scripts.settings import Study
 from workflow_scripts.steps import run_arm, verify_results
+from workflow_scripts.training import inference
+from workflow_scripts.training import run as training_run
 from workflow_scripts.windows.making import write_windows
 from workflow_scripts.windows.reading import Windows, read_windows
 
@@ -29,7 +31,7 @@ Run = Callable[..., dict[str, Any]]
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run the program in this process, with a linear model in place of a large one; returns its record."""
-    monkeypatch.setattr(run_arm, "_base_model", lambda *_: LinearModel())
+    monkeypatch.setattr(inference, "load_base_model", lambda *_: LinearModel())
 
     def call(windows: Windows, folder: str = "run", **training: Any) -> dict[str, Any]:
         study = Study(training={"steps": 20, "evaluate_every": 5} | training).model_dump(mode="json")
@@ -87,7 +89,7 @@ def test_the_test_split_is_opened_only_when_the_adapter_is_there(
         opened.append((splits, tmp_path.joinpath("run", *KEY, "adapter", "arm.json").is_file()))
         return read_windows(path, splits)
 
-    monkeypatch.setattr(run_arm, "read_windows", watched)
+    monkeypatch.setattr(training_run, "read_windows", watched)
     run(some_windows())
     assert opened == [(("train", "validation"), False), (("test",), True)]
 

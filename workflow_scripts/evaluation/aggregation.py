@@ -13,7 +13,7 @@ from workflow_scripts.models.registry import Kind, kind_of
 from workflow_scripts.runtime.errors import UserError
 
 if TYPE_CHECKING:
-    from workflow_scripts.evaluation.run_records import RunRecord
+    from workflow_scripts.evaluation.run_record import RunRecord
 
 SHORT_HASH = 12
 """Characters of a hash in the summary table: enough to tell versions apart."""
@@ -88,11 +88,11 @@ def collect_rows(paths: Sequence[Path]) -> list[RunRow]:
 
     Raises UserError where a file is no run record, or where two records do not belong in one table.
     """
-    from workflow_scripts.evaluation.run_records import read_run_record
+    from workflow_scripts.evaluation.run_record import RunRecord
 
     rows: dict[tuple[str, str, str, str, int], RunRow] = {}
     for path in paths:
-        row = run_row(read_run_record(path))
+        row = run_row(RunRecord.read_in_place(path))
         first = next(iter(rows.values()), row)
         identity = (row.cohort, row.vital, row.model, row.arm, row.seed)
         if row.dataset != first.dataset or identity in rows:

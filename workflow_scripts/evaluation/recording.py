@@ -1,98 +1,196 @@
-"""Makes a run's record, run.json: what was done, what it cost and how good it is (docs/tables.md)."""
+"""Scores forecasts and makes the records of runs and transfers: what was done, what it cost and how good it is."""
 
+import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from workflow_scripts.evaluation.metrics import score
-from workflow_scripts.runtime.machine import peak_host_mib
-from workflow_scripts.windows.reading import Windows
+from workflow_scripts.adaptation.arms import Arm
+from workflow_scripts.evaluation.metrics import METRIC_NAMES, Scores, score
+from workflow_scripts.evaluation.run_record import (
+    Cost,
+    MetricValues,
+    ParameterCounts,
+    RunCounts,
+    RunHashes,
+    RunKey,
+    RunMemory,
+    RunRecord,
+    RunSeconds,
+    TrainingHistory,
+    Trial,
+    WindowGeometry,
+)
+from workflow_scripts.evaluation.transfer_record import (
+    TransferCounts,
+    TransferHashes,
+    TransferKey,
+    TransferMemory,
+    TransferRecord,
+    TransferSeconds,
+)
+from workflow_scripts.evaluation.unseen import Unseen
+from workflow_scripts.models.registry import family_of
+from workflow_scripts.runtime.machine import git_commit, machine, peak_host_mib, versions
+from workflow_scripts.windows.reading import WindowMetadata, Windows
 
-
-@dataclass
-class Outcome:
-    """What a run found and what it cost.
-
-    quantiles: float32 [test windows, levels, horizon], natural units, all NaN where the run failed.
-    parameters: total and trainable. training: what the training did, None where nothing was trained.
-    seconds: start_up, training and forecast. growth_host_mib: by how much the process grew beyond its libraries and the
-    loaded model. failure: why there is no forecast; empty where there is one.
-    """
-
-    quantiles: NDArray[np.float32]
-    parameters: dict[str, int]
-    seconds: dict[str, float]
-    training: dict[str, Any] | None = None
-    growth_host_mib: float | None = None
-    peak_device_mib: float | None = None
-    adapter_mib: float | None = None
-    failure: str = ""
+if TYPE_CHECKING:
+    from workflow_scripts.training.run import Outcome
+    from workflow_scripts.training.tuning import Tuned
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What a run is about. key: dataset, cohort, vital, model, arm, seed."""
+class Provenance:
+    """What a result was made with."""
 
-    key: Mapping[str, Any]
-    family: str
-    rank: int | None
-    test: Windows
-    development_windows: Mapping[str, int] = field(default_factory=dict)
+    versions: dict[str, str]
+    machine: dict[str, Any]
+    git_commit: str | None
 
 
-def run_record(subject: Subject, outcome: Outcome, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Score the forecasts and return the record, without its provenance and its total time.
+def collect_provenance(**further: Any) -> Provenance:
+    """Versions, machine and commit now. further: what else is to be said of the machine."""
+    return Provenance(versions(), machine() | further, git_commit(Path(__file__).parent))
 
-    settings: parameter groups of the run; `forecast.quantiles` names the levels.
+
+def record_run(
+    key: RunKey,
+    outcome: "Outcome",
+    settings: Mapping[str, Any],
+    hashes: RunHashes,
+    provenance: Provenance,
+    started: float,
+) -> RunRecord:
+    """Score the forecasts of a run and return the record.
+
+    settings: parameter groups of the run; `forecast.quantiles` names the levels. started: when the process began, on
+    the clock of `time.perf_counter`.
     """
-    test, metadata = subject.test, subject.test.metadata
-    scores = score(
-        test.target,
-        outcome.quantiles,
-        settings["forecast"]["quantiles"],
-        metadata.scale_low,
-        metadata.scale_high,
+    test = outcome.test
+    scores = _score(test, outcome.quantiles, settings["forecast"]["quantiles"])
+    growth = outcome.growth_host_mib
+    return RunRecord(
+        key=key,
+        family=family_of(key.model),
+        rank=Arm.parse(key.arm).rank,
+        failure=outcome.failure,
+        parameters=ParameterCounts(**outcome.parameters),
+        counts=RunCounts(
+            train_windows=outcome.train_windows,
+            validation_windows=outcome.validation_windows,
+            test_windows=len(test),
+            test_patients=len(np.unique(test.subject_id)),
+            non_finite_windows=scores.non_finite_windows,
+        ),
+        windows=_geometry(test.metadata),
+        training=training_history(outcome.tuned) if outcome.tuned else None,
+        metrics=MetricValues(**scores.metrics),
+        seconds=RunSeconds(
+            start_up=round(outcome.start_up, 3),
+            training=round(outcome.training_seconds, 3),
+            forecast=round(outcome.forecast_seconds, 3),
+            total=_seconds_since(started),
+        ),
+        cost=_cost(outcome, len(test)),
+        memory=RunMemory(
+            peak_host_mib=round(peak_host_mib(), 1),
+            growth_host_mib=None if growth is None else round(growth, 1),
+            peak_device_mib=outcome.peak_device_mib,
+        ),
+        settings=dict(settings),
+        hashes=hashes,
+        **vars(provenance),
+        finished_at=_now(),
     )
-    return {
-        "key": dict(subject.key),
-        "family": subject.family,
-        "rank": subject.rank,
-        "failure": outcome.failure,
-        "parameters": outcome.parameters,
-        "counts": {
-            "train_windows": subject.development_windows.get("train", 0),
-            "validation_windows": subject.development_windows.get("validation", 0),
-            "test_windows": len(test),
-            "test_patients": len(np.unique(test.subject_id)),
-            "non_finite_windows": scores.non_finite_windows,
-        },
-        "windows": {name: value for name, value in asdict(metadata).items() if name != "vital"},
-        "training": outcome.training,
-        "metrics": scores.metrics,
-        "seconds": {name: round(value, 3) for name, value in outcome.seconds.items()},
-        "cost": _cost(outcome, len(test)),
-        "memory": {
-            "peak_host_mib": round(peak_host_mib(), 1),
-            "growth_host_mib": None if outcome.growth_host_mib is None else round(outcome.growth_host_mib, 1),
-            "peak_device_mib": outcome.peak_device_mib,
-        },
-        "settings": dict(settings),
-        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
 
 
-def _cost(outcome: Outcome, windows: int) -> dict[str, float | None]:
+def training_history(tuned: "Tuned") -> TrainingHistory:
+    """The chosen candidate's history, and all candidates. A run that failed has no best loss."""
+    history = asdict(tuned.history)
+    if tuned.failure:
+        history["best_validation_loss"] = None
+    return TrainingHistory(
+        **history,
+        learning_rate=tuned.chosen.learning_rate,
+        batch_size=tuned.chosen.batch_size,
+        total_steps=sum(trial.steps for trial in tuned.trials),
+        total_examples=sum(trial.examples for trial in tuned.trials),
+        trials=[Trial(**vars(trial)) for trial in tuned.trials],
+    )
+
+
+def record_transfer(
+    key: TransferKey,
+    unseen: Unseen,
+    quantiles: NDArray[np.float32],
+    settings: Mapping[str, Any],
+    hashes: TransferHashes,
+    provenance: Provenance,
+    started: float,
+    forecast_seconds: float,
+    failure: str = "",
+) -> TransferRecord:
+    """Score an adapter's forecasts of another cohort's windows and return the record.
+
+    quantiles: float32 [unseen windows, levels, horizon], natural units, all NaN where the adapter could not be trained;
+    failure says why. settings, started: as `record_run` has them.
+    """
+    test = unseen.windows
+    metrics, non_finite = dict.fromkeys(METRIC_NAMES), 0
+    if len(test):
+        scores = _score(test, quantiles, settings["forecast"]["quantiles"])
+        metrics, non_finite = scores.metrics, scores.non_finite_windows
+    return TransferRecord(
+        key=key,
+        failure=failure,
+        counts=TransferCounts(
+            test_windows=len(test),
+            test_patients=len(np.unique(test.subject_id)),
+            excluded_windows=unseen.excluded_windows,
+            excluded_patients=unseen.excluded_patients,
+            non_finite_windows=non_finite,
+        ),
+        windows=_geometry(test.metadata),
+        metrics=MetricValues(**metrics),
+        seconds=TransferSeconds(forecast=round(forecast_seconds, 3), total=_seconds_since(started)),
+        memory=TransferMemory(peak_host_mib=round(peak_host_mib(), 1)),
+        settings=dict(settings),
+        hashes=hashes,
+        **vars(provenance),
+        finished_at=_now(),
+    )
+
+
+def _score(test: Windows, quantiles: NDArray[np.float32], levels: list[float]) -> Scores:
+    metadata = test.metadata
+    return score(test.target, quantiles, levels, metadata.scale_low, metadata.scale_high)
+
+
+def _geometry(metadata: WindowMetadata) -> WindowGeometry:
+    return WindowGeometry.model_validate(asdict(metadata))
+
+
+def _cost(outcome: "Outcome", windows: int) -> Cost:
     """Rates and sizes; None where nothing was trained. A step's time holds its share of the evaluations."""
-    training, seconds = outcome.training or {}, outcome.seconds["training"]
-    steps, examples = training.get("total_steps", 0), training.get("total_examples", 0)
+    trials, seconds = (outcome.tuned.trials if outcome.tuned else []), outcome.training_seconds
+    steps, examples = sum(trial.steps for trial in trials), sum(trial.examples for trial in trials)
     trained = steps > 0 and seconds > 0
-    return {
-        "seconds_per_step": round(seconds / steps, 6) if trained else None,
-        "examples_per_second": round(examples / seconds, 3) if trained else None,
-        "forecast_seconds_per_window": round(outcome.seconds["forecast"] / max(1, windows), 6),
-        "adapter_mib": outcome.adapter_mib,
-    }
+    return Cost(
+        seconds_per_step=round(seconds / steps, 6) if trained else None,
+        examples_per_second=round(examples / seconds, 3) if trained else None,
+        forecast_seconds_per_window=round(outcome.forecast_seconds / max(1, windows), 6),
+        adapter_mib=outcome.adapter_mib,
+    )
+
+
+def _seconds_since(started: float) -> float:
+    return round(time.perf_counter() - started, 3)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,6 +1,5 @@
 """Adapters of one cohort on the test windows of another, beside those windows' own adapter: transfer.csv."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -26,8 +25,8 @@ from workflow_scripts.evaluation.patient_sums import (
 )
 from workflow_scripts.evaluation.summary import RunRow, TransferRow, arm_position
 from workflow_scripts.evaluation.transfer_plan import Transfer
+from workflow_scripts.evaluation.transfer_record import TransferRecord
 from workflow_scripts.evaluation.unseen import Unseen, read_unseen
-from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.windows.reading import Windows, read_windows
 
 Array = NDArray[np.float64]
@@ -37,41 +36,18 @@ ALL = slice(None)
 
 
 @dataclass(frozen=True)
-class TransferRecord:
-    """One record.json. failure: why the adapter could not be trained, else empty; hashes, metrics: as written."""
+class StoredTransfer:
+    """A finished job, and its folder. failure: why the adapter could not be trained, else empty."""
 
     job: Transfer
-    folder: Path
     failure: str
-    hashes: Mapping[str, str | None]
-    metrics: Mapping[str, float | None]
+    folder: Path
 
 
-def read_transfer_record(path: Path) -> TransferRecord:
-    """Read one record.json that lies in <trained_on>/<evaluated_on>/<vital>/<model>/<arm>/seed<k>/.
-
-    Raises UserError where the file is missing, no such record, or another job's.
-    """
-    try:
-        record = json.loads(path.read_bytes())
-        key = {name: record["key"][name] for name in Transfer.__annotations__}
-        hashes, metrics = dict(record["hashes"]), dict(record["metrics"])
-        read = TransferRecord(Transfer(**key), path.parent, str(record["failure"]), hashes, metrics)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _refusal(path, f"no readable record ({type(error).__name__})") from None
-    *names, seed = key.values()
-    if path.absolute().parts[-7:-1] != (*map(str, names), f"seed{seed}"):
-        raise _refusal(path, f"the record of another job, {'/'.join(map(str, names))}/seed{seed}")
-    return read
-
-
-def _refusal(path: Path, found: str) -> UserError:
-    return UserError(
-        str(path),
-        found,
-        "the record that evaluate_transfer writes at the end of this folder's job",
-        "delete the folder and start the workflow again: it repeats this job",
-    )
+def read_transfer(path: Path) -> StoredTransfer:
+    """Read a job's record.json. Raises UserError where it is no such record, or another job's."""
+    record = TransferRecord.read_in_place(path)
+    return StoredTransfer(record.job, record.failure, path.parent)
 
 
 @dataclass(frozen=True)
@@ -154,7 +130,7 @@ class _Cohort:
 
 
 def transfer_rows(
-    records: Iterable[TransferRecord],
+    records: Iterable[StoredTransfer],
     runs: Mapping[RunRow, Path],
     windows: Path,
     parameters: EvaluationParameters,
@@ -184,7 +160,7 @@ def transfer_rows(
     return rows
 
 
-def _in_study_order(records: Iterable[TransferRecord], runs: Iterable[RunRow]) -> list[TransferRecord]:
+def _in_study_order(records: Iterable[StoredTransfer], runs: Iterable[RunRow]) -> list[StoredTransfer]:
     """Vital signs, cohorts and models as they first appear among the runs, then arms, then seeds."""
     columns = {name: [getattr(run, name) for run in runs] for name in ("vital", "cohort", "model")}
     places = {
@@ -195,7 +171,7 @@ def _in_study_order(records: Iterable[TransferRecord], runs: Iterable[RunRow]) -
     def place(name: str, value: str) -> tuple[int, str]:
         return places[name].get(value, len(places[name])), value
 
-    def position(record: TransferRecord) -> tuple[Any, ...]:
+    def position(record: StoredTransfer) -> tuple[Any, ...]:
         job = record.job
         return (
             *(place("vital", job.vital), place("cohort", job.evaluated_on), place("model", job.model)),
@@ -205,7 +181,7 @@ def _in_study_order(records: Iterable[TransferRecord], runs: Iterable[RunRow]) -
     return sorted(records, key=position)
 
 
-def _own_rows(cohort: _Cohort, jobs: Sequence[TransferRecord]) -> Iterator[TransferRow]:
+def _own_rows(cohort: _Cohort, jobs: Sequence[StoredTransfer]) -> Iterator[TransferRow]:
     """The arm that was adapted to the cohort itself, on all of its test windows."""
     job = replace(jobs[0].job, trained_on=jobs[0].job.evaluated_on)
     seeds = [record.job.seed for record in jobs]
@@ -218,7 +194,7 @@ def _own_rows(cohort: _Cohort, jobs: Sequence[TransferRecord]) -> Iterator[Trans
 
 
 def _transferred_rows(
-    cohort: _Cohort, jobs: Sequence[TransferRecord], unseen: Unseen
+    cohort: _Cohort, jobs: Sequence[StoredTransfer], unseen: Unseen
 ) -> Iterator[TransferRow]:
     """The arm that was adapted to another cohort, on the windows that it has not seen."""
     job, seeds = jobs[0].job, [record.job.seed for record in jobs]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from workflow_scripts.evaluation.forecasts import read_test_forecasts
 from workflow_scripts.evaluation.metrics import METRIC_NAMES, score
-from workflow_scripts.evaluation.run_records import read_run_record
-from workflow_scripts.evaluation.transfer import read_transfer_record
+from workflow_scripts.evaluation.run_record import RunRecord
+from workflow_scripts.evaluation.transfer_record import TransferRecord
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.hashing import file_hash, folder_hash
 from workflow_scripts.windows.reading import Windows
@@ -26,7 +26,7 @@ def verify_run(record: Path, test: Windows, expected: Hashes) -> list[str]:
     scoring the stored forecasts against the stored windows.
     """
     try:
-        run = read_run_record(record)
+        run = RunRecord.read_in_place(record)
     except UserError as error:
         return [error.found]
     problems = _outdated(vars(run.hashes), expected)
@@ -43,13 +43,13 @@ def verify_transfer(record: Path, unseen: Windows, expected: Hashes) -> list[str
     own_windows, weights and adapter as they are now.
     """
     try:
-        transfer = read_transfer_record(record)
+        transfer = TransferRecord.read_in_place(record)
     except UserError as error:
         return [error.found]
     # An adapter that could not be trained was not used, so its hash was not noted.
     expected = dict(expected) | ({"adapter": None} if transfer.failure else {})
-    problems = _outdated(transfer.hashes, expected)
-    return problems + _forecast_problems(record.parent, transfer.hashes, transfer.metrics, unseen)
+    problems = _outdated(vars(transfer.hashes), expected)
+    return problems + _forecast_problems(record.parent, vars(transfer.hashes), vars(transfer.metrics), unseen)
 
 
 def adapter_hash(folder: Path) -> str | None:

@@ -11,7 +11,7 @@ from workflow_scripts.evaluation.missing_runs import missing_row
 from workflow_scripts.evaluation.parameters import EvaluationParameters
 from workflow_scripts.evaluation.study_statistics import study_statistics
 from workflow_scripts.evaluation.summary import TABLES, RunRow, in_study_order, rows_text
-from workflow_scripts.evaluation.transfer import read_transfer_record, transfer_rows
+from workflow_scripts.evaluation.transfer import read_transfer, transfer_rows
 from workflow_scripts.runtime.files import atomic_folder, write_json, write_text
 from workflow_scripts.runtime.step import read_settings, run_step
 
@@ -88,7 +88,7 @@ def _statistics(
     folders = {row: named[row.cohort, row.vital, row.model, row.arm, f"seed{row.seed}"] for row in rows}
     parameters = EvaluationParameters(**settings.get("evaluation", {}))
     found = dict(vars(study_statistics(rows, folders, windows, parameters, cohorts)))
-    records = [read_transfer_record(Path(path)) for path in settings.get("transfers", [])]
+    records = [read_transfer(Path(path)) for path in settings.get("transfers", [])]
     return found | {"transfer": transfer_rows(records, folders, windows, parameters)}
 
 

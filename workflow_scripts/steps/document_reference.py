@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import TypeAdapter
 from typer import Context, Option
 
-from workflow_scripts.evaluation import run_records, summary
+from workflow_scripts.evaluation import run_record, summary
 from workflow_scripts.models.registry import SCRATCH_VARIANTS, VARIANTS
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import write_text
@@ -69,7 +69,7 @@ def document_reference(
             "events": event_tables(),
             "windows": arrow_table(WINDOW_SCHEMA),
             "windows metadata": model_table(WindowMetadata, "key"),
-            "run record": model_table(run_records.RunRecord, "key"),
+            "run record": model_table(run_record.RunRecord, "key"),
             "summary": summary_tables(),
         },
         "dependencies.md": {"packages": package_licences(), "weights": weight_licences()},

@@ -1,52 +1,26 @@
 """An adapter of one cohort, evaluated on the test windows of another."""
 
 import time
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import numpy as np
-from numpy.typing import NDArray
 from typer import Option
 
-from workflow_scripts.adaptation.adapters import load_adapter, read_arm
+from workflow_scripts.adaptation.adapters import read_arm
 from workflow_scripts.evaluation.forecasts import write_forecasts
-from workflow_scripts.evaluation.metrics import METRIC_NAMES, score
-from workflow_scripts.evaluation.unseen import Unseen, read_unseen
+from workflow_scripts.evaluation.recording import collect_provenance, record_transfer
+from workflow_scripts.evaluation.run_record import RunRecord
+from workflow_scripts.evaluation.transfer_record import TransferHashes, TransferKey
+from workflow_scripts.evaluation.unseen import read_unseen
 from workflow_scripts.models.registry import variant
-from workflow_scripts.models.weights import load_variant
-from workflow_scripts.runtime.device import lease_device
+from workflow_scripts.models.weights import WEIGHTS
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.runtime.files import read_json, write_json
+from workflow_scripts.runtime.files import read_json
 from workflow_scripts.runtime.hashing import file_hash, folder_hash
-from workflow_scripts.runtime.machine import git_commit, machine, peak_host_mib, versions
 from workflow_scripts.runtime.process import began
 from workflow_scripts.runtime.step import read_settings, run_step
 from workflow_scripts.training.data import window_arrays
 from workflow_scripts.training.parameters import ForecastParameters
-from workflow_scripts.windows.reading import Windows
-
-KEY = ("dataset", "trained_on", "evaluated_on", "vital", "model", "arm", "seed")
-
-
-@dataclass(frozen=True)
-class TransferOptions:
-    """What identifies a transfer, and its files."""
-
-    dataset: str
-    trained_on: str
-    evaluated_on: str
-    vital: str
-    model: str
-    arm: str
-    seed: int
-    adapter: Path
-    weights: Path
-    windows: Path
-    own_windows: Path
-    settings: Path
-    output: Path
 
 
 def evaluate_transfer(
@@ -83,118 +57,70 @@ def evaluate_transfer(
             --own-windows data/simulated/windows/sepsis3/heart_rate.parquet \\
             --settings results/simulated/transfer/settings/evaluate_transfer.chronos.json --output my-transfer
     """
-    options = TransferOptions(
-        dataset,
-        trained_on,
-        evaluated_on,
-        vital,
-        model,
-        arm,
-        seed,
-        adapter,
-        weights,
-        windows,
-        own_windows,
-        settings,
-        output,
-    )
+    from workflow_scripts.training import inference
+
     parameters = ForecastParameters(**read_settings(settings)["forecast"])
-    unseen = read_unseen(windows, own_windows)
+    unseen, entry = read_unseen(windows, own_windows), variant(model)
     failure = _training_failure(adapter)
     if not failure:
-        _require_arm(options)
-    test = unseen.windows
+        _require_arm(adapter, model, arm)
     begun = time.perf_counter()
-    quantiles = np.full((len(test), len(parameters.quantiles), test.metadata.horizon), np.nan, np.float32)
-    if len(test) and not failure:
-        quantiles = _forecast(options, parameters, test)
+    arrays = window_arrays(unseen.windows, entry)
+    if failure or not len(arrays):
+        quantiles = inference.no_forecast(arrays, parameters)
+    else:
+        # Each window draws the same random numbers as in a run of its own cohort.
+        saved = inference.SavedModel(entry, weights, adapter)
+        ids = unseen.windows.window_id
+        quantiles = inference.forecast_with_saved(saved, arrays, ids, parameters, seed)
     forecast_seconds = time.perf_counter() - begun
-    write_forecasts(output / "forecasts.parquet", test.window_id, quantiles, parameters.quantiles)
-    record = _record(options, parameters, unseen, quantiles, failure)
-    record["seconds"] = {
-        "forecast": round(forecast_seconds, 3),
-        "total": round(time.perf_counter() - began(), 3),
-    }
-    write_json(output / "record.json", record)
+    forecasts = output / "forecasts.parquet"
+    write_forecasts(forecasts, unseen.windows.window_id, quantiles, parameters.quantiles)
+    record = record_transfer(
+        TransferKey(
+            dataset=dataset,
+            trained_on=trained_on,
+            evaluated_on=evaluated_on,
+            vital=vital,
+            model=model,
+            arm=arm,
+            seed=seed,
+        ),
+        unseen,
+        quantiles,
+        {"forecast": parameters.model_dump(mode="json")},
+        TransferHashes(
+            code=read_json(settings)["code"],
+            windows=file_hash(windows),
+            own_windows=file_hash(own_windows),
+            weights=file_hash(weights / WEIGHTS),
+            adapter=None if failure else folder_hash(adapter),
+            forecasts=file_hash(forecasts),
+        ),
+        collect_provenance(),
+        began(),
+        forecast_seconds,
+        failure,
+    )
+    record.write(output / "record.json")
 
 
 def _training_failure(adapter: Path) -> str:
     """Why the run beside the adapter could not train it; empty where it could, or where there is no record."""
     record = adapter.parent / "run.json"
-    return str(read_json(record).get("failure", "")) if record.is_file() else ""
+    return RunRecord.read(record).failure if record.is_file() else ""
 
 
-def _require_arm(options: TransferOptions) -> None:
+def _require_arm(adapter: Path, model: str, arm: str) -> None:
     """Raise UserError where the folder holds another arm, or that of another model."""
-    saved = read_arm(options.adapter)
-    if (saved.base, saved.arm.name) != (options.model, options.arm):
+    saved = read_arm(adapter)
+    if (saved.base, saved.arm.name) != (model, arm):
         raise UserError(
-            str(options.adapter),
+            str(adapter),
             f"{saved.arm.name} of {saved.base}",
-            f"{options.arm} of {options.model}",
+            f"{arm} of {model}",
             "name the folder, the model and the arm of one run",
         )
-
-
-def _forecast(options: TransferOptions, parameters: ForecastParameters, test: Windows) -> NDArray[np.float32]:
-    """Quantiles in natural units; each window draws the same random numbers as in a run of its own cohort."""
-    import torch
-
-    from workflow_scripts.training.inference import forecast
-
-    with lease_device() as leased:
-        device = torch.device(leased.torch_name)
-        model = load_variant(variant(options.model), options.weights)
-        load_adapter(model, options.adapter)
-        if model.samplers:
-            model.sampler = parameters.lag_llama_sampler
-        model.module.to(device)
-        arrays = window_arrays(test, variant(options.model))
-        quantiles = forecast(model, arrays, test.window_id, parameters, options.seed, device)
-    return test.metadata.to_natural_units(quantiles)
-
-
-def _record(
-    options: TransferOptions,
-    parameters: ForecastParameters,
-    unseen: Unseen,
-    quantiles: NDArray[np.float32],
-    failure: str,
-) -> dict[str, Any]:
-    """What was evaluated on what, and how good it is (docs/tables.md)."""
-    test, metadata = unseen.windows, unseen.windows.metadata
-    metrics: dict[str, float | None] = dict.fromkeys(METRIC_NAMES)
-    non_finite = 0
-    if len(test):
-        scores = score(test.target, quantiles, parameters.quantiles, metadata.scale_low, metadata.scale_high)
-        metrics, non_finite = scores.metrics, scores.non_finite_windows
-    return {
-        "key": {name: getattr(options, name) for name in KEY},
-        "failure": failure,
-        "counts": {
-            "test_windows": len(test),
-            "test_patients": len(np.unique(test.subject_id)),
-            "excluded_windows": unseen.excluded_windows,
-            "excluded_patients": unseen.excluded_patients,
-            "non_finite_windows": non_finite,
-        },
-        "windows": {name: value for name, value in asdict(metadata).items() if name != "vital"},
-        "metrics": metrics,
-        "memory": {"peak_host_mib": round(peak_host_mib(), 1)},
-        "settings": {"forecast": parameters.model_dump(mode="json")},
-        "hashes": {
-            "code": read_json(options.settings)["code"],
-            "windows": file_hash(options.windows),
-            "own_windows": file_hash(options.own_windows),
-            "weights": file_hash(options.weights / "model.safetensors"),
-            "adapter": None if failure else folder_hash(options.adapter),
-            "forecasts": file_hash(options.output / "forecasts.parquet"),
-        },
-        "versions": versions(),
-        "machine": machine(),
-        "git_commit": git_commit(Path(__file__).parent),
-        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
 
 
 if __name__ == "__main__":

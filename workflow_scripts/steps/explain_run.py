@@ -7,16 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import ValidationError
 from typer import Argument
 
-from workflow_scripts.evaluation.run_records import RunRecord
+from workflow_scripts.evaluation.run_record import RunRecord
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.runtime.hashing import file_hash
 from workflow_scripts.runtime.step import run_step
 from workflow_scripts.runtime.terminal import as_text, table
 from workflow_scripts.settings import Study
-from workflow_scripts.sources.mimic_iii.items import load_vital_signs
 
 SHORT_HASH = 12
 WIDTH = 110
@@ -49,7 +46,7 @@ def explain_run(
         python -m workflow_scripts.steps.explain_run results/simulated/runs/sepsis3/heart_rate/moirai-nano/lora-r2/seed0
     """
     path = record_path(run)
-    print("\n".join(explain(read_record(path), path)))
+    print("\n".join(explain(RunRecord.read(path), path)))
 
 
 def record_path(path: Path) -> Path:
@@ -63,23 +60,6 @@ def record_path(path: Path) -> Path:
         f"no run.json in it, but {', '.join(map(str, below))} below" if below else "no run.json there",
         "a run's folder, results/<dataset>/runs/<cohort>/<vital>/<model>/<arm>/seed<k>",
         "name one of these" if below else "list the runs: find results -name run.json",
-    )
-
-
-def read_record(path: Path) -> RunRecord:
-    """Read a record, wherever it lies. Raises UserError where the file is no whole record."""
-    try:
-        return RunRecord.model_validate(json.loads(path.read_bytes()))
-    except ValidationError as error:
-        places = [".".join(map(str, problem["loc"])) for problem in error.errors()[:5]]
-        found = f"missing or impossible: {', '.join(places)}"
-    except (OSError, ValueError):
-        found = "no complete JSON file"
-    raise UserError(
-        str(path),
-        found,
-        "the record that a run of this version writes at its end",
-        "delete the run's folder and start the workflow again: it repeats this run",
     )
 
 
@@ -124,17 +104,13 @@ def _data(record: RunRecord) -> list[tuple[str, str]]:
 
 
 def geometry(record: RunRecord) -> str:
-    """Context, horizon and split, from the windows file where that is still the one of the run."""
-    key = record.key
-    path = Path("data", key.dataset, "windows", key.cohort, f"{key.vital}.parquet")
-    if not path.is_file() or file_hash(path) != record.hashes.windows:
-        return f"their file is not there as it was: {path}"
-    import pyarrow.parquet as pq
-
-    held = json.loads((pq.read_schema(path).metadata or {}).get(b"vitalora", b"{}"))
-    minutes, steps = held["interval_minutes"], (held["context"], held["horizon"])
-    hours = " and ".join(f"{count} steps ({count * minutes / 60:g} h)" for count in steps)
-    return f"context and horizon of {hours}, split {held['split_kind']}"
+    """Context, horizon and split."""
+    windows = record.windows
+    hours = " and ".join(
+        f"{count} steps ({count * windows.interval_minutes / 60:g} h)"
+        for count in (windows.context, windows.horizon)
+    )
+    return f"context and horizon of {hours}, split {windows.split_kind}"
 
 
 def _settings(record: RunRecord) -> list[tuple[str, str]]:
@@ -200,8 +176,7 @@ def curve(losses: list[tuple[int, float | None]]) -> str:
 
 
 def _metrics(record: RunRecord) -> list[tuple[str, str]]:
-    concept = load_vital_signs().get(record.key.vital)
-    unit = concept.unit if concept else "units of the vital sign"
+    unit = record.windows.unit
     rows = []
     for name, value in vars(record.metrics).items():
         label, factor, shown_unit = METRICS.get(name, (name, 1, ""))
@@ -228,11 +203,7 @@ def _costs(record: RunRecord) -> list[tuple[str, str]]:
 
 
 def _provenance(record: RunRecord) -> list[tuple[str, str]]:
-    machine = (
-        record.machine
-        if isinstance(record.machine, str)
-        else ", ".join(f"{name} {value}" for name, value in record.machine.items() if value is not None)
-    )
+    machine = ", ".join(f"{name} {value}" for name, value in record.machine.items() if value is not None)
     return [
         ("finished", record.finished_at),
         ("git commit", record.git_commit or "unknown"),

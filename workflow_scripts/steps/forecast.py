@@ -1,6 +1,5 @@
 """Forecasting a user's own series with a foundation model."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -9,38 +8,22 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from typer import Option
 
-from workflow_scripts.adaptation.adapters import load_adapter, read_arm
-from workflow_scripts.models.registry import (
-    Variant,
-    check_covariates,
-    check_geometry,
-    family_class,
-    variant,
-    variant_names,
-)
+from workflow_scripts.adaptation.adapters import read_arm
+from workflow_scripts.evaluation.run_record import RunRecord, WindowGeometry
+from workflow_scripts.models.registry import check_covariates, check_geometry, variant, variant_names
 from workflow_scripts.models.sources import weights_folder
-from workflow_scripts.models.weights import load_variant
 from workflow_scripts.reporting.forecast_figure import SHOWN, draw_forecasts
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.runtime.files import atomic_path, read_json
+from workflow_scripts.runtime.files import atomic_path
 from workflow_scripts.runtime.step import run_step
+from workflow_scripts.training.data import Scale, series_arrays
 from workflow_scripts.training.parameters import ForecastParameters
 from workflow_scripts.windows.series import SeriesTable, read_series
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from workflow_scripts.models.interface import ForecastModel
-
 TABLE_SUFFIXES, FIGURE_SUFFIXES = (".csv", ".parquet"), (".svg", ".png", ".pdf")
-
-
-@dataclass(frozen=True)
-class Scale:
-    """The fixed range that becomes 0 to 1 before the model sees a series, as in the adapter's training."""
-
-    low: float
-    high: float
 
 
 DEFAULTS = ForecastParameters()
@@ -102,7 +85,10 @@ def forecast(
     if figure:
         _require_suffix(figure, "--figure", FIGURE_SUFFIXES)
     trained_on = _trained_on(adapter)
-    context = context or trained_on.get("context")
+    if trained_on:
+        context = context or trained_on.context
+        interval_minutes = interval_minutes or trained_on.interval_minutes
+        scale = scale or (trained_on.scale_low, trained_on.scale_high)
     if context is None:
         raise UserError(
             "--context",
@@ -111,15 +97,16 @@ def forecast(
             "add for example --context 24",
         )
     check_geometry(variant(model), context, horizon)
-    series = read_series(input, context, interval_minutes or trained_on.get("interval_minutes"))
-    low, high = scale or (trained_on.get("scale_low", 0.0), trained_on.get("scale_high", 1.0))
+    series = read_series(input, context, interval_minutes)
     parameters = _parameters(
         samples=samples,
         quantiles=quantiles or DEFAULTS.quantiles,
         lag_llama_sampler=lag_llama_sampler,
         batch_size=batch_size,
     )
-    forecasts = forecast_series(series, model, weights, adapter, horizon, parameters, Scale(low, high), seed)
+    forecasts = forecast_series(
+        series, model, weights, adapter, horizon, parameters, Scale(*(scale or ())), seed
+    )
     _write_table(output, as_table(series, forecasts, parameters.quantiles))
     print(f"{len(series.names)} series, {horizon} steps ahead: {output}")
     broken = int((~np.isfinite(forecasts).all(axis=(1, 2))).sum())
@@ -171,17 +158,12 @@ def forecast_series(
     Raises UserError where model, adapter and weights do not fit each other, and where context or horizon are
     longer than the model allows.
     """
-    import torch
-
-    from workflow_scripts.runtime.device import lease_device
-    from workflow_scripts.training.data import WindowArrays
-    from workflow_scripts.training.inference import forecast as forecast_windows
+    from workflow_scripts.training import inference
 
     chosen = variant(model)
     check_covariates(chosen, ())
     check_geometry(chosen, series.values.shape[1], horizon)
-    span = np.float32(scale.high - scale.low)
-    if not span > 0:
+    if not scale.high > scale.low:
         raise UserError("--scale", f"{scale.low} to {scale.high}", "a rising range", "give LOW, then HIGH")
     if adapter is not None and read_arm(adapter).base != model:
         raise UserError(
@@ -190,37 +172,10 @@ def forecast_series(
             f"one of {model}",
             "name its own base model",
         )
-    with lease_device() as leased:
-        device = torch.device(leased.torch_name)
-        loaded = _base_model(chosen, weights, adapter)
-        if adapter is not None:
-            load_adapter(loaded, adapter)
-        if hasattr(loaded, "samplers"):
-            loaded.sampler = parameters.lag_llama_sampler
-        loaded.module.to(device)
-        arrays = WindowArrays(
-            context=(series.values - np.float32(scale.low)) / span,
-            target=np.full((len(series.names), horizon), np.nan, dtype=np.float32),
-            start=series.start,
-            step=series.step_seconds,
-        )
-        numbers = np.arange(len(series.names))
-        scaled = forecast_windows(loaded, arrays, numbers, parameters, seed, device)
-    return scaled * span + np.float32(scale.low)
-
-
-def _base_model(chosen: Variant, weights: Path | None, adapter: Path | None) -> "ForecastModel":
-    """The base weights; of a model that is trained from scratch what a run trained, which is the whole of it."""
-    if not chosen.from_scratch:
-        return load_variant(chosen, weights_folder(chosen, weights))
-    if adapter is None:
-        raise UserError(
-            "--adapter",
-            "not given",
-            f"the folder `adapter` of a run of {chosen.name}, which has no base weights",
-            "name one, or another model",
-        )
-    return family_class(chosen.family).load(adapter)
+    folder = None if chosen.from_scratch else weights_folder(chosen, weights)
+    saved = inference.SavedModel(chosen, folder, adapter)
+    arrays, numbers = series_arrays(series, horizon, scale), np.arange(len(series.names))
+    return inference.forecast_with_saved(saved, arrays, numbers, parameters, seed)
 
 
 def as_table(series: SeriesTable, quantiles: NDArray[np.float32], levels: list[float]) -> "pd.DataFrame":
@@ -237,10 +192,10 @@ def as_table(series: SeriesTable, quantiles: NDArray[np.float32], levels: list[f
     return pd.DataFrame(columns)
 
 
-def _trained_on(adapter: Path | None) -> dict[str, Any]:
-    """What the run record beside an adapter says of its windows; nothing for an adapter from elsewhere."""
+def _trained_on(adapter: Path | None) -> WindowGeometry | None:
+    """What the run record beside an adapter says of its windows; None for an adapter without one."""
     record = adapter.parent / "run.json" if adapter else None
-    return read_json(record)["windows"] if record and record.is_file() else {}
+    return RunRecord.read(record).windows if record and record.is_file() else None
 
 
 def _require_suffix(path: Path, option: str, suffixes: tuple[str, ...]) -> None:

@@ -14,6 +14,23 @@ if TYPE_CHECKING:
 
     from workflow_scripts.models.interface import Series
     from workflow_scripts.windows.reading import Windows
+    from workflow_scripts.windows.series import SeriesTable
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The fixed range of values, in natural units, that is 0 to 1 to the models."""
+
+    low: float = 0.0
+    high: float = 1.0
+
+    def scaled(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Values in natural units as the models see them; NaN stays NaN."""
+        return (values - np.float32(self.low)) / np.float32(self.high - self.low)
+
+    def natural(self, scaled: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The inverse of `scaled`."""
+        return scaled * np.float32(self.high - self.low) + np.float32(self.low)
 
 
 @dataclass(frozen=True)
@@ -25,6 +42,7 @@ class WindowArrays:
     start:   int64 [windows], seconds since the epoch at the first context point.
     step:    seconds between two points.
     covariates: float32 [windows, others, context], other series over the same time, or None.
+    scale:   what brings forecasts back to natural units.
     """
 
     context: NDArray[np.float32]
@@ -32,6 +50,7 @@ class WindowArrays:
     start: NDArray[np.int64]
     step: int
     covariates: NDArray[np.float32] | None = None
+    scale: Scale = Scale()
 
     def __len__(self) -> int:
         return len(self.context)
@@ -76,6 +95,23 @@ def window_arrays(windows: "Windows", variant: Variant) -> WindowArrays:
     Raises UserError where it does and the windows carry none.
     """
     check_covariates(variant, [covariate.vital for covariate in windows.metadata.covariates])
-    scaled, step = windows.scaled(), windows.metadata.interval_minutes * 60
-    covariates = scaled.covariates if variant.multivariate else None
-    return WindowArrays(scaled.context, scaled.target, scaled.start, step, covariates)
+    scaled, metadata = windows.scaled(), windows.metadata
+    return WindowArrays(
+        scaled.context,
+        scaled.target,
+        scaled.start,
+        metadata.interval_minutes * 60,
+        scaled.covariates if variant.multivariate else None,
+        Scale(metadata.scale_low, metadata.scale_high),
+    )
+
+
+def series_arrays(series: "SeriesTable", horizon: int, scale: Scale) -> WindowArrays:
+    """A user's own series as windows of an unknown future."""
+    return WindowArrays(
+        context=scale.scaled(series.values),
+        target=np.full((len(series.names), horizon), np.nan, dtype=np.float32),
+        start=series.start,
+        step=series.step_seconds,
+        scale=scale,
+    )

@@ -1,20 +1,86 @@
-"""The one forecasting loop: quantiles of every window, whatever the family."""
+"""From base weights, an adapter and windows to quantiles in natural units: for runs, transfers and `forecast` alike."""
+
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from workflow_scripts.adaptation.adapters import load_adapter
 from workflow_scripts.models.interface import ForecastModel
+from workflow_scripts.models.registry import Variant, family_class
+from workflow_scripts.models.weights import load_variant
+from workflow_scripts.runtime.device import lease_device
+from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.progress import progress
 from workflow_scripts.training.data import WindowArrays
-from workflow_scripts.training.memory import memory_of
+from workflow_scripts.training.memory import explain_out_of_memory
 from workflow_scripts.training.parameters import ForecastParameters
 
 WHOLE = 32
 """Windows are forecast by multiples of so many: processors round what is left over after whole vectors otherwise."""
 
 
-@memory_of("forecasts", "forecast.batch_size")
+@dataclass(frozen=True)
+class SavedModel:
+    """A forecaster on disk.
+
+    weights: folder of the base weights; None where the model is trained from scratch. adapter: folder of what an arm
+    learned; None: the base model as it is.
+    """
+
+    variant: Variant
+    weights: Path | None
+    adapter: Path | None = None
+
+
+def load_base_model(variant: Variant, weights: Path | None) -> ForecastModel:
+    """A foundation model with its base weights. Raises UserError where no folder is given."""
+    if weights is None:
+        raise UserError("--weights", "not given", f"the folder of {variant.name}'s base weights", "name it")
+    return load_variant(variant, weights)
+
+
+def load_saved_model(
+    saved: SavedModel, parameters: ForecastParameters, device: torch.device
+) -> ForecastModel:
+    """A forecaster, ready on a device. Raises UserError where weights and adapter do not fit each other."""
+    variant = saved.variant
+    if not variant.from_scratch:
+        model = load_base_model(variant, saved.weights)
+    elif saved.adapter is not None:
+        model = family_class(variant.family).load(saved.adapter)
+    else:
+        raise UserError(
+            "--adapter",
+            "not given",
+            f"the folder `adapter` of a run of {variant.name}, which has no base weights",
+            "name one, or another model",
+        )
+    if saved.adapter is not None:
+        load_adapter(model, saved.adapter)
+    if parameters.lag_llama_sampler in model.samplers:
+        model.sampler = parameters.lag_llama_sampler
+    model.module.to(device)
+    return model
+
+
+def forecast_with_saved(
+    saved: SavedModel,
+    windows: WindowArrays,
+    window_ids: NDArray[np.int64],
+    parameters: ForecastParameters,
+    seed: int,
+) -> NDArray[np.float32]:
+    """Lease a device, load a forecaster and forecast every window, as `forecast` does."""
+    with lease_device() as leased:
+        device = torch.device(leased.torch_name)
+        model = load_saved_model(saved, parameters, device)
+        return forecast(model, windows, window_ids, parameters, seed, device)
+
+
+@explain_out_of_memory("forecasts", "forecast.batch_size")
 def forecast(
     model: ForecastModel,
     windows: WindowArrays,
@@ -23,7 +89,7 @@ def forecast(
     seed: int,
     device: torch.device,
 ) -> NDArray[np.float32]:
-    """Forecast every window: float32 [windows, quantile levels, horizon].
+    """Forecast every window: float32 [windows, quantile levels, horizon], in natural units.
 
     Each window has random numbers of its own, keyed by the seed and its id, so its forecast depends on
     neither the other windows nor the batch size, from 32 on to the last bit on a CPU (docs/reliability.md). Where the
@@ -33,7 +99,7 @@ def forecast(
     model.module.eval()
     horizon = windows.target.shape[1]
     tensors = windows.on(device)
-    quantiles = np.empty((len(windows), len(parameters.quantiles), horizon), dtype=np.float32)
+    quantiles = no_forecast(windows, parameters)
     # Rounded down, so that no more memory is needed than was asked for.
     size = parameters.batch_size // WHOLE * WHOLE or parameters.batch_size
     starts = range(0, len(windows), size)
@@ -45,7 +111,13 @@ def forecast(
         with torch.inference_mode():
             forecasts = model.quantiles(context, torch.from_numpy(uniforms).to(device), parameters.quantiles)
         quantiles[first:last] = forecasts[: last - first].cpu().numpy()
-    return quantiles
+    return windows.scale.natural(quantiles)
+
+
+def no_forecast(windows: WindowArrays, parameters: ForecastParameters) -> NDArray[np.float32]:
+    """What a model that could not be trained forecasts: NaN, float32 [windows, quantile levels, horizon]."""
+    shape = len(windows), len(parameters.quantiles), windows.target.shape[1]
+    return np.full(shape, np.nan, dtype=np.float32)
 
 
 def _filled_up(first: int, last: int) -> NDArray[np.int64]:

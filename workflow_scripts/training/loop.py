@@ -17,8 +17,8 @@ from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.progress import progress
 from workflow_scripts.training.checkpoints import Checkpoints, run_identity
 from workflow_scripts.training.data import WindowArrays, WindowTensors
-from workflow_scripts.training.memory import memory_of
-from workflow_scripts.training.precision import adamw, arithmetic
+from workflow_scripts.training.memory import explain_out_of_memory
+from workflow_scripts.training.precision import adamw, autocast_context
 
 if TYPE_CHECKING:
     from workflow_scripts.training.parameters import TrainingParameters
@@ -48,7 +48,7 @@ class DivergenceError(UserError):
     history = History()
 
 
-@memory_of("training", "training.batch_size")
+@explain_out_of_memory("training", "training.batch_size")
 def fit(
     model: ForecastModel,
     train: WindowArrays,
@@ -106,7 +106,7 @@ def validation_loss(
     """Mean loss over windows, in evaluation mode; precision: as `TrainingParameters` has it."""
     model.module.eval()
     total = 0.0
-    with torch.no_grad(), arithmetic(precision, windows.context.device):
+    with torch.no_grad(), autocast_context(precision, windows.context.device):
         for first in range(0, len(windows), batch_size):
             context, target = windows.batch(slice(first, first + batch_size))
             total += float(model.loss(context, target)) * len(target)
@@ -168,7 +168,7 @@ class _Run:
 
     def step(self, rows: Tensor) -> None:
         """One step of the optimiser on these training windows."""
-        with arithmetic(self._parameters.precision, self._device):
+        with autocast_context(self._parameters.precision, self._device):
             loss = self._model.loss(*self._train.batch(rows))
         self._optimiser.zero_grad(set_to_none=True)
         (loss + self._hooks.penalty()).backward()

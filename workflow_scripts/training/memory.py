@@ -13,7 +13,7 @@ _FREE = re.compile(r"of which ([\d.]+ (?:[KMGT]iB|bytes)) is free")
 
 
 @contextmanager
-def memory_of(work: str, setting: str) -> Iterator[None]:
+def explain_out_of_memory(work: str, setting: str) -> Iterator[None]:
     """Raise UserError where the block finds no memory, on a device or on the host.
 
     work: what is done. setting: what makes it need less. The batch is not halved behind the user's back: a

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 
-def arithmetic(precision: str, device: torch.device) -> AbstractContextManager[object]:
+def autocast_context(precision: str, device: torch.device) -> AbstractContextManager[object]:
     """What the loss is computed in: matrix products in bfloat16 where that is asked for, everything else as it was.
 
     Weights, gradients and AdamW's moments stay float32, so no scaling of the loss is needed (Kalamkar et al. 2019,

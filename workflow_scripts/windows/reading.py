@@ -58,10 +58,6 @@ class WindowMetadata:
     split_kind: str
     covariates: tuple[Covariate, ...] = ()
 
-    def to_natural_units(self, scaled: np.ndarray) -> np.ndarray:
-        """Return values of the scaled series in the vital sign's unit; the inverse of `Windows.scaled`."""
-        return scaled * np.float32(self.scale_high - self.scale_low) + np.float32(self.scale_low)
-
     def to_json(self) -> bytes:
         """Return the metadata as the schema's JSON value."""
         return json.dumps(asdict(self), sort_keys=True).encode()

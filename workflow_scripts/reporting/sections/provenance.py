@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.evaluation.names import cohort_name, listed, model_name, vital_name
-from workflow_scripts.evaluation.run_records import RunRecord, read_run_record
+from workflow_scripts.evaluation.run_record import RunRecord
 from workflow_scripts.evaluation.summary import RunRow
 from workflow_scripts.reporting.page import Block, Section, facts_table
 from workflow_scripts.reporting.parts import Study
@@ -45,13 +45,13 @@ def provenance_section(study: Study) -> Section:
 
 def _latest_record(rows: Sequence[RunRow], runs: Path) -> RunRecord:
     row = max(rows, key=lambda row: row.finished_at)
-    return read_run_record(
+    return RunRecord.read_in_place(
         runs.joinpath(row.cohort, row.vital, row.model, row.arm, f"seed{row.seed}", "run.json")
     )
 
 
 def _facts(rows: Sequence[RunRow], latest: RunRecord) -> list[tuple[str, str]]:
-    machine = latest.machine if isinstance(latest.machine, str) else _machine(latest.machine)
+    machine = _machine(latest.machine)
     finished = sorted(row.finished_at for row in rows if row.finished_at)
     facts = [
         ("runs", f"{len(finished)}, finished {_time(finished[0])} to {_time(finished[-1])} UTC"),
