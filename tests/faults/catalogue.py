@@ -51,7 +51,7 @@ CATALOGUE = {
             "tests/runtime/test_warm.py::test_the_job_of_a_client_that_was_killed_ends_at_once",
             "tests/runtime/test_warm.py::test_a_job_is_asked_to_end_as_its_client_is",
             "tests/runtime/test_warm.py::test_a_job_whose_server_was_killed_is_done_nonetheless",
-            "tests/runtime/test_warm.py::test_a_client_that_was_asked_to_end_runs_nothing_itself",
+            "tests/runtime/test_warm.py::test_a_client_that_was_asked_to_end_before_its_job_began_runs_nothing",
         ),
     ),
     "power failure": Entry(
