@@ -36,7 +36,7 @@ CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
 PYTHON = "python" if CONDA else shlex.quote(sys.executable)
 # Runs are forked from servers that end with this Snakemake (docs/start-up.md). On a cluster, where each job has a
 # Snakemake of its own, from none.
-WARM_OWNER = 0 if workflow.remote_exec else os.environ.get("VITALORA_WARM", os.getpid())
+WARM_OWNER = 0 if workflow.remote_exec or os.environ.get("VITALORA_WARM") == "0" else os.getpid()
 shell.prefix(
     f"set -euo pipefail; export PYTHONPATH={shlex.quote(workflow.basedir)} VITALORA_WARM={WARM_OWNER};"
     f" PYTHON={PYTHON}; "

@@ -107,7 +107,7 @@ def _circumstances() -> str:
     """Hash what a job has from its server: environment (with the owner), folder, Python, and this package's code."""
     digest = hashlib.sha256(f"{sys.executable}\0{Path.cwd()}\0{sorted(os.environ.items())}".encode())
     for path in sorted(PACKAGE.rglob("*")):
-        if path.suffix != ".pyc" and path.is_file():
+        if path.parent.name != "__pycache__" and path.is_file():
             digest.update(f"\0{path}\0".encode() + path.read_bytes())
     return digest.hexdigest()
 

@@ -2,7 +2,7 @@
 
 A job has its client's standard streams and a process group of its own. It ends with its client; the end of the server
 changes nothing for it. The server starts no thread and asks for no device: a fork would lose the one and share the
-other. Any error ends the server, and its clients run their steps themselves.
+other. Any error ends the server, and clients without a job run their steps themselves.
 """
 
 import atexit
@@ -37,7 +37,7 @@ def main() -> None:
     gc.disable()  # What imports make stays.
     listener.settimeout(0.5)
     asked = time.monotonic()
-    while _lives(owner) and time.monotonic() - asked < IDLE_SECONDS and threading.active_count() == 1:
+    while _lives(owner) and time.monotonic() - asked < IDLE_SECONDS:
         with suppress(ChildProcessError):
             os.waitpid(-1, os.WNOHANG)
         with suppress(TimeoutError), listener.accept()[0] as connection:
@@ -46,6 +46,10 @@ def main() -> None:
             job = json.loads(message)
             _import(job)
             asked = time.monotonic()
+            if (
+                threading.active_count() > 1
+            ):  # A fork would lose the other threads, and what they hold stay locked.
+                break
             if not os.fork():
                 listener.close()
                 _report(connection)
