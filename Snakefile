@@ -11,7 +11,7 @@
 #   results/<dataset>/summary/metrics.csv
 #   results/<dataset>/report.html
 #
-# Everything that can be set stands in params.yaml; `--config dataset=mimic-iii-demo` picks other data.
+# Every setting is in params.yaml; `--config dataset=mimic-iii-demo` chooses other data.
 
 from snakemake.utils import min_version
 
@@ -50,4 +50,4 @@ onstart:
 # Runs that finished before another job failed are in MLflow too.
 onerror:
     if has_unmirrored_runs():
-        shell(f"{SYNC_TRACKING} &> logs/{study.dataset}/sync_tracking.log || true")
+        shell(f"{SYNC_TRACKING} &> {LOGS}/sync_tracking.log || true")

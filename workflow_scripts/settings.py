@@ -327,7 +327,7 @@ def load_study(values: Mapping[str, Any], where: str = "params.yaml") -> Study:
             where=where,
             found=f"{len(problems)} problem{'s' if len(problems) > 1 else ''}\n" + "\n".join(problems),
             expected="settings that docs/parameters.md lists, with possible values",
-            remedy=f"mend {where} (or the --config option); nothing was run",
+            remedy=f"correct {where} (or the --config option); nothing was run",
         ) from None
 
 
