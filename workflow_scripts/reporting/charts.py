@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 WIDTH = 400
 """Pixels of a whole figure: nearly what a phone shows, so that its text stays readable there."""
 
+MSE_AXIS = "MSE × 10⁻⁴"
+
 LOGARITHMIC_FROM = 30
 """Errors whose largest is so many times the smallest are drawn on a logarithmic axis."""
 
@@ -199,6 +201,48 @@ def model_scales(places: Mapping[str, int | None]) -> tuple["alt.Scale", "alt.Sc
     )
 
 
+def times(value: float | None, factor: float) -> float | None:
+    """A value in another unit; None stays None."""
+    return None if value is None else value * factor
+
+
+def identity(row: Any) -> dict[str, Any]:
+    """The columns that say of which arm a row is."""
+    return {name: getattr(row, name) for name in ("cohort", "vital", "model", "arm")}
+
+
+def error_tips(column: str, axis: str) -> list["alt.Tooltip"]:
+    """Tooltips of an error with its interval."""
+    import altair as alt
+
+    columns = ((column, axis), ("low", "from"), ("high", "to"))
+    return [alt.Tooltip(f"{name}:Q", title=title, format=".2f") for name, title in columns]
+
+
+def interval_bars(
+    base: "alt.Chart",
+    rows: Sequence[Mapping[str, Any]],
+    along: str,
+    marks: Mapping[str, Any],
+    **encoding: Any,
+) -> list["alt.Chart"]:
+    """A layer of intervals from `low` to `high` along the axis x or y; none where no row has an interval.
+
+    marks: how the rules look; encoding: the other axis.
+    """
+    import altair as alt
+
+    if not any_known(rows, "low"):
+        return []
+    ends = {"x": {"x": alt.X("low:Q"), "x2": "high:Q"}, "y": {"y": alt.Y("low:Q"), "y2": "high:Q"}}[along]
+    return [base.transform_filter("isValid(datum.low)").mark_rule(**marks).encode(**encoding, **ends)]
+
+
+def slug(*names: str) -> str:
+    """Names as a part of a figure's name: `moirai-1-1-r-small`."""
+    return "-".join(names).lower().replace(".", "-").replace("_", "-").replace(" ", "-")
+
+
 def error_scale(values: Sequence[float | None]) -> "alt.Scale":
     """A scale for errors: from what there is, logarithmic where they lie far apart."""
     import altair as alt
@@ -208,6 +252,11 @@ def error_scale(values: Sequence[float | None]) -> "alt.Scale":
     if positive and len(positive) == len(known) and max(positive) / min(positive) > LOGARITHMIC_FROM:
         return alt.Scale(type="log", nice=True)
     return alt.Scale(zero=False, nice=True)
+
+
+def scale_of(rows: Sequence[Mapping[str, Any]], *columns: str) -> "alt.Scale":
+    """The scale of the errors in some columns."""
+    return error_scale([row[column] for row in rows for column in columns])
 
 
 def error_axis(scale: "alt.Scale", title: str) -> "alt.Axis":

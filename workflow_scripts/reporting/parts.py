@@ -31,6 +31,7 @@ from workflow_scripts.evaluation.summary import (
     read_rows,
 )
 from workflow_scripts.models.registry import kind_of
+from workflow_scripts.reporting.charts import times
 from workflow_scripts.reporting.page import Cell, Group, Line
 from workflow_scripts.reporting.parameters import ReportParameters
 from workflow_scripts.reporting.statistics import Statistics
@@ -233,6 +234,17 @@ def compared_arms(part: Part) -> list[ArmSummary]:
     baseline = best_of([arm for arm in part.arms if arm.kind == "baseline"])
     shown = [*kept, *([baseline] if baseline else [])]
     return [arm for arm in part.arms if arm in shown]
+
+
+def mse_columns(study: Study, arm: ArmSummary) -> dict[str, float | None]:
+    """The MSE of a figure's row with its interval; without statistics the extremes over seeds, where there are several.
+
+    In units of 10⁻⁴ of the scaled series' squares.
+    """
+    interval, value = study.interval(arm, "mse"), mean(arm, "mse")
+    several = arm.extremes("mse") if len(arm.runs) > 1 else None
+    low, high = (interval.low, interval.high) if interval else several or (None, None)
+    return {name: times(each, 1e4) for name, each in (("mse_e4", value), ("low", low), ("high", high))}
 
 
 def arm_line(arm: ArmSummary, cells: Sequence[Cell], remark: str, failed: bool) -> Line:

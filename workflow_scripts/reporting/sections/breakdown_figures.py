@@ -6,15 +6,20 @@ from typing import Any
 from workflow_scripts.evaluation.names import capital, model_name, run_name
 from workflow_scripts.evaluation.summary import BreakdownRow
 from workflow_scripts.reporting.charts import (
+    MSE_AXIS,
     Figure,
-    any_known,
     data,
     error_axis,
-    error_scale,
+    error_tips,
+    identity,
+    interval_bars,
     legend_columns,
     make_figure,
     model_scales,
     pick,
+    scale_of,
+    slug,
+    times,
 )
 from workflow_scripts.reporting.parts import Part, Study, compared_arms
 from workflow_scripts.reporting.words import MINUS, number
@@ -51,7 +56,7 @@ def part_figure(study: Study, part: Part, table: Sequence[BreakdownRow]) -> Figu
         return None
     dimension, metric = kept[0].dimension, kept[0].metric
     factor = 1e4 if metric == "mse" else 1.0
-    axis = {"mae": f"mean absolute error, {part.unit}", "mse": "MSE × 10⁻⁴"}.get(metric, metric)
+    axis = {"mae": f"mean absolute error, {part.unit}", "mse": MSE_AXIS}.get(metric, metric)
     rows = [_row(row, factor) for row in kept]
     places = {row["model_name"]: study.places.get(row["model"]) for row in rows}
     levels = list(dict.fromkeys(row["level"] for row in rows))
@@ -64,9 +69,10 @@ def part_figure(study: Study, part: Part, table: Sequence[BreakdownRow]) -> Figu
         columns = legend_columns(places, levels)
         chart = _by_level(rows, places, levels, axis)
         height = 95 + len(levels) * max(26, 9 * len(places))
+    kind = slug(TITLES[dimension])
     return make_figure(
-        f"{part.key}_{TITLES[dimension].lower().replace(' ', '-')}",
-        TITLES[dimension].lower().replace(" ", "-"),
+        f"{part.key}_{kind}",
+        kind,
         capital(TITLES[dimension]),
         _words(rows, axis),
         chart,
@@ -78,20 +84,16 @@ def part_figure(study: Study, part: Part, table: Sequence[BreakdownRow]) -> Figu
 
 
 def _row(row: BreakdownRow, factor: float) -> dict[str, Any]:
-    return {
-        "cohort": row.cohort,
-        "vital": row.vital,
-        "model": row.model,
-        "arm": row.arm,
+    return identity(row) | {
         "name": capital(run_name(row.model, row.arm)),
         "model_name": capital(model_name(row.model)),
         "level": level_name(row.level),
         "patients": row.patients,
         "windows": row.windows,
         "metric": row.metric,
-        "error": None if row.value is None else row.value * factor,
-        "low": None if row.low is None else row.low * factor,
-        "high": None if row.high is None else row.high * factor,
+        "error": times(row.value, factor),
+        "low": times(row.low, factor),
+        "high": times(row.high, factor),
     }
 
 
@@ -107,9 +109,7 @@ def _base(places: Mapping[str, int | None], axis: str, level: Any) -> tuple[Any,
         tooltip=[
             alt.Tooltip("name:N", title="arm"),
             level,
-            alt.Tooltip("error:Q", title=axis, format=".2f"),
-            alt.Tooltip("low:Q", title="from", format=".2f"),
-            alt.Tooltip("high:Q", title="to", format=".2f"),
+            *error_tips("error", axis),
             alt.Tooltip("patients:Q"),
         ],
     )
@@ -120,15 +120,12 @@ def _base(places: Mapping[str, int | None], axis: str, level: Any) -> tuple[Any,
 def _over_horizon(rows: Sequence[Mapping[str, Any]], places: Mapping[str, int | None], axis: str) -> Any:
     import altair as alt
 
-    scale = error_scale([row[name] for row in rows for name in ("error", "low", "high")])
+    scale = scale_of(rows, "error", "low", "high")
     base, points = _base(places, axis, alt.Tooltip("hours_ahead:Q", title="hours ahead"))
     x = alt.X("hours_ahead:Q").axis(title="hours ahead", tickMinStep=1, grid=False).scale(zero=False)
     y = alt.Y("error:Q").scale(scale).axis(error_axis(scale, axis))
-    layers = [base.mark_line(strokeWidth=1.8).encode(x=x, y=y), points.encode(x=x, y=y)]
-    if any_known(rows, "low"):
-        bars = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=1.4, strokeOpacity=0.35)
-        layers.insert(0, bars.encode(x=x, y=alt.Y("low:Q"), y2="high:Q"))
-    return alt.layer(*layers)
+    bars = interval_bars(base, rows, "y", {"strokeWidth": 1.4, "strokeOpacity": 0.35}, x=x)
+    return alt.layer(*bars, base.mark_line(strokeWidth=1.8).encode(x=x, y=y), points.encode(x=x, y=y))
 
 
 def _by_level(
@@ -136,16 +133,13 @@ def _by_level(
 ) -> Any:
     import altair as alt
 
-    scale = error_scale([row[name] for row in rows for name in ("error", "low", "high")])
+    scale = scale_of(rows, "error", "low", "high")
     base, points = _base(places, axis, alt.Tooltip("level:N"))
     y = alt.Y("level:N", sort=list(levels)).axis(title=None, ticks=False, domain=False, grid=True)
     shift = alt.YOffset("model_name:N", sort=list(places))
     x = alt.X("error:Q").scale(scale).axis(error_axis(scale, axis))
-    layers = [points.encode(y=y, yOffset=shift, x=x)]
-    if any_known(rows, "low"):
-        bars = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=1.6, strokeOpacity=0.55)
-        layers.insert(0, bars.encode(y=y, yOffset=shift, x=alt.X("low:Q"), x2="high:Q"))
-    return alt.layer(*layers)
+    bars = interval_bars(base, rows, "x", {"strokeWidth": 1.6, "strokeOpacity": 0.55}, y=y, yOffset=shift)
+    return alt.layer(*bars, points.encode(y=y, yOffset=shift, x=x))
 
 
 def _words(rows: Sequence[Mapping[str, Any]], axis: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.evaluation.names import arm_name, capital, method_name, model_name, run_name
 from workflow_scripts.evaluation.summary import CalibrationRow
-from workflow_scripts.reporting.charts import Figure, data, legend_columns, make_figure
+from workflow_scripts.reporting.charts import Figure, data, identity, legend_columns, make_figure, slug
 from workflow_scripts.reporting.page import Block, Section
 from workflow_scripts.reporting.parts import Part, Study, chosen_of
 from workflow_scripts.reporting.themes import SHAPES, look
@@ -70,10 +70,7 @@ def _figure(part: Part, models: Mapping[str, Mapping[str, Sequence[CalibrationRo
 
     rows = [
         {
-            "cohort": row.cohort,
-            "vital": row.vital,
-            "model": model,
-            "arm": name,
+            **identity(row),
             "name": arm_name(name),
             "method": method_name(Arm.parse(name).method),
             "panel": "\n".join(wrap(capital(model_name(model)), 16)),
@@ -182,7 +179,7 @@ def _histogram(study: Study, part: Part, model: str, arms: dict[str, list[Calibr
     own = [row for row in rows if row["arm"] == shown]
     words = "; ".join(f"{percent(row['from'])} to {percent(row['to'])}: {row['density']:.2f}" for row in own)
     return make_figure(
-        f"{part.key}_pit-{_slug(model)}",
+        f"{part.key}_pit-{slug(model)}",
         "pit",
         f"{capital(model_name(model))}: place of the truth (PIT)",
         f"{arm_name(shown)}, observed over expected, between quantiles: {words}.",
@@ -192,7 +189,3 @@ def _histogram(study: Study, part: Part, model: str, arms: dict[str, list[Calibr
         300,
         {"one": [{"one": 1.0}]},
     )
-
-
-def _slug(model: str) -> str:
-    return model.lower().replace(".", "-")

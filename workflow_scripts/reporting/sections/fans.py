@@ -6,7 +6,7 @@ from typing import Any
 from workflow_scripts.evaluation.aggregation import ArmSummary
 from workflow_scripts.evaluation.names import run_name
 from workflow_scripts.privacy.credentials import OPEN_DATASETS
-from workflow_scripts.reporting.charts import Figure, data, make_figure
+from workflow_scripts.reporting.charts import Figure, data, make_figure, slug
 from workflow_scripts.reporting.examples import Example, choose_examples
 from workflow_scripts.reporting.page import Block, Section
 from workflow_scripts.reporting.parts import Part, Study, best_of
@@ -134,7 +134,7 @@ def _figure(study: Study, part: Part, arm: ArmSummary, example: Example) -> Figu
         f"{percent(high - low)} interval."
     )
     return make_figure(
-        f"{part.key}_forecast-{example.name.lower().replace(' ', '-')}",
+        f"{part.key}_forecast-{slug(example.name)}",
         "forecast",
         f"{example.name}: mean absolute error {number(example.error, 1)} {part.unit}",
         words,

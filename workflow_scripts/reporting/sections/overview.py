@@ -4,20 +4,24 @@ from collections import Counter
 from textwrap import wrap
 from typing import Any
 
+from workflow_scripts.evaluation.aggregation import ArmSummary
 from workflow_scripts.evaluation.names import arm_name, capital, model_name, run_name
 from workflow_scripts.evaluation.summary import arm_position
 from workflow_scripts.reporting.charts import (
+    MSE_AXIS,
     Figure,
-    any_known,
     data,
     error_axis,
-    error_scale,
+    error_tips,
+    identity,
+    interval_bars,
     legend_columns,
     make_figure,
     model_scales,
     pick,
+    scale_of,
 )
-from workflow_scripts.reporting.parts import Part, Study, compared_arms, error, is_complete
+from workflow_scripts.reporting.parts import Part, Study, compared_arms, error, is_complete, mse_columns
 from workflow_scripts.reporting.words import number
 
 MOST_ROWS = 26
@@ -25,8 +29,6 @@ MOST_ROWS = 26
 
 LONGEST_LABEL = 34
 """Letters of an arm's name in one line."""
-
-AXIS = "MSE × 10⁻⁴"
 
 
 def arm_figure(study: Study, part: Part) -> Figure | None:
@@ -45,7 +47,7 @@ def arm_figure(study: Study, part: Part) -> Figure | None:
     models = {row["model_name"]: study.places.get(row["model"]) for row in rows}
     own = [name for name, place in models.items() if place is not None]
     colours, shapes = model_scales(models)
-    scale = error_scale([row[name] for row in rows for name in ("mse_e4", "low", "high")])
+    scale = scale_of(rows, "mse_e4", "low", "high")
     chosen, opacity = pick("model_name")
     # A model that has a row for itself stands in its middle.
     middle, models_of = (own[len(own) // 2] if own else ""), Counter(row["row"] for row in rows)
@@ -58,24 +60,19 @@ def arm_figure(study: Study, part: Part) -> Figure | None:
         tooltip=[
             alt.Tooltip("model_name:N", title="model"),
             alt.Tooltip("row:N", title="arm"),
-            alt.Tooltip("mse_e4:Q", title=AXIS, format=".2f"),
-            alt.Tooltip("low:Q", title="from", format=".2f"),
-            alt.Tooltip("high:Q", title="to", format=".2f"),
+            *error_tips("mse_e4", MSE_AXIS),
         ],
     )
-    x = alt.X("mse_e4:Q").scale(scale).axis(error_axis(scale, AXIS))
+    x = alt.X("mse_e4:Q").scale(scale).axis(error_axis(scale, MSE_AXIS))
     points = base.mark_point(filled=True, size=60).encode(
         x=x, shape=alt.Shape("model_name:N").scale(shapes).legend(values=own)
     )
-    layers = [points.add_params(chosen)]
-    if any_known(rows, "low"):
-        bars = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=1.6, strokeOpacity=0.55)
-        layers.insert(0, bars.encode(x=alt.X("low:Q"), x2="high:Q"))
+    bars = interval_bars(base, rows, "x", {"strokeWidth": 1.6, "strokeOpacity": 0.55})
     columns = legend_columns(own, order)
     best, worst = min(arms, key=error), max(arms, key=error)
     words = (
-        f"{len(arms)} arms, {AXIS}. Smallest: {_said(best)}; largest: {_said(worst)}. Bars are intervals where there "
-        "are any, otherwise the extremes over seeds."
+        f"{len(arms)} arms, {MSE_AXIS}. Smallest: {_said(best)}; largest: {_said(worst)}. Bars are intervals "
+        "where there are any, otherwise the extremes over seeds."
     )
     height = 90 + len(order) * max(20, 8 * len(own)) + 10 * len(own)
     return make_figure(
@@ -83,7 +80,7 @@ def arm_figure(study: Study, part: Part) -> Figure | None:
         "error-by-arm",
         "Error by arm",
         words,
-        alt.layer(*layers),
+        alt.layer(*bars, points.add_params(chosen)),
         rows,
         part.title,
         height + (0 if columns == 2 else 9 * len(own)),
@@ -92,30 +89,18 @@ def arm_figure(study: Study, part: Part) -> Figure | None:
     )
 
 
-def kind_row(arm: Any) -> str:
+def kind_row(arm: ArmSummary) -> str:
     """The row of an arm in the figure: a baseline's own name, else the arm's."""
     return capital(model_name(arm.first.model)) if arm.kind == "baseline" else arm_name(arm.first.arm)
 
 
-def _said(arm: Any) -> str:
+def _said(arm: ArmSummary) -> str:
     return f"{run_name(arm.first.model, arm.first.arm)}, {number(error(arm) * 1e4)}"
 
 
-def _row(study: Study, arm: Any) -> dict[str, Any]:
-    interval = study.interval(arm, "mse")
-    several = arm.extremes("mse") if len(arm.runs) > 1 else None
-    low, high = (interval.low, interval.high) if interval else several or (None, None)
-    return {
-        "cohort": arm.first.cohort,
-        "vital": arm.first.vital,
-        "model": arm.first.model,
-        "arm": arm.first.arm,
-        "row": kind_row(arm),
-        "model_name": capital(model_name(arm.first.model)),
-        "mse_e4": error(arm) * 1e4,
-        "low": None if low is None else low * 1e4,
-        "high": None if high is None else high * 1e4,
-    }
+def _row(study: Study, arm: ArmSummary) -> dict[str, Any]:
+    names = {"row": kind_row(arm), "model_name": capital(model_name(arm.first.model))}
+    return identity(arm.first) | names | mse_columns(study, arm)
 
 
 def mean_rank_figure(study: Study, part: Part) -> Figure | None:
@@ -134,10 +119,7 @@ def mean_rank_figure(study: Study, part: Part) -> Figure | None:
     reach = shown[0].mean_rank + (shown[0].critical_difference or 0.0)
     rows = [
         {
-            "cohort": row.cohort,
-            "vital": row.vital,
-            "model": row.model,
-            "arm": row.arm,
+            **identity(row),
             "name": capital(run_name(row.model, row.arm)),
             "model_name": capital(model_name(row.model)),
             "mean_rank": row.mean_rank,

@@ -7,19 +7,19 @@ from typing import Any
 from workflow_scripts.evaluation.aggregation import ArmSummary
 from workflow_scripts.evaluation.names import capital, model_name, run_name
 from workflow_scripts.reporting.charts import (
+    MSE_AXIS,
     Figure,
     data,
     error_axis,
-    error_scale,
+    identity,
     legend_columns,
     make_figure,
     model_scales,
     pick,
+    scale_of,
 )
 from workflow_scripts.reporting.page import Block, Section
 from workflow_scripts.reporting.parts import Part, Study, error, is_complete, mean
-
-AXIS = "MSE × 10⁻⁴"
 
 PLAIN = "datum.value < 1 ? format(datum.value, '.2~r') : format(datum.value, '~s')"
 """Labels of costs: 0.5 for half a second, where format's own would be 500m; 200k for two hundred thousand."""
@@ -74,10 +74,7 @@ def _rows(arms: Sequence[ArmSummary], column: str) -> list[dict[str, Any]]:
     best = not_dominated([(cost, error(arm)) for arm, cost in measured])
     return [
         {
-            "cohort": arm.first.cohort,
-            "vital": arm.first.vital,
-            "model": arm.first.model,
-            "arm": arm.first.arm,
+            **identity(arm.first),
             "name": capital(run_name(arm.first.model, arm.first.arm)),
             "model_name": "Baseline" if arm.kind == "baseline" else capital(model_name(arm.first.model)),
             column: cost,
@@ -100,16 +97,16 @@ def _figure(
     # Nothing has no place on a logarithmic axis: it stands left of the smallest cost, below a mark of its own.
     nothing = 10 ** (math.floor(math.log10(min(positive))) - 0.7)
     drawn = [row | {"cost": row[column] if row[column] > 0 else nothing} for row in rows]
-    scale = error_scale([row["mse_e4"] for row in rows])
+    scale = scale_of(rows, "mse_e4")
     models = {row["model_name"]: study.places.get(row["model"]) for row in rows}
     colours, shapes = model_scales(models)
     chosen, opacity = pick("model_name")
     base = alt.Chart(data("drawn")).encode(
         x=_cost_axis(positive, nothing if len(positive) < len(rows) else None, axis),
-        y=alt.Y("mse_e4:Q").scale(scale).axis(error_axis(scale, AXIS)),
+        y=alt.Y("mse_e4:Q").scale(scale).axis(error_axis(scale, MSE_AXIS)),
         tooltip=[
             alt.Tooltip("name:N", title="arm"),
-            alt.Tooltip("mse_e4:Q", title=AXIS, format=".2f"),
+            alt.Tooltip("mse_e4:Q", title=MSE_AXIS, format=".2f"),
             alt.Tooltip(f"{column}:Q", title=axis, format=",.4~g"),
         ],
     )
@@ -129,7 +126,7 @@ def _figure(
     )
     columns = legend_columns(models, ["00.0"])
     best = [f"{row['name']}" for row in sorted(rows, key=lambda row: row[column]) if row["not_dominated"]]
-    words = f"{len(rows)} arms, {AXIS} against {axis}. Beaten by no other in both: {'; '.join(best)}."
+    words = f"{len(rows)} arms, {MSE_AXIS} against {axis}. Beaten by no other in both: {'; '.join(best)}."
     return make_figure(
         f"{part.key}_error-and-{name}",
         f"error-and-{name}",

@@ -6,14 +6,24 @@ from typing import Any
 from workflow_scripts.evaluation.aggregation import ArmSummary
 from workflow_scripts.evaluation.names import arm_name, capital, listed, method_name, model_name
 from workflow_scripts.evaluation.summary import RankRow
-from workflow_scripts.reporting.charts import Figure, any_known, data, error_axis, error_scale, make_figure
+from workflow_scripts.reporting.charts import (
+    MSE_AXIS,
+    Figure,
+    data,
+    error_axis,
+    error_tips,
+    identity,
+    interval_bars,
+    make_figure,
+    scale_of,
+    slug,
+)
 from workflow_scripts.reporting.page import Block, Cell, Group, Line, Section, Table, heads
-from workflow_scripts.reporting.parts import Part, Study, best_of, is_complete, mean
+from workflow_scripts.reporting.parts import Part, Study, best_of, is_complete, mse_columns
 from workflow_scripts.reporting.statistics import chosen_rank, rank_thresholds
 from workflow_scripts.reporting.themes import COLOURS, look
 from workflow_scripts.reporting.words import number, percent, span
 
-AXIS = "MSE × 10⁻⁴"
 NOTE = (
     "Good enough: the smallest rank whose error is within {margin} of the best rank's. Beside it: in which share of "
     "the resamples each rank is that one; where no share is large, the data do not tell the ranks apart."
@@ -54,21 +64,8 @@ def rank_section(study: Study) -> Section:
 
 
 def _row(study: Study, arm: ArmSummary) -> dict[str, Any]:
-    interval = study.interval(arm, "mse")
-    low, high = (interval.low, interval.high) if interval else arm.extremes("mse") or (None, None)
-    value = mean(arm, "mse")
-    return {
-        "cohort": arm.first.cohort,
-        "vital": arm.first.vital,
-        "model": arm.first.model,
-        "arm": arm.first.arm,
-        "name": arm_name(arm.first.arm),
-        "method": method_name(arm.method),
-        "rank": arm.first.rank,
-        "mse_e4": None if value is None else value * 1e4,
-        "low": None if low is None or value is None else low * 1e4,
-        "high": None if high is None or value is None else high * 1e4,
-    }
+    names = {"name": arm_name(arm.first.arm), "method": method_name(arm.method), "rank": arm.first.rank}
+    return identity(arm.first) | names | mse_columns(study, arm)
 
 
 def _lines(study: Study, part: Part, model: str) -> list[dict[str, Any]]:
@@ -90,19 +87,13 @@ def _figure(study: Study, part: Part, model: str) -> Figure | None:
         return None
     lines = _lines(study, part, model)
     ranks = sorted({row["rank"] for row in rows})
-    values = [row[name] for row in (*rows, *lines) for name in ("mse_e4", "low", "high")]
-    scale = error_scale(values)
+    scale = scale_of([*rows, *lines], "mse_e4", "low", "high")
     x = alt.X("rank:Q").title("rank").axis(values=ranks, format="d", grid=False)
     x = x.scale(type="log", base=2, domain=[min(ranks) / 1.3, max(ranks) * 1.3], nice=False)
-    tooltip = [
-        alt.Tooltip("name:N", title="arm"),
-        alt.Tooltip("mse_e4:Q", title=AXIS, format=".2f"),
-        alt.Tooltip("low:Q", title="from", format=".2f"),
-        alt.Tooltip("high:Q", title="to", format=".2f"),
-    ]
+    tooltip = [alt.Tooltip("name:N", title="arm"), *error_tips("mse_e4", MSE_AXIS)]
     colour = _method_colour(study, model, [row["method"] for row in rows])
     base = alt.Chart(data()).encode(x=x, color=colour, tooltip=tooltip)
-    y = alt.Y("mse_e4:Q").scale(scale).axis(error_axis(scale, AXIS))
+    y = alt.Y("mse_e4:Q").scale(scale).axis(error_axis(scale, MSE_AXIS))
     layers: list[Any] = []
     if lines:
         dash = alt.StrokeDash("name:N").scale(
@@ -114,10 +105,8 @@ def _figure(study: Study, part: Part, model: str) -> Figure | None:
             .mark_rule(strokeWidth=1.6, color="var(--ink)")
             .encode(y=y, strokeDash=dash, tooltip=tooltip)
         )
-    if any_known(rows, "low"):
-        bars = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=4, opacity=0.35)
-        layers.append(bars.encode(y=alt.Y("low:Q"), y2="high:Q"))
     layers += [
+        *interval_bars(base, rows, "y", {"strokeWidth": 4, "opacity": 0.35}),
         base.mark_line(strokeWidth=2).encode(y=y),
         base.mark_point(filled=True, size=70, opacity=1, shape=look(study.places.get(model))[1]).encode(y=y),
     ]
@@ -129,7 +118,7 @@ def _figure(study: Study, part: Part, model: str) -> Figure | None:
             )
         )
     return make_figure(
-        f"{part.key}_error-by-rank-{model.lower().replace('.', '-')}",
+        f"{part.key}_error-by-rank-{slug(model)}",
         "error-by-rank",
         f"{capital(model_name(model))}: error against rank",
         _words(rows, lines),
@@ -160,7 +149,7 @@ def _words(rows: Sequence[Mapping[str, Any]], lines: Sequence[Mapping[str, Any]]
         ends = span(row["low"], row["high"], word="to")
         return f"{row['name']}: {number(row['mse_e4'])}" + (f" ({ends})" if ends else "")
 
-    return f"{AXIS}. {capital('; '.join(said(row) for row in (*rows, *lines)))}."
+    return f"{MSE_AXIS}. {capital('; '.join(said(row) for row in (*rows, *lines)))}."
 
 
 def _without_threshold(ranks: Mapping[str, Sequence[RankRow]]) -> str:

@@ -5,11 +5,10 @@ from textwrap import wrap
 
 from workflow_scripts.evaluation.names import capital, cohort_name, run_name, vital_name
 from workflow_scripts.evaluation.summary import TransferRow
-from workflow_scripts.reporting.charts import Figure, data, make_figure
+from workflow_scripts.reporting.charts import MSE_AXIS, Figure, data, make_figure, slug, times
 from workflow_scripts.reporting.page import Cell, Group, Line, Table, heads
 from workflow_scripts.reporting.words import count, number, signed, signed_span, span
 
-AXIS = "MSE × 10⁻⁴"
 LOWER, HIGHER, OPEN, OWN = "lower than its own", "higher than its own", "inconclusive", "own cohort"
 UNKNOWN = "not compared"
 FILLS = {
@@ -39,7 +38,7 @@ def verdict(row: TransferRow) -> str:
 def shown(row: TransferRow, factor: float) -> str:
     """The error on its own cohort; elsewhere the difference from the own adapter's, as the windows are other ones."""
     if row.trained_on == row.evaluated_on:
-        return number(_times(row.value, factor))
+        return number(times(row.value, factor))
     return "–" if row.above_own is None else signed(row.above_own * factor)
 
 
@@ -47,7 +46,7 @@ def transfer_matrix(table: Sequence[TransferRow]) -> Figure:
     import altair as alt
 
     first = table[0]
-    factor, axis = (1e4, AXIS) if first.metric == "mse" else (1.0, first.metric)
+    factor, axis = (1e4, MSE_AXIS) if first.metric == "mse" else (1.0, first.metric)
     rows = [
         {
             "vital": row.vital,
@@ -56,10 +55,10 @@ def transfer_matrix(table: Sequence[TransferRow]) -> Figure:
             "trained_on": capital(cohort_name(row.trained_on)),
             "evaluated_on": capital(cohort_name(row.evaluated_on)),
             "patients": row.patients,
-            "error": _times(row.value, factor),
-            "above_own": _times(row.above_own, factor),
-            "low": _times(row.above_own_low, factor),
-            "high": _times(row.above_own_high, factor),
+            "error": times(row.value, factor),
+            "above_own": times(row.above_own, factor),
+            "low": times(row.above_own_low, factor),
+            "high": times(row.above_own_high, factor),
             "shown": shown(row, factor),
             "verdict": verdict(row),
         }
@@ -102,7 +101,7 @@ def transfer_matrix(table: Sequence[TransferRow]) -> Figure:
         for row in table
     )
     return make_figure(
-        f"all_{first.vital.replace('_', '-')}_transfer-{first.model}-{first.arm}".lower().replace(".", "-"),
+        f"all_{slug(first.vital)}_transfer-{slug(first.model, first.arm)}",
         "transfer",
         f"Transfer: {run_name(first.model, first.arm)}",
         f"{axis}; between cohorts, how much above that of the cohort's own adapter. {capital(words)}.",
@@ -112,10 +111,6 @@ def transfer_matrix(table: Sequence[TransferRow]) -> Figure:
         height=190 + 50 * len({row["trained_on"] for row in rows}),
         more={"drawn": drawn},
     )
-
-
-def _times(value: float | None, factor: float) -> float | None:
-    return None if value is None else value * factor
 
 
 def transfer_table(vital: str, table: Sequence[TransferRow], confidence: str) -> Table:
@@ -134,8 +129,8 @@ def transfer_table(vital: str, table: Sequence[TransferRow], confidence: str) ->
             [
                 Cell("–" if row.patients is None else count(row.patients)),
                 Cell(
-                    number(_times(row.value, factor)),
-                    span(_times(row.low, factor), _times(row.high, factor)),
+                    number(times(row.value, factor)),
+                    span(times(row.low, factor), times(row.high, factor)),
                 ),
                 difference(row.above_own, row.above_own_low, row.above_own_high),
                 difference(row.above_zero_shot, row.above_zero_shot_low, row.above_zero_shot_high),
@@ -144,7 +139,7 @@ def transfer_table(vital: str, table: Sequence[TransferRow], confidence: str) ->
         )
         for row in table
     ]
-    metric = AXIS if factor > 1 else table[0].metric
+    metric = MSE_AXIS if factor > 1 else table[0].metric
     names = ("adapter: adapted to → evaluated on", "patients", metric, "above its own", "above zero-shot")
     return Table(
         "transfer",
