@@ -15,6 +15,8 @@ pytestmark = pytest.mark.workflow
 RUN = "run_arm/sepsis3-heart_rate-moirai-nano-lora-r2-seed0"
 IMPORTED_TORCH_MIB = 150
 """No process that has imported torch is smaller."""
+CLIENT_SECONDS = 0.15
+"""No client of a warm server works as long, and no job as short."""
 
 
 def benchmark(project: Path, job: str) -> dict[str, str]:
@@ -33,8 +35,8 @@ def check_benchmarks(project: Path) -> None:
     assert float(measured["max_rss"]) > IMPORTED_TORCH_MIB
     assert float(measured["max_rss"]) == pytest.approx(record["memory"]["peak_host_mib"], rel=0.1)
     assert float(measured["s"]) == pytest.approx(record["seconds"]["total"], abs=1.0)
-    # A job of one thread works at most as long as it lasts; here it waits for little.
-    assert 0.2 * record["seconds"]["total"] < float(measured["cpu_time"]) < 2 * float(measured["s"])
+    # A job of one thread works at most as long as it lasts; on a busy machine it may wait for long.
+    assert CLIENT_SECONDS < float(measured["cpu_time"]) < 2 * float(measured["s"])
     for job in ("extract_events", "make_windows/sepsis3-heart_rate", "aggregate_metrics"):
         assert float(benchmark(project, job)["s"]) > 0
 
