@@ -315,6 +315,20 @@ def test_a_failed_run_is_told_in_plain_lines_and_repeated_by_the_command_it_name
 
 
 @pytest.mark.workflow
+@pytest.mark.acceptance
+@pytest.mark.parametrize("option", ["--quiet rules", "--verbose"])
+def test_who_asks_snakemake_for_less_or_more_gets_snakemakes_own_messages(
+    workflow: Path, option: str
+) -> None:
+    (workflow / "broken-b").unlink()
+    done = run_plain(workflow, f"snakemake --cores 1 {option}")
+    assert done.returncode == 0
+    assert re.search(r"\d of \d steps \(100%\) done", done.stderr)
+    assert "jobs done" not in done.stderr
+    assert "Finished 3 jobs" not in done.stderr
+
+
+@pytest.mark.workflow
 def test_a_terminal_shows_what_runs_and_ends_with_the_summary(workflow: Path) -> None:
     (workflow / "broken-b").unlink()
     reader, terminal = pty.openpty()
