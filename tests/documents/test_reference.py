@@ -15,10 +15,11 @@ from typer.core import TyperOption
 
 from tests.helpers.documents import DOCS
 from tests.helpers.projects import ROOT
+from workflow_scripts.evaluation.summary import TABLES
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.step import step_command
 from workflow_scripts.settings import Study
-from workflow_scripts.steps.document_reference import SUMMARY_TABLES, fill
+from workflow_scripts.steps.document_reference import fill
 
 STEPS = sorted(path.stem for path in (ROOT / "workflow_scripts/steps").glob("[a-z]*.py"))
 STUDIES = [ROOT / "params.yaml", *sorted((ROOT / "params").glob("*.yaml"))]
@@ -95,11 +96,11 @@ def test_the_schema_has_every_setting() -> None:
     assert schema == Study.model_json_schema(), REMEDY
 
 
-@pytest.mark.parametrize("name", SUMMARY_TABLES)
+@pytest.mark.parametrize("name", TABLES)
 def test_the_page_of_tables_has_every_column_of_the_summary(name: str) -> None:
-    section = sections("tables.md", "### ")[name]
-    assert first_cells(section) == [field.name for field in fields(SUMMARY_TABLES[name])], REMEDY
-    assert inspect.cleandoc(SUMMARY_TABLES[name].__doc__) in section, REMEDY
+    section = sections("tables.md", "### ")[f"{name}.csv"]
+    assert first_cells(section) == [field.name for field in fields(TABLES[name])], REMEDY
+    assert inspect.cleandoc(TABLES[name].__doc__) in section, REMEDY
 
 
 def test_a_part_is_replaced_and_what_is_written_by_hand_stays(tmp_path: Path) -> None:

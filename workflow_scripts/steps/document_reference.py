@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import TypeAdapter
 from typer import Context, Option
 
-from workflow_scripts.evaluation import run_record, summary
+from workflow_scripts.evaluation.run_record import RunRecord
+from workflow_scripts.evaluation.summary import TABLES
+from workflow_scripts.evaluation.transfer_record import TransferRecord
 from workflow_scripts.models.registry import SCRATCH_VARIANTS, VARIANTS
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import write_text
@@ -28,17 +30,6 @@ if TYPE_CHECKING:
 
 ENVIRONMENTS = Path(__file__).parents[2] / "envs"
 PIN_FILES = ("requirements.txt", "constraints.txt", "without_dependencies.txt")
-
-SUMMARY_TABLES = {
-    "metrics.csv": summary.RunRow,
-    "intervals.csv": summary.IntervalRow,
-    "comparisons.csv": summary.ComparisonRow,
-    "rank_threshold.csv": summary.RankRow,
-    "breakdown.csv": summary.BreakdownRow,
-    "calibration.csv": summary.CalibrationRow,
-    "transfer.csv": summary.TransferRow,
-    "findings.csv": summary.FindingRow,
-}
 
 LIMITS = {
     "minimum": "at least",
@@ -69,7 +60,8 @@ def document_reference(
             "events": event_tables(),
             "windows": arrow_table(WINDOW_SCHEMA),
             "windows metadata": model_table(WindowMetadata, "key"),
-            "run record": model_table(run_record.RunRecord, "key"),
+            "run record": model_table(RunRecord, "key"),
+            "transfer record": model_table(TransferRecord, "key"),
             "summary": summary_tables(),
         },
         "dependencies.md": {"packages": package_licences(), "weights": weight_licences()},
@@ -156,8 +148,8 @@ def arrow_table(schema: "pa.Schema") -> str:
 def summary_tables() -> str:
     """What every table of the summary is, and its columns."""
     return "\n\n".join(
-        f"### {name}\n\n{inspect.cleandoc(kind.__doc__ or '')}\n\n{model_table(kind, 'column')}"
-        for name, kind in SUMMARY_TABLES.items()
+        f"### {name}.csv\n\n{inspect.cleandoc(kind.__doc__ or '')}\n\n{model_table(kind, 'column')}"
+        for name, kind in TABLES.items()
     )
 
 
