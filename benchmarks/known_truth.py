@@ -343,7 +343,7 @@ def _forecast(
     """Quantiles of the test windows in natural units, [windows, levels, horizon]."""
     import torch
 
-    from workflow_scripts.training.inference import forecast
+    from workflow_scripts.training.forecasting import forecast
     from workflow_scripts.training.loop import fit
 
     variant, device = VARIANTS[name], torch.device("cpu")

@@ -19,7 +19,7 @@ from workflow_scripts.evaluation.metrics import score
 from workflow_scripts.models.lag_llama import LagLlama
 from workflow_scripts.models.registry import variant
 from workflow_scripts.training.data import window_arrays
-from workflow_scripts.training.inference import forecast
+from workflow_scripts.training.forecasting import forecast
 from workflow_scripts.training.parameters import ForecastParameters
 from workflow_scripts.windows.reading import Windows, read_windows
 

@@ -18,7 +18,7 @@ from workflow_scripts.models.baselines import forecast_baseline
 from workflow_scripts.models.registry import variant
 from workflow_scripts.models.weights import load_variant
 from workflow_scripts.training.data import window_arrays
-from workflow_scripts.training.inference import forecast
+from workflow_scripts.training.forecasting import forecast
 from workflow_scripts.training.parameters import ForecastParameters
 from workflow_scripts.windows.reading import Windows, read_windows
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
-from workflow_scripts.adaptation.arms import BASELINE, SCRATCH_ARM_PATTERN, TRAINING_ARM_PATTERN, ZERO_SHOT
+from workflow_scripts.adaptation.arms import BASELINE, FULL, SCRATCH_ARM_PATTERN, TRAINING_ARM_PATTERN, ZERO_SHOT, Arm
 from workflow_scripts.cohorts.definitions import definition_files
+from workflow_scripts.evaluation.transfer_plan import transferred_arms
 from workflow_scripts.models.baselines import BASELINES
 from workflow_scripts.models.registry import MODELS, SCRATCH_VARIANTS, VARIANTS, family_of
 from workflow_scripts.models.sources import default_source, local_files, reading_code, weights_identity
@@ -21,9 +22,12 @@ from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import write_json_if_changed
 from workflow_scripts.runtime.storage import refusal_of_storage, require_room, require_writable
 from workflow_scripts.settings import (
+    arm_settings,
+    family_code,
     load_study,
     run_code,
     run_imports,
+    transfer_code,
     weights_folder_of,
     write_step_settings,
 )

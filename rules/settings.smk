@@ -70,38 +70,39 @@ def weights_settings(wildcards):
 
 
 def pretraining_settings(wildcards):
-    variant, code = VARIANTS[wildcards.model], run_code(wildcards.model)[1:]
+    variant, code = VARIANTS[wildcards.model], family_code(wildcards.model)
     folder = "weights/pretrained"
     return step_settings(folder, "pretrain_model", ["pretraining"], code, variant.name, sizes=variant.sizes)
 
 
 def run_settings(wildcards):
-    return family_settings(wildcards.model)
+    return settings_of_runs(wildcards.model, Arm.parse(wildcards.arm).method)
 
 
 @cache
-def family_settings(model):
-    """The settings file of the runs of a model's family, so that editing a family re-runs that family alone."""
-    family = family_of(model)
+def settings_of_runs(model, method):
+    """The settings file of the runs of a family under a method, so that editing either re-runs nothing else."""
+    arm, family = Arm(method), family_of(model)
     # No weights file shows what a model from scratch is made of.
     scratch = {
         name: {"sizes": entry.sizes, "training": entry.training}
         for name, entry in SCRATCH_VARIANTS.items()
         if entry.family == family
     }
-    extra = {"variants": scratch} if scratch else {}
+    extra = {"adaptation": arm_settings(study, arm)} | ({"variants": scratch} if scratch else {})
     groups = ["adaptation", "training", "tuning", "forecast"]
-    return step_settings(f"{RESULTS}/runs", "run_arm", groups, run_code(model)[1:], family, **extra)
+    code, name = run_code(model, arm)[1:], f"{family}.{method}"
+    return step_settings(f"{RESULTS}/runs", "run_arm", groups, code, name, **extra)
 
 
 def transfer_settings(wildcards):
-    return family_transfer_settings(wildcards.model)
+    return settings_of_transfers(wildcards.model, Arm.parse(wildcards.arm).method)
 
 
 @cache
-def family_transfer_settings(model):
-    code, family = run_code(model)[1:], family_of(model)
-    return step_settings(f"{RESULTS}/transfer", "evaluate_transfer", ["forecast"], code, family)
+def settings_of_transfers(model, method):
+    code, name = transfer_code(model, Arm(method))[1:], f"{family_of(model)}.{method}"
+    return step_settings(f"{RESULTS}/transfer", "evaluate_transfer", ["forecast"], code, name)
 
 
 def changed_parameters():
@@ -124,10 +125,11 @@ def refuse_to_touch_changed():
 
 # Snakemake looks into a folder once: a settings file that is written afterwards would be missing.
 for run in study.runs():
-    family_settings(run.model)
+    settings_of_runs(run.model, Arm.parse(run.arm).method)
 # Written whether or not there are transfers, so that DVC always finds their folder.
 for model in study.models:
-    family_transfer_settings(model)
+    for arm in transferred_arms(study.arm_list()) or [FULL]:
+        settings_of_transfers(model, arm.method)
 
 TRACKING_SETTINGS = step_settings(
     f"{RESULTS}/summary", "sync_tracking", ["dataset", "tracking"], [MODEL_TABLE], runs=run_records()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -281,16 +281,24 @@ FORECASTING_STEPS = ("workflow_scripts.steps.run_arm", "workflow_scripts.steps.e
 
 def step_code_hash(code: list[str]) -> str:
     """The hash of the code that a step's result depends on. code: the step's module first, then what else counts."""
-    return code_hash(code, ignored=SHOWN_ONLY if code[0] in FORECASTING_STEPS else ())
+    return code_hash(code, ignored=ignored_code(code))
 
 
-def run_code(model: str) -> list[str]:
-    """The modules that a run of a model depends on: the step, and methods and family, which are found by name."""
-    return [
-        "workflow_scripts.steps.run_arm",
-        *METHOD_MODULES,
-        *([family_module(MODELS[model].family)] if model in MODELS else []),
-    ]
+def ignored_code(code: Sequence[str]) -> tuple[str, ...]:
+    """The modules that a step loads, and on which its result does not depend: for a run, also all other methods."""
+    if code[0] not in FORECASTING_STEPS:
+        return ()
+    return (*SHOWN_ONLY, *(module for module in METHOD_MODULES if module not in code))
+
+
+def family_code(model: str) -> list[str]:
+    """The module of a model's family, which is found by name; none for a baseline."""
+    return [family_module(MODELS[model].family)] if model in MODELS else []
+
+
+def run_code(model: str, arm: Arm) -> list[str]:
+    """The modules that a run depends on: the step, and what is found by name, its method and its family."""
+    return ["workflow_scripts.steps.run_arm", type(arm.definition).__module__, *family_code(model)]
 
 
 def run_imports(model: str, arm: str) -> list[str]:
@@ -306,9 +314,14 @@ def run_imports(model: str, arm: str) -> list[str]:
     ]
 
 
-def transfer_code(model: str) -> list[str]:
-    """The modules that the evaluation of a model's adapter on another cohort depends on."""
-    return ["workflow_scripts.steps.evaluate_transfer", *run_code(model)[1:]]
+def transfer_code(model: str, arm: Arm) -> list[str]:
+    """The modules that the evaluation of an adapter on another cohort depends on."""
+    return ["workflow_scripts.steps.evaluate_transfer", *run_code(model, arm)[1:]]
+
+
+def arm_settings(study: Study, arm: Arm) -> dict[str, Any]:
+    """The settings of `adaptation` that an arm's method has: other methods' change nothing for it."""
+    return study.adaptation.model_dump(mode="json", include=set(arm.definition.parameters.model_fields))
 
 
 def weights_folder_of(model: str) -> str | None:

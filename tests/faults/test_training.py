@@ -19,7 +19,7 @@ from tests.helpers.linear_model import LinearModel
 from tests.helpers.projects import run_in
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.training.data import WindowArrays
-from workflow_scripts.training.inference import forecast
+from workflow_scripts.training.forecasting import forecast
 from workflow_scripts.training.loop import fit
 from workflow_scripts.training.parameters import ForecastParameters, TrainingParameters
 

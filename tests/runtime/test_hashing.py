@@ -139,6 +139,14 @@ def test_an_ignored_module_is_no_dependency_and_neither_is_what_it_alone_imports
     assert code_hash(root, package, ignored) != original
 
 
+def test_a_package_that_finds_its_modules_by_itself_counts_with_all_of_them(package: Path) -> None:
+    (package / "training/__init__.py").write_text("import pkgutil\n")
+    (package / "training/found.py").write_text("VALUE = 1\n")
+    original = code_hash(["workflow_scripts.train_arm"], package)
+    (package / "training/found.py").write_text("VALUE = 2\n")
+    assert code_hash(["workflow_scripts.train_arm"], package) != original
+
+
 def test_a_clone_with_other_line_ends_has_the_same_hash(package: Path) -> None:
     """Git for Windows writes CRLF into text files where core.autocrlf says so."""
     roots = ["workflow_scripts.train_arm", "workflow_scripts/cohorts/angus.sql"]

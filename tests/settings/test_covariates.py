@@ -2,6 +2,7 @@
 
 import pytest
 
+from workflow_scripts.adaptation.arms import FULL
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.settings import load_study, run_code, weights_folder_of
 
@@ -15,7 +16,7 @@ def test_both_settings_of_a_model_are_runs_of_one_study_with_one_folder_of_weigh
     study = load_study(BOTH | {"windows": {"covariates": ["heart_rate", "mean_blood_pressure"]}})
     assert {run.model for run in study.runs() if run.arm == "lora-r2"} == set(BOTH["models"])
     assert {weights_folder_of(name) for name in BOTH["models"]} == {"moirai-nano"}
-    assert run_code("moirai-nano-multivariate") == run_code("moirai-nano")
+    assert run_code("moirai-nano-multivariate", FULL) == run_code("moirai-nano", FULL)
     assert weights_folder_of("persistence") is None
 
 

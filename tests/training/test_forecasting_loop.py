@@ -8,7 +8,7 @@ from scipy.stats import norm
 from tests.helpers.linear_model import LinearModel
 from workflow_scripts.models.interface import Series, path_quantiles
 from workflow_scripts.training.data import WindowArrays
-from workflow_scripts.training.inference import forecast, window_uniforms
+from workflow_scripts.training.forecasting import forecast, window_uniforms
 from workflow_scripts.training.parameters import ForecastParameters
 
 CPU = torch.device("cpu")

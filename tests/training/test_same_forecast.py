@@ -11,7 +11,7 @@ from workflow_scripts.models.registry import VARIANTS
 from workflow_scripts.models.sources import EMBEDDED_FOLDER
 from workflow_scripts.models.weights import load_variant
 from workflow_scripts.training.data import WindowArrays
-from workflow_scripts.training.inference import forecast
+from workflow_scripts.training.forecasting import forecast
 from workflow_scripts.training.parameters import ForecastParameters
 
 CPU = torch.device("cpu")

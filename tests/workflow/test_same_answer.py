@@ -18,7 +18,7 @@ from tests.helpers.records import without
 from tests.helpers.shared_studies import Undisturbed
 from workflow_scripts.cohorts.definitions import definition_names
 from workflow_scripts.runtime.hashing import code_hash
-from workflow_scripts.settings import FORECASTING_STEPS, SHOWN_ONLY, Study
+from workflow_scripts.settings import Study, ignored_code
 
 pytestmark = pytest.mark.workflow
 
@@ -194,8 +194,7 @@ def concerned(copy: Path, declared: dict[str, Declared]) -> dict[str, set[str]]:
 
 
 def current_hash(folder: Path, entry: Declared) -> str:
-    ignored = SHOWN_ONLY if entry.code[0] in FORECASTING_STEPS else ()
-    return code_hash(entry.code, folder / "workflow_scripts", ignored)
+    return code_hash(entry.code, folder / "workflow_scripts", ignored_code(entry.code))
 
 
 class edited:  # noqa: N801
@@ -211,8 +210,9 @@ class edited:  # noqa: N801
         self.source.write_text(self.text)
 
 
-def shown_only(module: str) -> bool:
-    return any(f"{module}.".startswith(f"{name}.") for name in SHOWN_ONLY)
+def is_ignored(module: str, entry: Declared) -> bool:
+    """What a run shows only, and the methods of adaptation that it does not use."""
+    return any(f"{module}.".startswith(f"{name}.") for name in ignored_code(entry.code))
 
 
 def test_no_module_that_a_step_loads_is_missed(
@@ -240,8 +240,7 @@ def test_no_module_that_a_step_loads_is_missed(
             entry = declared[path]
             steps.add(entry.step)
             missed = {name for name in used["modules"] if name not in concerned[path]}
-            if entry.code[0] in FORECASTING_STEPS:
-                missed = {name for name in missed if not shown_only(name)}
+            missed = {name for name in missed if not is_ignored(name, entry)}
             assert not missed, f"{path} does not see {missed}"
             # What the registry says of a model stands in the settings value by value.
             files = set(used["files"]) - {"workflow_scripts/models/variants.yaml"}
@@ -296,6 +295,8 @@ CODE = {
     "make_windows.py": FROM_WINDOWS,
     "prepare_weights.py": {"prepare_weights": 1} | MOIRAI | SUMMARY,
     "training/loop.py": RUNS | SUMMARY,
+    "adaptation/methods/lora.py": {"adapt_and_forecast": 1} | SUMMARY,
+    "adaptation/methods/dora.py": SUMMARY,
     "models/moirai.py": MOIRAI | SUMMARY,
     "models/lag_llama/model.py": {},
     "models/scratch/n_hits.py": {},
@@ -364,7 +365,7 @@ PARAMETERS: dict[str, tuple[Any, dict[str, int]]] = {
     "sepsis3": ({"definition": "mimic_code"}, FROM_COHORTS),
     "windows": ({"train_stride": 6}, FROM_WINDOWS),
     "pretraining": ({"steps": 10}, {"make_report": 1}),
-    "adaptation": ({"lora_alpha": 8}, RUNS | SUMMARY),
+    "adaptation": ({"lora_alpha": 8}, {"adapt_and_forecast": 1} | SUMMARY),
     "training": ({"steps": 5}, RUNS | SUMMARY),
     "tuning": ({"steps": [2]}, RUNS | SUMMARY),
     "forecast": ({"samples": 12}, RUNS | SUMMARY),

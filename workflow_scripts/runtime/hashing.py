@@ -46,8 +46,8 @@ def code_hash(roots: Sequence[str], package: Path = PACKAGE, ignored: Sequence[s
     Each root is a module name (`workflow_scripts.steps.run_arm`) or a data file's path (SQL, YAML; relative to
     the repository). Every static import of a module of the package is followed, inside functions too; imports
     under `if TYPE_CHECKING` are not, and neither are modules that are imported by a computed name: give those
-    as roots of their own. Comments, docstrings, formatting and the kind of line ends (LF, CRLF) change nothing.
-    Nothing is imported.
+    as roots of their own. A package that imports pkgutil counts with all of its modules. Comments, docstrings,
+    formatting and the kind of line ends (LF, CRLF) change nothing. Nothing is imported.
 
     Args:
         roots: module names and data files, in any order.
@@ -200,6 +200,9 @@ def _imported(statement: ast.Import | ast.ImportFrom, module: str, source: Path,
     """Return the modules of the package that an import statement of `module` runs."""
     if isinstance(statement, ast.Import):
         names = [alias.name for alias in statement.names]
+        if "pkgutil" in names and source.name == "__init__.py":
+            # Such a package imports whatever modules are in its folder.
+            names += [f"{module}.{path.stem}" for path in source.parent.glob("*.py") if path != source]
         return [name for name in names if name.partition(".")[0] == package.name]
     parent = module if source.name == "__init__.py" else module.rpartition(".")[0]
     base = resolve_name("." * statement.level + (statement.module or ""), parent)

@@ -55,9 +55,9 @@ def evaluate_transfer(
             --weights weights/prepared/chronos-t5-nano \\
             --windows data/simulated/windows/explicit/heart_rate.parquet \\
             --own-windows data/simulated/windows/sepsis3/heart_rate.parquet \\
-            --settings results/simulated/transfer/settings/evaluate_transfer.chronos.json --output my-transfer
+            --settings results/simulated/transfer/settings/evaluate_transfer.chronos.lora.json --output my-transfer
     """
-    from workflow_scripts.training import inference
+    from workflow_scripts.training import forecasting, inference
 
     parameters = ForecastParameters(**read_settings(settings)["forecast"])
     unseen, entry = read_unseen(windows, own_windows), variant(model)
@@ -67,7 +67,7 @@ def evaluate_transfer(
     begun = time.perf_counter()
     arrays = window_arrays(unseen.windows, entry)
     if failure or not len(arrays):
-        quantiles = inference.no_forecast(arrays, parameters)
+        quantiles = forecasting.no_forecast(arrays, parameters)
     else:
         # Each window draws the same random numbers as in a run of its own cohort.
         saved = inference.SavedModel(entry, weights, adapter)

@@ -141,7 +141,7 @@ def held_out_scores(model: "ForecastModel", parameters: PretrainingParameters) -
     import statsforecast.models
     import torch
 
-    from workflow_scripts.training.inference import forecast
+    from workflow_scripts.training.forecasting import forecast
     from workflow_scripts.training.parameters import ForecastParameters
 
     drawing = ForecastParameters(samples=50)

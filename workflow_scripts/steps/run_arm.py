@@ -39,7 +39,7 @@ def run_arm(
         python -m workflow_scripts.steps.run_arm --dataset simulated --cohort explicit --vital heart_rate \\
             --model chronos-t5-nano --arm lora-r2 --seed 0 --weights weights/prepared/chronos-t5-nano \\
             --windows data/simulated/windows/explicit/heart_rate.parquet \\
-            --settings results/simulated/runs/settings/run_arm.chronos.json --output my-run
+            --settings results/simulated/runs/settings/run_arm.chronos.lora.json --output my-run
     """
     read = read_settings(settings)
     groups = {name: read[name] for name in RunParameters.model_fields if name in read}

@@ -9,6 +9,7 @@ from typing import Annotated
 import yaml
 from typer import Option
 
+from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.evaluation.transfer_plan import Transfer
 from workflow_scripts.evaluation.unseen import read_unseen
 from workflow_scripts.evaluation.verification import adapter_hash, verify_run, verify_transfer
@@ -97,7 +98,11 @@ def _problems(dataset: str, job: Run | Transfer) -> list[str]:
     return verify_run(
         record,
         _test_split(windows),
-        {"code": _code(job.model), "windows": _file_hash(windows), "weights": _weights_hash(job.model)},
+        {
+            "code": _code(job.model, Arm.parse(job.arm)),
+            "windows": _file_hash(windows),
+            "weights": _weights_hash(job.model),
+        },
     )
 
 
@@ -110,7 +115,7 @@ def _transfer_problems(dataset: str, job: Transfer) -> list[str]:
     if missing := _missing(record, windows, own_windows):
         return missing
     hashes = {
-        "code": step_code_hash(transfer_code(job.model)),
+        "code": step_code_hash(transfer_code(job.model, Arm.parse(job.arm))),
         "windows": _file_hash(windows),
         "own_windows": _file_hash(own_windows),
         "weights": _weights_hash(job.model),
@@ -137,8 +142,8 @@ def _test_split(windows: Path) -> Windows:
 
 
 @cache
-def _code(model: str) -> str:
-    return step_code_hash(run_code(model))
+def _code(model: str, arm: Arm) -> str:
+    return step_code_hash(run_code(model, arm))
 
 
 @cache

@@ -131,7 +131,7 @@ def run_model(job: RunJob, windows: Path, output: Path, started: float) -> Outco
     """
     import torch
 
-    from workflow_scripts.training import inference
+    from workflow_scripts.training import forecasting, inference
 
     development = _read_development(windows)
     asked = time.perf_counter()
@@ -151,11 +151,11 @@ def run_model(job: RunJob, windows: Path, output: Path, started: float) -> Outco
         arrays = window_arrays(test, entry)
         begun = time.perf_counter()
         if tuned and tuned.failure:
-            quantiles = inference.no_forecast(arrays, parameters)
+            quantiles = forecasting.no_forecast(arrays, parameters)
         else:
             model = model or inference.load_saved_model(saved, parameters, device)
             begun = time.perf_counter()
-            quantiles = inference.forecast(model, arrays, test.window_id, parameters, job.seed, device)
+            quantiles = forecasting.forecast(model, arrays, test.window_id, parameters, job.seed, device)
         forecast_seconds = time.perf_counter() - begun
     return Outcome(
         test=test,
