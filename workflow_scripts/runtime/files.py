@@ -74,7 +74,8 @@ def is_left_over(temporary: Path) -> bool:
     A writer holds a lock on it (flock), which ends with the process, however it ends.
     """
     try:
-        handle = os.open(temporary, os.O_RDONLY)
+        # A network file system locks only what is open for writing.
+        handle = os.open(temporary, os.O_RDONLY if temporary.is_dir() else os.O_RDWR)
     except OSError:
         return False
     try:
