@@ -3,6 +3,7 @@
 The same runs were made by the local study; nothing but times and memory may differ.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -221,6 +222,12 @@ def test_a_drained_node_ends_what_it_runs_and_begins_nothing(submitted: Submitte
 def test_slurm_starts_the_job_of_a_lost_node_again(submitted: Submitted) -> None:
     lost = submitted.jobs[submitted.lost]
     assert (lost["Restarts"], lost["JobState"]) == ("1", "COMPLETED")
+
+
+def test_no_run_is_forked_from_a_warm_server(submitted: Submitted) -> None:
+    records = [json.loads(path.read_text()) for path in submitted.project.glob("results/*/runs/**/run.json")]
+    assert records
+    assert not any(record["machine"]["forked"] for record in records)
 
 
 def test_runs_of_both_nodes_are_in_mlflow_once_with_their_adapters(submitted: Submitted) -> None:
