@@ -466,7 +466,7 @@ def test_names_are_those_that_a_clinician_reads(page):
     assert "Mean blood pressure" in text
     assert "LoRA, rank 2" in text
     assert model_name("moirai-1.1-R-small") == "MOIRAI 1.1 small"
-    assert model_name("chronos-2-small-multivariate") == "Chronos 2 small, with other vital signs"
+    assert model_name("chronos-2-small-multivariate") == "Chronos-2 small, with other vital signs"
     assert (
         capital(run_name("n-hits-hr", "trained-dilate"))
         == "N-HiTS (settings for heart rate), trained, DILATE loss"
