@@ -164,7 +164,7 @@ MISFITS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no configuration": (lambda folder: (folder / "config.json").unlink(), "no such file"),
     "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "no such file"),
     "not JSON": (lambda folder: (folder / "config.json").write_text("{"), "not JSON"),
-    "a list": (lambda folder: (folder / "config.json").write_text("[]"), "model_type None"),
+    "a list": (lambda folder: (folder / "config.json").write_text("[]"), "no JSON object"),
     "another family": (
         lambda folder: edit_settings(folder, lambda settings: settings.update(model_type="t5")),
         "model_type 't5'",

@@ -10,32 +10,31 @@ from torch import Tensor
 
 from workflow_scripts.models.lag_llama.configuration import LagLlamaConfiguration
 from workflow_scripts.models.lag_llama.network import LagLlamaNetwork
+from workflow_scripts.models.weights import CONFIGURATION, WEIGHTS, read_configuration
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.runtime.files import atomic_path, read_json, write_json
+from workflow_scripts.runtime.files import atomic_path, write_json
 
 FAMILY = "lag-llama"
-_CONFIGURATION_FILE = "config.json"
-_WEIGHTS_FILE = "model.safetensors"
 _REMEDY = "prepare the model's weights again, or name the folder of a Lag-Llama model"
 
 
 def save(network: LagLlamaNetwork, folder: Path) -> None:
     """Write both files, each atomically, the configuration last."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    with atomic_path(folder / _WEIGHTS_FILE) as temporary:
+    with atomic_path(folder / WEIGHTS) as temporary:
         save_file(tensors, temporary, metadata={"format": "pt"})
     settings = {"model_type": FAMILY, **network.configuration.model_dump(mode="json")}
-    write_json(folder / _CONFIGURATION_FILE, settings)
+    write_json(folder / CONFIGURATION, settings)
 
 
 def load(folder: Path) -> LagLlamaNetwork:
     """Build the network that the configuration describes and give it the stored weights.
 
-    Raises UserError where the two files are not there, not readable, or do not fit each other.
+    Raises UserError where a file is missing or not readable, or do not fit each other.
     """
-    settings = _read_settings(folder / _CONFIGURATION_FILE)
-    configuration = LagLlamaConfiguration.parse(settings, where=str(folder / _CONFIGURATION_FILE))
-    return build(configuration, _read_tensors(folder / _WEIGHTS_FILE), where=str(folder / _WEIGHTS_FILE))
+    settings = _read_settings(folder)
+    configuration = LagLlamaConfiguration.parse(settings, where=str(folder / CONFIGURATION))
+    return build(configuration, _read_tensors(folder / WEIGHTS), where=str(folder / WEIGHTS))
 
 
 def build(configuration: LagLlamaConfiguration, tensors: dict[str, Tensor], where: str) -> LagLlamaNetwork:
@@ -73,26 +72,20 @@ def _listed(names: list[str]) -> str:
     return f"{len(names)} ({shown})" if names else "none"
 
 
-def _read_settings(path: Path) -> dict[str, Any]:
-    _require(path)
-    try:
-        settings = read_json(path)
-    except ValueError:
-        raise UserError(str(path), "not JSON", "a model's configuration", _REMEDY) from None
-    family = settings.pop("model_type", None) if isinstance(settings, dict) else None
+def _read_settings(folder: Path) -> dict[str, Any]:
+    settings = read_configuration(folder, "the configuration of a Lag-Llama model", _REMEDY)
+    family = settings.pop("model_type", None)
     if family != FAMILY:
-        raise UserError(str(path), f"model_type {family!r}", f"model_type {FAMILY!r}", _REMEDY)
+        raise UserError(
+            str(folder / CONFIGURATION), f"model_type {family!r}", f"model_type {FAMILY!r}", _REMEDY
+        )
     return settings
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
-    _require(path)
     try:
         return load_file(path)
+    except FileNotFoundError:
+        raise UserError(str(path), "no such file", f"{CONFIGURATION} and {WEIGHTS}", _REMEDY) from None
     except SafetensorError as error:
         raise UserError(str(path), f"not readable ({error})", "a whole safetensors file", _REMEDY) from None
-
-
-def _require(path: Path) -> None:
-    if not path.is_file():
-        raise UserError(str(path), "no such file", f"{_CONFIGURATION_FILE} and {_WEIGHTS_FILE}", _REMEDY)
