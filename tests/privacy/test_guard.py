@@ -23,7 +23,7 @@ from workflow_scripts.privacy.credentials import is_credentialed, mark_trained_o
 from workflow_scripts.privacy.guard import ARTIFACT, masked, scan, scan_files, scan_project
 from workflow_scripts.privacy.marks import SHIFTED_DATE, SIMULATED_DATE, SIMULATED_IDENTIFIER, find_marks
 from workflow_scripts.privacy.permissions import keep_to_owner, open_to_others
-from workflow_scripts.privacy.places import project_sources
+from workflow_scripts.privacy.places import project_files
 from workflow_scripts.privacy.readers import NOTEBOOK, ROWS, UNREAD, plain_name
 from workflow_scripts.privacy.records import LINKED, MANY, NAMED, TIME, Pairs, Records, read_records
 from workflow_scripts.sources.mimic_iii.canaries import (
@@ -215,7 +215,7 @@ def test_patients_of_the_open_demo_are_found_and_the_repository_holds_none(
         assert NAMED.format("mimic-iii-demo") in kinds(known, f"hadm_id {stay.hadm_id}")
         assert find_marks(str(stay.intime)) == {SHIFTED_DATE: 1}
     root = Path(__file__).parents[2]
-    report = scan(root, [source for source in project_sources(root) if source.tracked], [known])
+    report = scan(root, [source for source in project_files(root) if source.tracked], [known])
     assert report.findings == {}, str(report)
 
 

@@ -161,7 +161,7 @@ class Chronos(ForecastModel):
 
     @property
     def _t5(self) -> T5ForConditionalGeneration:
-        # A wrapped module holds the T5 that computes; its adapters stand inside that T5.
+        # A wrapped module holds the T5 that computes; its adapters are inside that T5.
         unwrap = getattr(self.module, "get_base_model", None)
         return self.module if unwrap is None else unwrap()
 
@@ -233,7 +233,7 @@ def _ordered_bins(config: T5Config) -> Tensor:
     """Initial embeddings [tokens, d_model] in which neighbouring bins are alike, of the factor's size.
 
     Random Fourier features of the bin's number, waves from a few bins to the whole axis: the order of the
-    bins, which training would have to find out bin by bin, is there from the start.
+    bins, which training would have to find out bin by bin, is present from the start.
     """
     tokens, width = config.vocab_size, config.d_model
     waves = torch.exp(torch.linspace(0, math.log(tokens / 8), width, device="cpu"))

@@ -1,6 +1,6 @@
 """MOIRAI 1.x: one masked encoder over patches, a mixture for every point (Woo et al. 2024, arXiv 2402.02592).
 
-Upstream's `MoiraiForecast` stands on Lightning, whose import costs more than everything else together. So the
+Upstream's `MoiraiForecast` needs Lightning, whose import costs more than everything else together. So the
 packed tensors are built here (tests hold them to `MoiraiForecast._convert`), and the module's file is loaded without
 the package beside it. Covariates are variates of their own, as upstream's `past_feat_dynamic_real`: every token
 attends to every other, and no loss is taken on them.
@@ -55,7 +55,7 @@ class _Tokens:
 
 
 _TOKENS: ContextVar[_Tokens | None] = ContextVar("tokens that a module is given", default=None)
-"""None: upstream's own computation, for tokens of any sizes and layers of any places in time."""
+"""None: upstream's own computation, for tokens of any sizes and layers of any positions in time."""
 
 
 class OneInSize(MultiInSizeLinear):
@@ -106,10 +106,10 @@ class OneSizeProjection(DistrParamProj):
 
 
 class SharedRotation(RotaryProjection):
-    """Turns queries and keys by their place in time; upstream looks the angles up for each of them in every layer.
+    """Turns queries and keys by their position in time; upstream looks the angles up for each of them in every layer.
 
-    It also asks, each time, whether a place lies beyond its table, for which a GPU is waited for; `Moirai` takes no
-    more tokens than the table has places.
+    It also checks, each time, whether a position is beyond its table, for which a GPU is waited for; `Moirai` takes no
+    more tokens than the table has positions.
     """
 
     def forward(self, x: Tensor, seq_id: Tensor) -> Tensor:
@@ -135,7 +135,7 @@ _FOR_ALIKE_TOKENS = {
 
 @contextmanager
 def _given(tokens: _Tokens) -> Iterator[None]:
-    """All tokens are alike: patches of one size and no wider, of the same places in time in every layer."""
+    """All tokens are alike: patches of one size and no wider, of the same positions in time in every layer."""
     token = _TOKENS.set(tokens)
     try:
         yield
@@ -351,7 +351,7 @@ def mixture_quantiles(mixture: Distribution, points: Callable[[Tensor], Array], 
     edges = np.concatenate(
         (np.zeros_like(upper[..., :1]), upper[..., :-1], np.ones_like(upper[..., :1])), axis=-1
     )
-    # The place of each uniform's point among all points of a parameter.
+    # The index of each uniform's point among all points of a parameter.
     place = np.broadcast_to(np.arange(logits[..., 0].size).reshape(logits.shape[:-1]), uniforms.shape).ravel()
     drawn, flat = np.empty(uniforms.size), uniforms.ravel()
     for number, component in enumerate(mixture.components):
@@ -395,7 +395,7 @@ def negative_binomial_quantile(level: Array, total_count: Array, logits: Array) 
     """Smallest whole number whose cumulative probability reaches `level`; float64 of one dimension.
 
     The first terms are summed, each from the one before: P(k + 1) = P(k) (k + r) / (k + 1) / (1 + exp(-logits)).
-    What lies beyond them is found by the inverse of the cumulative probability.
+    What is beyond them is found by the inverse of the cumulative probability.
     """
     quantile = np.full_like(level, np.nan)
     rest, failure = np.arange(len(level)), special.expit(logits)

@@ -1,6 +1,6 @@
 """MOIRAI-2: a decoder over patches of 16 that gives nine quantiles of the next four (arXiv 2511.11698).
 
-Upstream's `Moirai2Forecast` stands on Lightning, so the tokens for one variate are built here, as its `_convert`
+Upstream's `Moirai2Forecast` needs Lightning, so the tokens for one variate are built here, as its `_convert`
 does. uni2ts 2.0.0 ships no training class for this model: the loss is its own `PackedQuantileMAELoss`, on the
 standardised tokens after the context, which the last token of the context forecasts.
 """
@@ -126,10 +126,10 @@ _LOSS_INPUTS = ("observed_mask", "prediction_mask", "sample_id", "variate_id")
 
 
 def impute(values: Tensor) -> Tensor:
-    """Put the mean of what came before in the place of what is missing, float32 [batch, time].
+    """Replace what is missing by the mean of what came before, float32 [batch, time].
 
     As gluonts' CausalMeanValueImputation, which upstream's own transformation applies: the mean is over the
-    series with the last value carried forward; before the first observation stands that observation, and a
+    series with the last value carried forward; before the first observation it is that observation, and a
     series without any is 0. (`Moirai2Forecast.predict` of uni2ts 2.0.0 means the same, and puts 0 everywhere.)
     """
     observed = ~values.isnan()

@@ -12,7 +12,7 @@ class QuantileModel(ForecastModel):
     """A forecaster whose output is the quantiles that it was trained on.
 
     Between two trained levels a quantile is interpolated linearly; beyond the outermost it stays at the
-    outermost one, as in upstream's pipelines, because the model never learned what lies there.
+    outermost one, as in upstream's pipelines, because the model never learned what is beyond it.
     """
 
     levels: list[float]

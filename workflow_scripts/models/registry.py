@@ -130,7 +130,7 @@ FEWEST_PATCHES = 8
 
 
 def variant(name: str) -> Variant:
-    """The variant of that name. Raises UserError that lists the names there are."""
+    """The variant of that name. Raises UserError that lists the known names."""
     if name not in MODELS:
         raise UserError("models", f"unknown model {name!r}", ", ".join(MODELS), "choose one of these names")
     return MODELS[name]

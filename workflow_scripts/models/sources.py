@@ -44,7 +44,7 @@ def require_base_weights(variant: Variant) -> None:
 
 
 def weights_folder(variant: Variant, given: Path | None) -> Path:
-    """The folder that the user gave, or that of the workflow. Raises UserError where the latter is not there."""
+    """The folder that the user gave, or that of the workflow. Raises UserError where the latter is missing."""
     require_base_weights(variant)
     folder = given or PREPARED_FOLDER / variant.weights_of
     if given is None and not folder.is_dir():

@@ -1,4 +1,4 @@
-"""Reads files and says in which of them rows of patients stand: the file, the kind, how often; never the value."""
+"""Finds rows of patients in files; reports the file, the kind and the count, never the value."""
 
 import re
 from collections import Counter
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from workflow_scripts.privacy.marks import find_marks
-from workflow_scripts.privacy.places import Source, project_sources, staged_sources
+from workflow_scripts.privacy.places import ScannedFile, project_files, staged_files
 from workflow_scripts.privacy.readers import plain_name, read_pieces
 from workflow_scripts.privacy.records import Records, read_records
 from workflow_scripts.tracking.contents import ROW_LEVEL_SUFFIXES
@@ -55,17 +55,17 @@ class Report:
 def scan_project(root: Path, datasets: Iterable[str] | None = None) -> Report:
     """Read all that git and the workflow keep outside the data folders.
 
-    datasets: whose identifiers and times to look for; default: of every data set that is there.
+    datasets: whose identifiers and times to look for; default: of every data set that is present.
     """
     names = sorted({path.parents[1].name for path in root.glob("data/*/cohorts/*.parquet")}
                    | {path.parents[2].name for path in root.glob("data/*/windows/*/*.parquet")}
                    if datasets is None else set(datasets))  # fmt: skip
-    return scan(root, project_sources(root), [read_records(name, root) for name in names])
+    return scan(root, project_files(root), [read_records(name, root) for name in names])
 
 
 def scan_staged(root: Path) -> Report:
     """Read what the next commit would add: by the marks alone, so that a commit need not wait for the data."""
-    return scan(root, staged_sources(root), [])
+    return scan(root, staged_files(root), [])
 
 
 def scan_files(paths: Iterable[Path], records: list[Records]) -> Report:
@@ -77,32 +77,32 @@ def scan_files(paths: Iterable[Path], records: list[Records]) -> Report:
         if path.is_file()
     ]
     return scan(
-        Path("/"), [Source(str(path.resolve()).lstrip("/"), tracked=False) for path in files], records
+        Path("/"), [ScannedFile(str(path.resolve()).lstrip("/"), tracked=False) for path in files], records
     )
 
 
-def scan(root: Path, sources: Iterable[Source], records: list[Records]) -> Report:
-    """Read sources below a root."""
+def scan(root: Path, files: Iterable[ScannedFile], records: list[Records]) -> Report:
+    """Read files below a root."""
     report = Report(datasets=[known.dataset for known in records])
-    for source in sources:
-        path = root / source.name
+    for file in files:
+        path = root / file.name
         try:
-            content = path.read_bytes() if source.content is None else source.content
+            content = path.read_bytes() if file.content is None else file.content
         except FileNotFoundError:
             continue  # Removed since it was listed.
         report.files += 1
-        code = source.tracked and Path(source.name).suffix.lower() in CODE_SUFFIXES
-        report.add(source.name, find_marks(plain_name(source.name)))
-        if source.name.startswith(_ARTIFACTS) and ROW_LEVEL_SUFFIXES & set(Path(source.name).suffixes):
-            report.add(source.name, Counter([ARTIFACT]))
-        for piece in read_pieces(source.name, content, path if source.content is None else None):
+        code = file.tracked and Path(file.name).suffix.lower() in CODE_SUFFIXES
+        report.add(file.name, find_marks(plain_name(file.name)))
+        if file.name.startswith(_ARTIFACTS) and ROW_LEVEL_SUFFIXES & set(Path(file.name).suffixes):
+            report.add(file.name, Counter([ARTIFACT]))
+        for piece in read_pieces(file.name, content, path if file.content is None else None):
             kinds = Counter(piece.complaints) + find_marks(piece.text, code)
             for known in records if piece.prose else []:
                 tally = known.find(piece.text)
                 kinds += tally.findings
                 report.equal += tally.equal
                 report.by_chance += tally.by_chance
-            report.add(source.name, kinds)
+            report.add(file.name, kinds)
     return report
 
 

@@ -12,7 +12,7 @@ def keep_to_owner(root: Path) -> None:
     """From now on, this process and its children make files for their owner only.
 
     DVC is a process of its own and copies the data into its cache, so the cache is made here, closed, where there
-    is none yet. What is there already keeps its permissions: a group may share a folder on purpose.
+    is none yet. Existing files keep their permissions: a group may share a folder on purpose.
     """
     os.umask(0o077)
     if (root / DVC_FOLDER).is_dir():

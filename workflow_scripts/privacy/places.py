@@ -24,30 +24,30 @@ _CACHE = ".dvc/cache/files"
 
 
 @dataclass(frozen=True)
-class Source:
-    """A file to read. tracked: git has it, or would add it. content: what is staged; None: what lies in the folder."""
+class ScannedFile:
+    """A file to read. tracked: git has it, or would add it. content: what is staged; None: read the file."""
 
     name: str
     tracked: bool
     content: bytes | None = None
 
 
-def project_sources(root: Path) -> Iterator[Source]:
+def project_files(root: Path) -> Iterator[ScannedFile]:
     """Every file of a project that the guard reads, without the tables in its data folders."""
     tracked = _git_files(root, "ls-files", "--cached", "--others", "--exclude-standard")
-    yield from (Source(name, tracked=True) for name in tracked if (root / name).is_file())
+    yield from (ScannedFile(name, tracked=True) for name in tracked if (root / name).is_file())
     seen = set(tracked)
     for path in _made_files(root):
         name = path.relative_to(root).as_posix()
         if name not in seen and not path.is_symlink():
             seen.add(name)
-            yield Source(name, tracked=False)
+            yield ScannedFile(name, tracked=False)
 
 
-def staged_sources(root: Path) -> Iterator[Source]:
+def staged_files(root: Path) -> Iterator[ScannedFile]:
     """Every file that the next commit would add or change, as it is staged."""
     for name in _git_files(root, "diff", "--cached", "--name-only", "--diff-filter=ACMRT"):
-        yield Source(name, tracked=True, content=_git(root, "show", f":{name}"))
+        yield ScannedFile(name, tracked=True, content=_git(root, "show", f":{name}"))
 
 
 def _made_files(root: Path) -> Iterator[Path]:

@@ -1,7 +1,7 @@
 """A data set's own identifiers and times, and how to find them in a text.
 
 MIMIC-III's identifiers are ordinary numbers: half of all five-digit ones are a patient's. So a number counts as a
-finding only where it is named as an identifier, where it stands beside another identifier or a time of the same
+finding only where it is named as an identifier, where it is near another identifier or a time of the same
 patient, or where a file holds more of them than chance explains. How many chance explains is reported.
 """
 
@@ -123,7 +123,7 @@ class Records:
 
 
 def read_records(dataset: str, root: Path) -> Records:
-    """Read identifiers and times from a data set's cohort tables and windows; empty where there are none."""
+    """Read identifiers and times from a data set's cohort tables and windows; empty where nothing is present."""
     files = [
         *(root / "data" / dataset / "cohorts").glob("*.parquet"),
         *(root / "data/raw" / dataset / "cohorts").glob("*.parquet"),

@@ -76,7 +76,7 @@ def pretrain(model: str, parameters: PretrainingParameters, output: Path, device
     """Train a nano variant from random weights; write weights, configuration, model card and provenance.json.
 
     On CPU the same parameters give the same weights, also where an earlier call was interrupted: its last
-    checkpoint lies beside `output` until the folder is written.
+    checkpoint is kept beside `output` until the folder is written.
     Raises UserError where the variant is not embedded.
     """
     import torch

@@ -1,7 +1,7 @@
 """Synthetic hourly series for the embedded models: many shapes, levels and gaps, from a seed, NumPy only.
 
 The idea is that of KernelSynth (Ansari et al. 2024, arXiv 2403.07815, appendix B): random sums and products
-of Gaussian-process kernels give endless plausible series. Beside them stand ARMA processes with breaks, trend with
+of Gaussian-process kernels give endless plausible series. They are joined by ARMA processes with breaks, trend with
 season, level shifts, drifting levels, saturating and intermittent series, and a slow process with a daily rhythm.
 `DEVELOPMENT_FAMILIES` are not trained on either, but were looked at while the recipe was chosen;
 `HELD_OUT_FAMILIES` were not. No patient data enter.

@@ -45,7 +45,7 @@ class LagLlamaConfiguration(Parameters):
     time_feat: bool = Field(True, description="six calendar features for each token")
     rope_scaling: RopeScaling | None = Field(None, description="None: plain rotary positions")
     missing_as: Literal["zero", "location"] = Field(
-        "zero", description="what stands where nothing was observed, before scaling; upstream: zero"
+        "zero", description="the value used where nothing was observed, before scaling; upstream: zero"
     )
     lags: tuple[int, ...] = Field(DEFAULT_LAGS, description="rising lags; 0 is the current value")
 

@@ -24,7 +24,7 @@ class Past:
 
     values: float32 [batch, time], 0 where nothing was observed. observed: bool [batch, time].
     calendar: float32 [batch, tokens, 6] of the window and all of the horizon but its last step, or None.
-    window: tokens before the horizon. repeats: how often more than once the first of them stands there.
+    window: tokens before the horizon. repeats: how many more times the first of them is repeated.
 
     The tokens of the padding before a short context are all the same: only one of them is computed.
     """
@@ -57,7 +57,7 @@ class Sampler(ABC):
         return StudentT(*(field.view(-1, self._paths) for field in fields))
 
     def append(self, chosen: Tensor) -> None:
-        """Grow every path by one value; float32 [batch, paths]. The first call says how many paths there are."""
+        """Grow every path by one value; float32 [batch, paths]. The first call decides the number of paths."""
         if self._steps == 0:
             self._paths = chosen.shape[1]
             self._series = self._series.repeat_interleave(self._paths)

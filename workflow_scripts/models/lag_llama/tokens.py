@@ -45,7 +45,7 @@ def _day_of_month_and_year(days: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def lag_positions(length: int, tokens: int, lags: Tensor) -> Tensor:
-    """Where each lag of the last `tokens` time steps lies in a row, int64 [tokens, lags]; -1 is padding."""
+    """The index in a row of each lag of the last `tokens` time steps, int64 [tokens, lags]; -1 is padding."""
     newest = torch.arange(length - tokens, length, device=lags.device)
     return (newest[:, None] - lags).clamp(min=-1)
 

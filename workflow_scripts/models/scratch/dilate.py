@@ -18,7 +18,7 @@ GAMMA = 0.01
 """Softness of the minimum over paths (the study's value)."""
 
 _UNREACHABLE = 1e10
-"""Cost of a cell that lies outside; finite, so that no difference of infinities can arise."""
+"""Cost of a cell outside the matrix; finite, so that no difference of infinities can arise."""
 
 
 def dilate(forecast: Tensor, target: Tensor, alpha: float = ALPHA, gamma: float = GAMMA) -> Tensor:
@@ -51,7 +51,7 @@ def dilate_terms(forecast: Tensor, target: Tensor, gamma: float) -> tuple[Tensor
 class _SoftPaths(torch.autograd.Function):
     """The recursion over all warping paths, one anti-diagonal after the other: its cells do not need each other.
 
-    In the buffers, cell (i, j) lies in layer i + j + 1 at row i + 1, so that what lies before the first row, the
+    In the buffers, cell (i, j) is in layer i + j + 1 at row i + 1, so that what is before the first row, the
     first column or the first diagonal is there too, and unreachable.
     """
 
