@@ -15,7 +15,7 @@ from tests.reporting.fabricated_study import LEVELS, VITALS, fabricate_study
 from workflow_scripts.evaluation.aggregation import collect_rows
 from workflow_scripts.evaluation.forecasts import read_forecasts
 from workflow_scripts.evaluation.parameters import EvaluationParameters
-from workflow_scripts.evaluation.parts import GIVES_AWAY, TOO_SMALL, divide, hide_small
+from workflow_scripts.evaluation.patient_groups import GIVES_AWAY, TOO_SMALL, divide, hide_small
 from workflow_scripts.evaluation.study_statistics import study_statistics
 from workflow_scripts.evaluation.summary import BreakdownRow, CalibrationRow, read_rows, rows_text
 from workflow_scripts.windows.reading import read_windows
@@ -209,7 +209,7 @@ def test_bands_hold_their_lower_edge(study):
     test = read_windows(study.windows / "explicit" / f"{VITAL}.parquet", ("test",))
     edges = np.array([-24.0, -12.0, 0.0, 12.0, 24.0, 48.0, np.nan, -24.01] * 15, np.float32)
     (division, *_) = divide(replace(test, hours_from_onset=edges), None)
-    assert [(part.level, len(part.rows)) for part in division.parts] == [
+    assert [(group.level, len(group.rows)) for group in division.groups] == [
         (level, 15)
         for level in (
             "before -24", "-24 to -12", "-12 to 0", "0 to 12", "12 to 24", "24 to 48", "from 48", "no onset",
@@ -225,7 +225,7 @@ def test_patients_older_than_89_fall_into_the_last_age_band(study, tmp_path, yea
     cohort = pd.DataFrame({"icustay_id": np.unique(test.icustay_id), "age_years": float(years)})
     cohort.to_parquet(tmp_path / "cohort.parquet")
     ages = next(each for each in divide(test, tmp_path / "cohort.parquet") if each.dimension == "age_band")
-    assert [(part.level, part.patients) for part in ages.parts] == [(band, 40)]
+    assert [(group.level, group.patients) for group in ages.groups] == [(band, 40)]
 
 
 def test_what_a_cohort_table_from_elsewhere_lacks_is_one_row_with_the_reason(study, tmp_path):
@@ -247,7 +247,7 @@ def test_a_stay_of_which_the_cohort_table_says_nothing_is_unknown(study, tmp_pat
     sexes = pa.array(["female"] * 15 + [None] * 12)
     pq.write_table(pa.table({"icustay_id": stays[:27], "sex": sexes}), tmp_path / "cohort.parquet")
     sex = next(each for each in divide(test, tmp_path / "cohort.parquet") if each.dimension == "sex")
-    assert [(part.level, part.patients) for part in sex.parts] == [("female", 15), ("unknown", 25)]
+    assert [(group.level, group.patients) for group in sex.groups] == [("female", 15), ("unknown", 25)]
 
 
 def test_windows_without_any_onset_are_not_divided_by_it(tmp_path):

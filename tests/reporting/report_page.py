@@ -5,8 +5,8 @@ from html.parser import HTMLParser
 from unittest.mock import patch
 
 from workflow_scripts.evaluation.summary import read_metrics
-from workflow_scripts.reporting.parts import Sources
 from workflow_scripts.reporting.report import make_report
+from workflow_scripts.reporting.study import Sources
 
 
 class Page(HTMLParser):

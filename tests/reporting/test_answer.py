@@ -12,10 +12,10 @@ from tests.reporting.report_page import sources
 from workflow_scripts.evaluation.names import model_name
 from workflow_scripts.evaluation.parameters import EvaluationParameters
 from workflow_scripts.evaluation.summary import ComparisonRow, RankRow, read_metrics
-from workflow_scripts.reporting.parts import collect_study
 from workflow_scripts.reporting.sections.answer import against, answers, rank_answer
 from workflow_scripts.reporting.sections.headline import headline_section
 from workflow_scripts.reporting.statistics import Statistics, chosen_rank, claim, rank_thresholds
+from workflow_scripts.reporting.study import collect_study
 
 LEVEL = 0.05
 NAMES = {model: model_name(model) for model in ("chronos-t5-tiny", "moirai-1.1-R-small", "lag-llama")}
@@ -145,22 +145,22 @@ def collected(study):
 
 
 def test_the_first_sentence_holds_the_smallest_error_with_its_interval(collected):
-    part = collected.parts[0]
-    whole = [row for row in collected.rows if row.vital == part.vital]
+    task = collected.tasks[0]
+    whole = [row for row in collected.rows if row.vital == task.vital]
     best = min(whole, key=lambda row: row.mse)
     interval = next(
         row
         for row in collected.sources.statistics.intervals
-        if (row.vital, row.model, row.arm, row.metric) == (part.vital, best.model, best.arm, "mae")
+        if (row.vital, row.model, row.arm, row.metric) == (task.vital, best.model, best.arm, "mae")
     )
-    sentence = answers(collected, part)[0]
+    sentence = answers(collected, task)[0]
     assert f"miss by {best.mae:.1f}\N{NO-BREAK SPACE}bpm on average" in sentence
     assert f"(95 % interval {interval.low:.1f} to {interval.high:.1f})" in sentence
 
 
 def test_the_best_is_named_by_its_metric_and_no_other_arm_is_called_worse_beside_it(collected):
-    for part in collected.parts:
-        first = answers(collected, part)[0]
+    for task in collected.tasks:
+        first = answers(collected, task)[0]
         assert "The smallest measured MSE is that of" in first
         assert "picked on these same patients, which flatters it" in first
         # Whether two arms differ is said of planned comparisons alone, which are corrected for their number.
@@ -176,12 +176,12 @@ def test_arms_that_are_the_untrained_model_still_are_said_to_have_learned_nothin
     ]
     idle = collect_study(rows, sources(study))
     names = f"{model_name(MODELS[1])} (full fine-tuning; LoRA, ranks 1 and 2)"
-    for part in idle.parts:
-        said = [sentence for sentence in answers(idle, part) if "Nothing was learned" in sentence]
+    for task in idle.tasks:
+        said = [sentence for sentence in answers(idle, task) if "Nothing was learned" in sentence]
         expected = (
             f"Nothing was learned by {names}: no step lowered the validation loss, so the forecasts are those"
         )
-        assert [sentence.startswith(expected) for sentence in said] == [True] * (part.vital == "heart_rate")
+        assert [sentence.startswith(expected) for sentence in said] == [True] * (task.vital == "heart_rate")
     remarks = [
         line.remark
         for block in headline_section(idle).blocks
@@ -206,8 +206,8 @@ def test_two_arms_with_the_same_forecasts_are_called_the_same_not_undecided():
 
 def test_without_intervals_no_difference_is_claimed(study):
     plain = collect_study(read_metrics(study.metrics), sources(study, statistics=Statistics()))
-    for part in plain.parts:
-        sentences = answers(plain, part)
+    for task in plain.tasks:
+        sentences = answers(plain, task)
         assert len(sentences) == 1
         assert "No difference is claimed: no intervals were computed" in sentences[0]
         assert "interval " not in sentences[0].replace("no intervals", "")

@@ -27,7 +27,6 @@ from workflow_scripts.models.registry import is_point_forecast
 from workflow_scripts.reporting.captions import caption
 from workflow_scripts.reporting.charts import _rendered
 from workflow_scripts.reporting.parameters import ReportParameters
-from workflow_scripts.reporting.parts import collect_study
 from workflow_scripts.reporting.sections.breakdown import group_section, horizon_section
 from workflow_scripts.reporting.sections.caveats import caveats
 from workflow_scripts.reporting.sections.cohorts import cohort_section
@@ -38,6 +37,7 @@ from workflow_scripts.reporting.sections.findings import finding_section
 from workflow_scripts.reporting.sections.provenance import provenance_section
 from workflow_scripts.reporting.sections.transfer import transfer_table, verdict
 from workflow_scripts.reporting.statistics import Statistics, comparison_sentence
+from workflow_scripts.reporting.study import collect_study
 from workflow_scripts.reporting.words import seconds
 from workflow_scripts.runtime.errors import UserError
 
@@ -364,9 +364,9 @@ def test_the_costs_of_each_vital_sign_stand_apart_and_a_failed_run_takes_part_in
     for name, more in {"two": slow, "failed": lost}.items():
         collected = collect_study([*rows, more], sources(study))
         blocks = cost_section(collected).blocks
-        assert [block.heading for block in blocks] == [part.title for part in collected.parts]
+        assert [block.heading for block in blocks] == [task.title for task in collected.tasks]
         assert all(table.columns <= 8 for block in blocks for table in block.tables)
-        table = cost_table(collected, next(p for p in collected.parts if p.vital == one.vital))
+        table = cost_table(collected, next(p for p in collected.tasks if p.vital == one.vital))
         place = [head.text for head in table.heads[0]].index("training") - 1
         group = next(g for g in table.groups if g.name == capital(model_name(MODELS[0])))
         tables[name] = (group.lines[1].cells[place].text, group.lines[1].remark)
@@ -490,8 +490,8 @@ def test_a_baseline_that_is_added_is_no_foundation_model(study, monkeypatch):
         for row in read_metrics(study.metrics)
     ]
     collected = collect_study(rows, sources(study))
-    assert "drift" not in collected.places
-    assert {arm.kind for part in collected.parts for arm in part.arms if arm.first.model == "drift"} == {
+    assert "drift" not in collected.model_indices
+    assert {arm.kind for task in collected.tasks for arm in task.arms if arm.first.model == "drift"} == {
         "baseline"
     }
     assert not any("drift" in caveat for caveat in caveats(collected))

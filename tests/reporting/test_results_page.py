@@ -13,9 +13,9 @@ from tests.reporting.report_page import sources
 from workflow_scripts.evaluation.names import arm_name, model_name
 from workflow_scripts.evaluation.summary import ComparisonRow, IntervalRow, read_metrics, read_rows
 from workflow_scripts.reporting.known_truth import binomial_interval, known_truth_text
-from workflow_scripts.reporting.parts import collect_study
 from workflow_scripts.reporting.results_page import make_results_page
 from workflow_scripts.reporting.sections.answer import answer_section
+from workflow_scripts.reporting.study import collect_study
 from workflow_scripts.runtime.errors import UserError
 
 SHIFT = {"model": "moirai-nano", "bias": -1.04, "bias_low": -2.0, "bias_high": -0.3}

@@ -21,7 +21,7 @@ from workflow_scripts.evaluation.paper_models import (
     none_of,
 )
 from workflow_scripts.evaluation.rank_threshold import NO_GAIN, gains, smallest_good_rank
-from workflow_scripts.evaluation.subjects import ResampledArm, ResampledSubject
+from workflow_scripts.evaluation.resampled_task import ResampledArm, ResampledTask
 from workflow_scripts.evaluation.summary import PER_DOUBLING, RANK, RELATIVE
 
 METRIC = "mse"
@@ -59,12 +59,12 @@ class Claim:
         return [*self.arms, *self.against]
 
 
-def claims(subject: ResampledSubject) -> list[Claim]:
+def claims(task: ResampledTask) -> list[Claim]:
     """Every finding as it reads for one cohort and vital sign; each has at least one claim."""
-    vital = subject.arms[0].summary.first.vital
-    models = models_of(subject)
-    margins = subject.parameters.rank_margin, subject.parameters.close_margin
-    scratch = [arm for arm in subject.arms if arm.summary.arm.is_from_scratch]
+    vital = task.arms[0].summary.first.vital
+    models = models_of(task)
+    margins = task.parameters.rank_margin, task.parameters.close_margin
+    scratch = [arm for arm in task.arms if arm.summary.arm.is_from_scratch]
     return [
         *_zero_shot(models),
         *_lora_improves(models),

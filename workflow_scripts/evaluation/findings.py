@@ -9,7 +9,7 @@ from workflow_scripts.evaluation.claims import METRIC, Claim, claims
 from workflow_scripts.evaluation.comparison import ROUNDING, bootstrap_p_value, holm
 from workflow_scripts.evaluation.names import counted
 from workflow_scripts.evaluation.patient_sums import RESAMPLED
-from workflow_scripts.evaluation.subjects import ResampledArm, ResampledSubject
+from workflow_scripts.evaluation.resampled_task import ResampledArm, ResampledTask
 from workflow_scripts.evaluation.summary import FindingRow
 
 AGREES, DISAGREES, UNDECIDED, NOT_TESTED = "agrees", "disagrees", "undecided", "not tested"
@@ -35,33 +35,31 @@ class Estimate:
     reason: str = ""
 
 
-def findings(subject: ResampledSubject) -> list[FindingRow]:
+def findings(task: ResampledTask) -> list[FindingRow]:
     """Hold every finding against one cohort and vital sign; each has at least one row.
 
     The claims whose arms are in the study are one family for Holm's correction, also those that could not be tested.
     """
-    estimates = [_estimate(subject, claim) for claim in claims(subject)]
+    estimates = [_estimate(task, claim) for claim in claims(task)]
     corrected = iter(holm([each.p_value for each in estimates if not each.claim.missing]))
     number = sum(not each.claim.missing for each in estimates)
-    return [
-        _row(subject, each, None if each.claim.missing else next(corrected), number) for each in estimates
-    ]
+    return [_row(task, each, None if each.claim.missing else next(corrected), number) for each in estimates]
 
 
-def _estimate(subject: ResampledSubject, claim: Claim) -> Estimate:
+def _estimate(task: ResampledTask, claim: Claim) -> Estimate:
     """Value, interval and p-value, as far as there are any."""
     if claim.missing:
         return Estimate(claim, reason=claim.missing)
     if undefined := next(filter(None, (arm.undefined(METRIC) for arm in claim.compared)), ""):
-        return Estimate(claim, reason=subject.no_interval(METRIC, *claim.compared) or undefined)
+        return Estimate(claim, reason=task.no_interval(METRIC, *claim.compared) or undefined)
     if vacuous := (NOTHING_LEARNED if _nothing_learned(claim) else claim.vacuous):
         return Estimate(claim, reason=vacuous)
-    place, parameters = RESAMPLED.index(METRIC), subject.parameters
+    index, parameters = RESAMPLED.index(METRIC), task.parameters
     numbers = claim.estimate(
-        [np.append(arm.values[place], arm.replicates[:, place]) for arm in claim.compared]
+        [np.append(arm.values[index], arm.replicates[:, index]) for arm in claim.compared]
     )
     value = float(numbers[0])
-    if reason := subject.no_interval(METRIC, *claim.compared):
+    if reason := task.no_interval(METRIC, *claim.compared):
         return Estimate(claim, value, reason=reason)
     tail = (1 - parameters.confidence) / 2
     # Ranks have nothing between them, so no quantile is interpolated.
@@ -90,9 +88,9 @@ def _seeds(claim: Claim) -> int | None:
     return min((len(arm.summary.runs) for arm in _trained(claim)), default=None)
 
 
-def _row(subject: ResampledSubject, estimate: Estimate, p_holm: float | None, number: int) -> FindingRow:
-    first, claim = subject.arms[0].summary.first, estimate.claim
-    verdict, reason = _verdict(subject, estimate, p_holm, number)
+def _row(task: ResampledTask, estimate: Estimate, p_holm: float | None, number: int) -> FindingRow:
+    first, claim = task.arms[0].summary.first, estimate.claim
+    verdict, reason = _verdict(task, estimate, p_holm, number)
     return FindingRow(
         finding=claim.finding,
         cohort=first.cohort,
@@ -109,7 +107,7 @@ def _row(subject: ResampledSubject, estimate: Estimate, p_holm: float | None, nu
         p_value=estimate.p_value,
         p_holm=p_holm,
         claims=number,
-        patients=subject.patients,
+        patients=task.patients,
         seeds=min((len(arm.summary.runs) for arm in claim.compared), default=0),
         verdict=verdict,
         reason=reason,
@@ -121,14 +119,12 @@ def _names(arms: Sequence[ResampledArm]) -> str:
     return "; ".join(" ".join(arm.name) for arm in arms)
 
 
-def _verdict(
-    subject: ResampledSubject, estimate: Estimate, p_holm: float | None, number: int
-) -> tuple[str, str]:
+def _verdict(task: ResampledTask, estimate: Estimate, p_holm: float | None, number: int) -> tuple[str, str]:
     """The verdict after correction, and what the reader must know of it."""
     if estimate.p_value is None or p_holm is None:
         return NOT_TESTED, estimate.reason
-    level = 1 - subject.parameters.confidence
-    cautions = _cautions(subject, estimate.claim)
+    level = 1 - task.parameters.confidence
+    cautions = _cautions(task, estimate.claim)
     if p_holm <= level:
         return AGREES if estimate.holds else DISAGREES, cautions
     reason = "the interval shows neither"
@@ -137,11 +133,11 @@ def _verdict(
     return UNDECIDED, "; ".join(filter(None, (reason, cautions)))
 
 
-def _cautions(subject: ResampledSubject, claim: Claim) -> str:
+def _cautions(task: ResampledTask, claim: Claim) -> str:
     """Why the interval holds less than it says; empty where there is enough of everything."""
     seeds, few = _seeds(claim), []
     if seeds is not None and seeds < ENOUGH_SEEDS:
         few.append(f"{counted(seeds, 'seed')} of {ENOUGH_SEEDS}")
-    if subject.patients < ENOUGH_PATIENTS:
-        few.append(f"{counted(subject.patients, 'test patient')} of {ENOUGH_PATIENTS}")
+    if task.patients < ENOUGH_PATIENTS:
+        few.append(f"{counted(task.patients, 'test patient')} of {ENOUGH_PATIENTS}")
     return f"with caution: {' and '.join(few)} that an honest interval needs" if few else ""

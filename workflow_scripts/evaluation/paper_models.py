@@ -6,7 +6,7 @@ from itertools import groupby
 
 from workflow_scripts.evaluation.names import listed, method_name
 from workflow_scripts.evaluation.planning import best_on_validation
-from workflow_scripts.evaluation.subjects import ResampledArm, ResampledSubject
+from workflow_scripts.evaluation.resampled_task import ResampledArm, ResampledTask
 from workflow_scripts.models.registry import MULTIVARIATE_VARIANTS
 
 FAMILIES = {"chronos": "Chronos", "lag-llama": "Lag-Llama", "moirai": "MOIRAI"}
@@ -32,10 +32,10 @@ class Model:
         return self.lora if kind == "lora" else self.arms.get(kind)
 
 
-def models_of(subject: ResampledSubject) -> list[Model]:
+def models_of(task: ResampledTask) -> list[Model]:
     """Every model of the study but multivariate variants, in its order."""
     models = []
-    for name, group in groupby(subject.arms, key=lambda arm: arm.summary.first.model):
+    for name, group in groupby(task.arms, key=lambda arm: arm.summary.first.model):
         if name in MULTIVARIATE_VARIANTS:  # The paper forecasts each vital sign alone.
             continue
         arms = {arm.summary.first.arm: arm for arm in group}

@@ -17,10 +17,10 @@ ERRORS = ("mse", "mape", "mape_paper", "dtw", "mae", "wql")
 RESAMPLED = (*ERRORS, "coverage_80")
 """Metrics that have intervals, in the order of the arrays' last axis."""
 
-PARTED = ("mse", "mae", "coverage_80")
-"""Metrics that are broken down by parts of the test windows, and by step."""
+GROUPED = ("mse", "mae", "coverage_80")
+"""Metrics that are broken down by groups of the test windows, and by step."""
 
-PARTED_PLACES = [RESAMPLED.index(metric) for metric in PARTED]
+GROUPED_INDICES = [RESAMPLED.index(metric) for metric in GROUPED]
 
 Array = NDArray[np.float64]
 
@@ -32,7 +32,7 @@ class WindowScores:
     A metric over any set of windows is the sum of its `errors` over the sum of its `weights`. errors,
     weights: float64 [windows, metrics], metrics as in RESAMPLED; errors are NaN or infinite where a forecast
     is not finite or a denominator is zero. patient: int64 [windows], 0 for the smallest subject_id.
-    steps: float64 [windows, horizon, metrics], metrics as in PARTED: the same for each step, 0 where the truth
+    steps: float64 [windows, horizon, metrics], metrics as in GROUPED: the same for each step, 0 where the truth
     was not observed. below: float64 [levels], share of all truths at or below the quantile of each of `levels`.
     """
 

@@ -17,7 +17,7 @@ from workflow_scripts.evaluation.parameters import EvaluationParameters
 from workflow_scripts.evaluation.patient_sums import ERRORS, RESAMPLED
 from workflow_scripts.evaluation.planning import planned_comparisons
 from workflow_scripts.evaluation.rank_threshold import NO_GAIN, gains, smallest_good_rank, threshold_shares
-from workflow_scripts.evaluation.subjects import ResampledArm, ResampledSubject, read_subject
+from workflow_scripts.evaluation.resampled_task import ResampledArm, ResampledTask, read_task
 from workflow_scripts.evaluation.summary import (
     MISSING,
     BreakdownRow,
@@ -62,46 +62,46 @@ def study_statistics(
         if all(run.status == MISSING for run in runs):  # Their windows may be missing too.
             continue
         table = cohorts / f"{cohort}.parquet" if cohorts else None
-        read = read_subject(runs, folders, windows / cohort / f"{vital}.parquet", table, parameters)
-        result.intervals.extend(_intervals(read.subject))
-        result.comparisons.extend(_comparisons(read.subject))
-        result.rank_threshold.extend(_ranks(read.subject))
-        result.findings.extend(findings(read.subject))
+        read = read_task(runs, folders, windows / cohort / f"{vital}.parquet", table, parameters)
+        result.intervals.extend(_intervals(read.task))
+        result.comparisons.extend(_comparisons(read.task))
+        result.rank_threshold.extend(_ranks(read.task))
+        result.findings.extend(findings(read.task))
         result.breakdown.extend(read.breakdown)
         result.calibration.extend(read.calibration)
     return result
 
 
-def _intervals(subject: ResampledSubject) -> Iterator[IntervalRow]:
+def _intervals(task: ResampledTask) -> Iterator[IntervalRow]:
     for metric in RESAMPLED:
-        best = _best(subject, metric) if metric in ERRORS else None
-        rows = [_interval_row(subject, arm, metric, best) for arm in subject.arms]
-        yield from _with_ranks(subject, metric, rows) if metric in ERRORS else rows
+        best = _best(task, metric) if metric in ERRORS else None
+        rows = [_interval_row(task, arm, metric, best) for arm in task.arms]
+        yield from _with_ranks(task, metric, rows) if metric in ERRORS else rows
 
 
-def _with_ranks(subject: ResampledSubject, metric: str, rows: Sequence[IntervalRow]) -> Iterator[IntervalRow]:
+def _with_ranks(task: ResampledTask, metric: str, rows: Sequence[IntervalRow]) -> Iterator[IntervalRow]:
     """Add mean ranks and their critical difference to the rows of arms that have intervals."""
-    places = [place for place, row in enumerate(rows) if not row.reason]
-    errors = [subject.arms[place].patient_errors[:, RESAMPLED.index(metric)] for place in places]
-    known = dict(zip(places, mean_ranks(np.stack(errors, axis=1)).tolist(), strict=True)) if places else {}
+    indices = [index for index, row in enumerate(rows) if not row.reason]
+    errors = [task.arms[index].patient_errors[:, RESAMPLED.index(metric)] for index in indices]
+    known = dict(zip(indices, mean_ranks(np.stack(errors, axis=1)).tolist(), strict=True)) if indices else {}
     distance = None
     if len(known) > 1:
-        distance = critical_difference(len(known), subject.patients, subject.parameters.confidence)
-    for place, row in enumerate(rows):
-        rank = known.get(place)
+        distance = critical_difference(len(known), task.patients, task.parameters.confidence)
+    for index, row in enumerate(rows):
+        rank = known.get(index)
         yield replace(row, mean_rank=rank, critical_difference=None if rank is None else distance)
 
 
-def _best(subject: ResampledSubject, metric: str) -> ResampledArm | None:
-    defined = [arm for arm in subject.arms if not arm.undefined(metric)]
+def _best(task: ResampledTask, metric: str) -> ResampledArm | None:
+    defined = [arm for arm in task.arms if not arm.undefined(metric)]
     return min(defined, key=lambda arm: arm.values[RESAMPLED.index(metric)], default=None)
 
 
 def _interval_row(
-    subject: ResampledSubject, arm: ResampledArm, metric: str, best: ResampledArm | None
+    task: ResampledTask, arm: ResampledArm, metric: str, best: ResampledArm | None
 ) -> IntervalRow:
     first = arm.summary.first
-    reason = subject.no_interval(metric, arm)
+    reason = task.no_interval(metric, arm)
     row = IntervalRow(
         cohort=first.cohort,
         vital=first.vital,
@@ -109,8 +109,8 @@ def _interval_row(
         arm=first.arm,
         metric=metric,
         seeds=len(arm.summary.runs),
-        patients=subject.patients,
-        windows=subject.windows,
+        patients=task.patients,
+        windows=task.windows,
         value=arm.value(metric),
         low=None,
         high=None,
@@ -123,30 +123,30 @@ def _interval_row(
     )
     if reason:
         return row
-    place = RESAMPLED.index(metric)
-    low, high = interval(arm.replicates[:, place], subject.parameters.confidence)
+    index = RESAMPLED.index(metric)
+    low, high = interval(arm.replicates[:, index], task.parameters.confidence)
     row = replace(row, low=low, high=high)
-    if best is None or best is arm or subject.no_interval(metric, best):
+    if best is None or best is arm or task.no_interval(metric, best):
         return row
-    above = subject.compare(metric, arm, best)
+    above = task.compare(metric, arm, best)
     return replace(row, above_best=above.value, above_best_low=above.low, above_best_high=above.high)
 
 
-def _comparisons(subject: ResampledSubject) -> Iterator[ComparisonRow]:
-    resampled = {id(arm.summary): arm for arm in subject.arms}
-    planned = planned_comparisons([arm.summary for arm in subject.arms])
+def _comparisons(task: ResampledTask) -> Iterator[ComparisonRow]:
+    resampled = {id(arm.summary): arm for arm in task.arms}
+    planned = planned_comparisons([arm.summary for arm in task.arms])
     pairs = [(resampled[id(arm)], resampled[id(other)]) for arm, other in planned]
     for metric in ERRORS:
-        family = [_comparison_row(subject, metric, arm, other, len(pairs)) for arm, other in pairs]
+        family = [_comparison_row(task, metric, arm, other, len(pairs)) for arm, other in pairs]
         corrected = holm([row.p_value for row in family])
         yield from (replace(row, p_holm=p) for row, p in zip(family, corrected, strict=True))
 
 
 def _comparison_row(
-    subject: ResampledSubject, metric: str, arm: ResampledArm, other: ResampledArm, comparisons: int
+    task: ResampledTask, metric: str, arm: ResampledArm, other: ResampledArm, comparisons: int
 ) -> ComparisonRow:
     first, value, other_value = arm.summary.first, arm.value(metric), other.value(metric)
-    reason = subject.no_interval(metric, arm, other)
+    reason = task.no_interval(metric, arm, other)
     row = ComparisonRow(
         cohort=first.cohort,
         vital=first.vital,
@@ -156,8 +156,8 @@ def _comparison_row(
         against_model=other.summary.first.model,
         against_arm=other.summary.first.arm,
         seeds=len(arm.summary.runs),
-        patients=subject.patients,
-        windows=subject.windows,
+        patients=task.patients,
+        windows=task.windows,
         difference=None if value is None or other_value is None else value - other_value,
         low=None,
         high=None,
@@ -170,9 +170,9 @@ def _comparison_row(
     )
     if reason:
         return row
-    found = subject.compare(metric, arm, other)
-    place = RESAMPLED.index(metric)
-    wins, ties = win_rate(arm.patient_errors[:, place], other.patient_errors[:, place])
+    found = task.compare(metric, arm, other)
+    index = RESAMPLED.index(metric)
+    wins, ties = win_rate(arm.patient_errors[:, index], other.patient_errors[:, index])
     return replace(
         row,
         difference=found.value,
@@ -184,29 +184,29 @@ def _comparison_row(
     )
 
 
-def _ranks(subject: ResampledSubject) -> Iterator[RankRow]:
-    ranked = [arm for arm in subject.arms if arm.summary.first.rank is not None]
-    zero_shot = {arm.name[0]: arm for arm in subject.arms if arm.summary.arm.is_zero_shot}
+def _ranks(task: ResampledTask) -> Iterator[RankRow]:
+    ranked = [arm for arm in task.arms if arm.summary.first.rank is not None]
+    zero_shot = {arm.name[0]: arm for arm in task.arms if arm.summary.arm.is_zero_shot}
     for (model, _), group in groupby(ranked, key=lambda arm: (arm.summary.first.model, arm.summary.method)):
         arms = list(group)
         if len(arms) > 1:
             for metric in ERRORS:
-                yield from _rank_rows(subject, metric, arms, zero_shot.get(model))
+                yield from _rank_rows(task, metric, arms, zero_shot.get(model))
 
 
 def _rank_rows(
-    subject: ResampledSubject, metric: str, arms: Sequence[ResampledArm], zero_shot: ResampledArm | None
+    task: ResampledTask, metric: str, arms: Sequence[ResampledArm], zero_shot: ResampledArm | None
 ) -> Iterator[RankRow]:
     """The rows of one method, ranks rising; a rank without a value, or no gain at all, leaves the threshold open."""
-    place, margin = RESAMPLED.index(metric), subject.parameters.rank_margin
-    values = np.array([arm.values[place] for arm in arms])
+    index, margin = RESAMPLED.index(metric), task.parameters.rank_margin
+    values = np.array([arm.values[index] for arm in arms])
     known = not any(arm.undefined(metric) for arm in arms)
-    reason = subject.no_interval(metric, *arms)
+    reason = task.no_interval(metric, *arms)
     start = zero_shot.value(metric) if zero_shot else None
     if known and start is not None and not gains(values.tolist(), start):
         known, reason = False, NO_GAIN
     threshold = int(smallest_good_rank(values, margin)) if known else None
-    replicates = np.stack([arm.replicates[:, place] for arm in arms], axis=1)
+    replicates = np.stack([arm.replicates[:, index] for arm in arms], axis=1)
     shares = None if reason else threshold_shares(replicates, margin)
     for number, arm in enumerate(arms):
         first = arm.summary.first
@@ -218,7 +218,7 @@ def _rank_rows(
             metric=metric,
             rank=int(first.rank or 0),
             seeds=len(arm.summary.runs),
-            patients=subject.patients,
+            patients=task.patients,
             value=arm.value(metric),
             margin=margin,
             good_enough=bool(values[number] <= (1 + margin) * values.min()) if known else None,

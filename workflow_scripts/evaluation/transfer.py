@@ -15,7 +15,7 @@ from workflow_scripts.evaluation.aggregation import ArmSummary
 from workflow_scripts.evaluation.bootstrap import draw_patients, resample_patients, resample_seeds
 from workflow_scripts.evaluation.comparison import compare, interval
 from workflow_scripts.evaluation.parameters import EvaluationParameters
-from workflow_scripts.evaluation.parts import TOO_SMALL, hide_small
+from workflow_scripts.evaluation.patient_groups import TOO_SMALL, hide_small
 from workflow_scripts.evaluation.patient_sums import (
     ERRORS,
     RESAMPLED,

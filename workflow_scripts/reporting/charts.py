@@ -189,12 +189,12 @@ def pick(field: str) -> tuple["alt.Parameter", Any]:
     return chosen, alt.when(chosen).then(alt.value(1)).otherwise(alt.value(0.12))
 
 
-def model_scales(places: Mapping[str, int | None]) -> tuple["alt.Scale", "alt.Scale"]:
-    """Scales of colour and shape: name -> the model's place; None: a baseline."""
+def model_scales(indices: Mapping[str, int | None]) -> tuple["alt.Scale", "alt.Scale"]:
+    """Scales of colour and shape: name -> the model's index; None: a baseline."""
     import altair as alt
 
-    looks = [look(place) for place in places.values()]
-    names = list(places)
+    looks = [look(index) for index in indices.values()]
+    names = list(indices)
     return (
         alt.Scale(domain=names, range=[colour for colour, _, _ in looks]),
         alt.Scale(domain=names, range=[shape for _, shape, _ in looks]),

@@ -8,7 +8,6 @@ from typing import Any
 from workflow_scripts.evaluation.summary import RunRow
 from workflow_scripts.reporting.charts import Figure
 from workflow_scripts.reporting.page import Section
-from workflow_scripts.reporting.parts import Sources, Study, collect_study
 from workflow_scripts.reporting.sections.answer import answer_section
 from workflow_scripts.reporting.sections.breakdown import group_section, horizon_section, onset_section
 from workflow_scripts.reporting.sections.calibration import calibration_section
@@ -23,6 +22,7 @@ from workflow_scripts.reporting.sections.headline import headline_section
 from workflow_scripts.reporting.sections.pareto import pareto_section
 from workflow_scripts.reporting.sections.provenance import provenance_section
 from workflow_scripts.reporting.sections.ranks import rank_section
+from workflow_scripts.reporting.study import Sources, Study, collect_study
 
 BODY = (
     headline_section,

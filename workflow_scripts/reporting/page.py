@@ -39,11 +39,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Group:
-    """Rows below one heading; without a name they have none. place: the model's colour and marker."""
+    """Rows below one heading; without a name they have none. index: of the model, for its colour and marker."""
 
     lines: Sequence[Line]
     name: str = ""
-    place: int | None = None
+    index: int | None = None
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from workflow_scripts.reporting.captions import caption
 from workflow_scripts.reporting.charts import Figure
 from workflow_scripts.reporting.contents import Contents, collect_contents
 from workflow_scripts.reporting.page import Block, Section
-from workflow_scripts.reporting.parts import Sources
 from workflow_scripts.reporting.sections.answer import lead
 from workflow_scripts.reporting.sections.cohorts import cohort_size
+from workflow_scripts.reporting.study import Sources
 from workflow_scripts.reporting.templates import environment
 from workflow_scripts.runtime.files import atomic_folder
 

@@ -10,8 +10,8 @@ from workflow_scripts.reporting.charts import Figure
 from workflow_scripts.reporting.contents import Contents, collect_contents
 from workflow_scripts.reporting.known_truth import known_truth_text
 from workflow_scripts.reporting.markdown import section_text
-from workflow_scripts.reporting.parts import Sources
 from workflow_scripts.reporting.sections.answer import lead
+from workflow_scripts.reporting.study import Sources
 from workflow_scripts.reporting.templates import environment
 from workflow_scripts.runtime.errors import UserError
 
@@ -72,7 +72,7 @@ def _require_open(rows: Sequence[RunRow]) -> None:
 
 def _figures(contents: Contents) -> list[Figure]:
     """Error against rank for each model and two Pareto figures, where there is anything to draw."""
-    first = contents.study.parts[0]
+    first = contents.study.tasks[0]
     return [
         figure for figure in contents.figures if figure.kind in FIGURES and figure.subtitle == first.title
     ]

@@ -66,9 +66,9 @@ SIGNS = ("●", "■", "▲", "◆", "▼", "✚", "▶")
 """The shapes as characters, for tables."""
 
 
-def look(place: int | None) -> tuple[str, str, str]:
-    """Colour, shape and sign of the model at a place; after the last colour they begin again, shifted."""
-    if place is None:
+def look(index: int | None) -> tuple[str, str, str]:
+    """Colour, shape and sign of the model at an index; after the last colour they begin again, shifted."""
+    if index is None:
         return "var(--muted)", "M-0.18,-1.2H0.18V1.2H-0.18Z", "❘"
-    turn = (place + place // len(COLOURS)) % len(SHAPES)
-    return COLOURS[place % len(COLOURS)], SHAPES[turn], SIGNS[turn]
+    turn = (index + index // len(COLOURS)) % len(SHAPES)
+    return COLOURS[index % len(COLOURS)], SHAPES[turn], SIGNS[turn]

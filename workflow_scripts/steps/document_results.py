@@ -7,8 +7,8 @@ from typer import Option
 
 from workflow_scripts.evaluation.summary import read_metrics
 from workflow_scripts.privacy.credentials import OPEN_DATASETS
-from workflow_scripts.reporting.parts import Sources
 from workflow_scripts.reporting.results_page import make_results_page
+from workflow_scripts.reporting.study import Sources
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import atomic_folder, read_json, write_text
 from workflow_scripts.runtime.step import run_step

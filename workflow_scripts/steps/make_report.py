@@ -7,7 +7,7 @@ from typer import Option
 
 from workflow_scripts.evaluation.summary import read_metrics
 from workflow_scripts.reporting import report
-from workflow_scripts.reporting.parts import Sources
+from workflow_scripts.reporting.study import Sources
 from workflow_scripts.runtime.files import write_text
 from workflow_scripts.runtime.step import run_step
 

@@ -10,8 +10,8 @@ from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.evaluation.names import capital, counted, listed, model_name, run_name
 from workflow_scripts.evaluation.summary import ComparisonRow, RankRow
 from workflow_scripts.reporting.page import Block, Section
-from workflow_scripts.reporting.parts import UNTRAINED, Part, Study, best_of, idle_words, mean
 from workflow_scripts.reporting.statistics import Statistics, Verdict, claim
+from workflow_scripts.reporting.study import UNTRAINED, ForecastTask, Study, best_of, idle_words, mean
 from workflow_scripts.reporting.words import number, percent, span
 
 METHOD = "lora"
@@ -42,17 +42,17 @@ VERDICTS: dict[Verdict, str] = {
 def answer_section(study: Study) -> Section:
     """A few sentences for each cohort and vital sign."""
     statistics = study.sources.statistics
-    blocks = [Block(part.title, points=answers(study, part)) for part in study.parts]
+    blocks = [Block(task.title, points=answers(study, task)) for task in study.tasks]
     rule = CORRECTED.format(confidence=statistics.confidence) if statistics.comparisons else ""
     return Section("answer", "The answer", blocks, rule)
 
 
-def answers(study: Study, part: Part) -> list[str]:
+def answers(study: Study, task: ForecastTask) -> list[str]:
     """What was found for one vital sign in one cohort; where nothing could be compared, only why."""
     statistics = study.sources.statistics
     level = statistics.level
-    rows = [row for row in part.of(statistics.comparisons) if row.metric == "mse"]
-    sentences = [_best(study, part), _idle(part)]
+    rows = [row for row in task.of(statistics.comparisons) if row.metric == "mse"]
+    sentences = [_best(study, task), _idle(task)]
     if any(claim(row, level) != "missing" for row in rows):
         lora = [row for row in rows if Arm.parse(row.arm).method == METHOD and row.against_model == row.model]
         last_value = [row for row in rows if row.against_model == LAST_VALUE]
@@ -62,15 +62,15 @@ def answers(study: Study, part: Part) -> list[str]:
             against(
                 "The arm that was best on validation", "carrying the last value forward", last_value, level
             ),
-            _against_scratch(part, rows, level),
-            rank_answer([row for row in part.of(statistics.ranks) if row.metric == "mse"], statistics),
+            _against_scratch(task, rows, level),
+            rank_answer([row for row in task.of(statistics.ranks) if row.metric == "mse"], statistics),
         ]
     return [sentence for sentence in sentences if sentence]
 
 
-def _against_scratch(part: Part, rows: Sequence[ComparisonRow], level: float) -> str:
+def _against_scratch(task: ForecastTask, rows: Sequence[ComparisonRow], level: float) -> str:
     """The planned comparisons with the best arm that was trained from scratch."""
-    best = best_of([arm for arm in part.arms if arm.kind == "scratch"])
+    best = best_of([arm for arm in task.arms if arm.kind == "scratch"])
     if best is None:
         return ""
     name = (best.first.model, best.first.arm)
@@ -111,10 +111,10 @@ def _models(rows: Sequence[ComparisonRow], verdict: Verdict, level: float) -> st
     return listed([f"{name} ({own})" if own else name for name, own in ranks.items()])
 
 
-def _best(study: Study, part: Part) -> str:
+def _best(study: Study, task: ForecastTask) -> str:
     """The arm with the smallest error, without a word on the others: what differs is said of planned comparisons."""
     statistics = study.sources.statistics
-    best = best_of(part.arms)
+    best = best_of(task.arms)
     if best is None:
         return "No arm gave a finite error."
     interval, shown = study.interval(best, "mse"), study.interval(best, "mae")
@@ -124,25 +124,25 @@ def _best(study: Study, part: Part) -> str:
     )
     miss = mean(best, "mae")
     if miss is not None:
-        sentence += f": its forecasts miss by {number(miss, 1)}\N{NO-BREAK SPACE}{part.unit} on average"
+        sentence += f": its forecasts miss by {number(miss, 1)}\N{NO-BREAK SPACE}{task.unit} on average"
         sentence += f" ({statistics.confidence} interval {ends})" if ends else ""
-        sentence += _simplest(part)
+        sentence += _simplest(task)
     if interval is None or interval.low is None:
         reason = interval.reason if interval else "no intervals were computed"
         return f"{sentence}. No difference is claimed: {reason}."
     return f"{sentence}. It was picked on these same patients, which flatters it."
 
 
-def _simplest(part: Part) -> str:
+def _simplest(task: ForecastTask) -> str:
     """How far the last value carried forward misses, to hold the best against; no difference is claimed."""
-    arm = next((arm for arm in part.arms if arm.first.model == LAST_VALUE), None)
+    arm = next((arm for arm in task.arms if arm.first.model == LAST_VALUE), None)
     miss = mean(arm, "mae") if arm else None
     return "" if miss is None else f"; the last value carried forward misses by {number(miss, 1)}"
 
 
-def _idle(part: Part) -> str:
+def _idle(task: ForecastTask) -> str:
     """Which arms are the untrained model still; empty where all learned something."""
-    models = [f"{model_name(model)} ({arms})" for model, arms in idle_words(part.arms).items()]
+    models = [f"{model_name(model)} ({arms})" for model, arms in idle_words(task.arms).items()]
     return f"Nothing was learned by {listed(models)}: {UNTRAINED}." if models else ""
 
 

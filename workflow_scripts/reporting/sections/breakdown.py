@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from workflow_scripts.evaluation.names import capital, run_name
 from workflow_scripts.evaluation.summary import BreakdownRow
 from workflow_scripts.reporting.page import Block, Section
-from workflow_scripts.reporting.parts import Study
-from workflow_scripts.reporting.sections.breakdown_figures import TITLES, level_name, part_figure, preferred
+from workflow_scripts.reporting.sections.breakdown_figures import TITLES, level_figure, level_name, preferred
+from workflow_scripts.reporting.study import Study
 
 
 def horizon_section(study: Study) -> Section:
@@ -25,23 +25,23 @@ def group_section(study: Study) -> Section:
 
 
 def _section(study: Study, key: str, title: str, dimensions: Sequence[str]) -> Section:
-    """A block for each part; one block for all parts where each has but one figure."""
+    """A block for each task; one block for all tasks where each has but one figure."""
     blocks = []
-    for part in study.parts:
-        rows = [row for row in part.of(study.sources.breakdown) if row.dimension in dimensions]
+    for task in study.tasks:
+        rows = [row for row in task.of(study.sources.breakdown) if row.dimension in dimensions]
         tables = [preferred([row for row in rows if row.dimension == dimension]) for dimension in dimensions]
-        figures = [figure for table in tables if table and (figure := part_figure(study, part, table))]
+        figures = [figure for table in tables if table and (figure := level_figure(study, task, table))]
         note = _hidden([row for row in rows if row.value is None])
         if figures or note:
-            blocks.append(Block(part.title, figures=figures, note=note))
-    missing = "" if blocks else "The table of parts (breakdown.csv) has nothing of this."
+            blocks.append(Block(task.title, figures=figures, note=note))
+    missing = "" if blocks else "The table of groups (breakdown.csv) has nothing of this."
     if len(dimensions) == 1 and blocks:
         blocks = [Block(figures=[one for block in blocks for one in block.figures], note=_together(blocks))]
     return Section(key, title, blocks, missing=missing)
 
 
 def _together(blocks: Sequence[Block]) -> str:
-    """The notes of several parts; what they have in common is said once."""
+    """The notes of several tasks; what they have in common is said once."""
     if len({block.note for block in blocks}) == 1:
         return blocks[0].note
     return " ".join(

@@ -1,4 +1,4 @@
-"""Figures of the error by a part of the test windows: a line over the horizon, or points with intervals."""
+"""Figures of the error by groups of the test windows: a line over the horizon, or points with intervals."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,7 +21,7 @@ from workflow_scripts.reporting.charts import (
     slug,
     times,
 )
-from workflow_scripts.reporting.parts import Part, Study, compared_arms
+from workflow_scripts.reporting.study import ForecastTask, Study, compared_arms
 from workflow_scripts.reporting.words import MINUS, number
 
 TITLES = {
@@ -48,37 +48,37 @@ def level_name(level: str) -> str:
     return LABELS.get(level) or " ".join(MINUS + word[1:] if word.startswith("-") else word for word in words)
 
 
-def part_figure(study: Study, part: Part, table: Sequence[BreakdownRow]) -> Figure | None:
+def level_figure(study: Study, task: ForecastTask, table: Sequence[BreakdownRow]) -> Figure | None:
     """The error of the compared arms over the levels of one dimension, in the table's order; None without a value."""
-    chosen = {(arm.first.model, arm.first.arm) for arm in compared_arms(part)}
+    chosen = {(arm.first.model, arm.first.arm) for arm in compared_arms(task)}
     kept = [row for row in table if (row.model, row.arm) in chosen and row.value is not None]
     if not kept:
         return None
     dimension, metric = kept[0].dimension, kept[0].metric
     factor = 1e4 if metric == "mse" else 1.0
-    axis = {"mae": f"mean absolute error, {part.unit}", "mse": MSE_AXIS}.get(metric, metric)
+    axis = {"mae": f"mean absolute error, {task.unit}", "mse": MSE_AXIS}.get(metric, metric)
     rows = [_row(row, factor) for row in kept]
-    places = {row["model_name"]: study.places.get(row["model"]) for row in rows}
+    indices = {row["model_name"]: study.model_indices.get(row["model"]) for row in rows}
     levels = list(dict.fromkeys(row["level"] for row in rows))
     if dimension == "horizon_step":
         for row in rows:
-            row["hours_ahead"] = float(row["level"]) * part.interval_minutes / 60
-        columns = legend_columns(places, ["00.0"])
-        chart, height = _over_horizon(rows, places, axis), 280
+            row["hours_ahead"] = float(row["level"]) * task.interval_minutes / 60
+        columns = legend_columns(indices, ["00.0"])
+        chart, height = _over_horizon(rows, indices, axis), 280
     else:
-        columns = legend_columns(places, levels)
-        chart = _by_level(rows, places, levels, axis)
-        height = 95 + len(levels) * max(26, 9 * len(places))
+        columns = legend_columns(indices, levels)
+        chart = _by_level(rows, indices, levels, axis)
+        height = 95 + len(levels) * max(26, 9 * len(indices))
     kind = slug(TITLES[dimension])
     return make_figure(
-        f"{part.key}_{kind}",
+        f"{task.key}_{kind}",
         kind,
         capital(TITLES[dimension]),
         _words(rows, axis),
         chart,
         rows,
-        part.title,
-        height + (11 if columns == 2 else 19) * len(places),
+        task.title,
+        height + (11 if columns == 2 else 19) * len(indices),
         columns=columns,
     )
 
@@ -97,11 +97,11 @@ def _row(row: BreakdownRow, factor: float) -> dict[str, Any]:
     }
 
 
-def _base(places: Mapping[str, int | None], axis: str, level: Any) -> tuple[Any, Any]:
+def _base(indices: Mapping[str, int | None], axis: str, level: Any) -> tuple[Any, Any]:
     """What all layers share, and the scale of shapes."""
     import altair as alt
 
-    colours, shapes = model_scales(places)
+    colours, shapes = model_scales(indices)
     picked, opacity = pick("model_name")
     base = alt.Chart(data()).encode(
         opacity=opacity,
@@ -117,11 +117,11 @@ def _base(places: Mapping[str, int | None], axis: str, level: Any) -> tuple[Any,
     return base, points.add_params(picked)
 
 
-def _over_horizon(rows: Sequence[Mapping[str, Any]], places: Mapping[str, int | None], axis: str) -> Any:
+def _over_horizon(rows: Sequence[Mapping[str, Any]], indices: Mapping[str, int | None], axis: str) -> Any:
     import altair as alt
 
     scale = scale_of(rows, "error", "low", "high")
-    base, points = _base(places, axis, alt.Tooltip("hours_ahead:Q", title="hours ahead"))
+    base, points = _base(indices, axis, alt.Tooltip("hours_ahead:Q", title="hours ahead"))
     x = alt.X("hours_ahead:Q").axis(title="hours ahead", tickMinStep=1, grid=False).scale(zero=False)
     y = alt.Y("error:Q").scale(scale).axis(error_axis(scale, axis))
     bars = interval_bars(base, rows, "y", {"strokeWidth": 1.4, "strokeOpacity": 0.35}, x=x)
@@ -129,14 +129,14 @@ def _over_horizon(rows: Sequence[Mapping[str, Any]], places: Mapping[str, int | 
 
 
 def _by_level(
-    rows: Sequence[Mapping[str, Any]], places: Mapping[str, int | None], levels: Sequence[str], axis: str
+    rows: Sequence[Mapping[str, Any]], indices: Mapping[str, int | None], levels: Sequence[str], axis: str
 ) -> Any:
     import altair as alt
 
     scale = scale_of(rows, "error", "low", "high")
-    base, points = _base(places, axis, alt.Tooltip("level:N"))
+    base, points = _base(indices, axis, alt.Tooltip("level:N"))
     y = alt.Y("level:N", sort=list(levels)).axis(title=None, ticks=False, domain=False, grid=True)
-    shift = alt.YOffset("model_name:N", sort=list(places))
+    shift = alt.YOffset("model_name:N", sort=list(indices))
     x = alt.X("error:Q").scale(scale).axis(error_axis(scale, axis))
     bars = interval_bars(base, rows, "x", {"strokeWidth": 1.6, "strokeOpacity": 0.55}, y=y, yOffset=shift)
     return alt.layer(*bars, points.encode(y=y, yOffset=shift, x=x))

@@ -9,7 +9,7 @@ from workflow_scripts.evaluation.names import arm_name, capital, method_name, mo
 from workflow_scripts.evaluation.summary import CalibrationRow
 from workflow_scripts.reporting.charts import Figure, data, identity, legend_columns, make_figure, slug
 from workflow_scripts.reporting.page import Block, Section
-from workflow_scripts.reporting.parts import Part, Study, chosen_of
+from workflow_scripts.reporting.study import ForecastTask, Study, chosen_of
 from workflow_scripts.reporting.themes import SHAPES, look
 from workflow_scripts.reporting.words import percent
 
@@ -22,19 +22,19 @@ COLOURS = ("var(--series-6)", "var(--series-1)", "var(--series-0)", "var(--serie
 def calibration_section(study: Study) -> Section:
     """A figure for each cohort and vital sign, with a panel for each model; histograms are folded."""
     figures, histograms, notes = [], [], []
-    for part in study.parts:
-        rows = part.of(study.sources.calibration)
+    for task in study.tasks:
+        rows = task.of(study.sources.calibration)
         broken = {(row.model, row.arm): row.reason for row in rows if row.observed is None}
         rows = [row for row in rows if (row.model, row.arm) not in broken]
         models = {
-            model: _chosen(part, [row for row in rows if row.model == model])
+            model: _chosen(task, [row for row in rows if row.model == model])
             for model in dict.fromkeys(row.model for row in rows)
         }
         if models:
-            figures.append(_figure(part, models))
-        histograms += [_histogram(study, part, model, own) for model, own in models.items()]
+            figures.append(_figure(task, models))
+        histograms += [_histogram(study, task, model, own) for model, own in models.items()]
         said = [f"{run_name(*arm)}, {reason}" for arm, reason in broken.items()]
-        notes += [f"{part.title}, not shown: {'; '.join(said)}."] if said else []
+        notes += [f"{task.title}, not shown: {'; '.join(said)}."] if said else []
     blocks = [Block(figures=figures, note=" ".join(notes))] if figures or notes else []
     if histograms:
         blocks.append(Block(figures=histograms, folded="Where the truth falls within the forecast (PIT)"))
@@ -49,9 +49,9 @@ def calibration_section(study: Study) -> Section:
     )
 
 
-def _chosen(part: Part, rows: Sequence[CalibrationRow]) -> dict[str, list[CalibrationRow]]:
+def _chosen(task: ForecastTask, rows: Sequence[CalibrationRow]) -> dict[str, list[CalibrationRow]]:
     """Arm -> its rows by level: arms without a rank, and of each method the rank that validation chose."""
-    arms = [arm for arm in part.arms if arm.first.model == rows[0].model]
+    arms = [arm for arm in task.arms if arm.first.model == rows[0].model]
     kept = [arm.first.arm for arm in arms if arm.first.rank is None]
     for method in dict.fromkeys(arm.method for arm in arms if arm.first.rank is not None):
         chosen = chosen_of([arm for arm in arms if arm.method == method and arm.first.rank is not None])
@@ -65,7 +65,7 @@ def _chosen(part: Part, rows: Sequence[CalibrationRow]) -> dict[str, list[Calibr
     }
 
 
-def _figure(part: Part, models: Mapping[str, Mapping[str, Sequence[CalibrationRow]]]) -> Figure:
+def _figure(task: ForecastTask, models: Mapping[str, Mapping[str, Sequence[CalibrationRow]]]) -> Figure:
     import altair as alt
 
     rows = [
@@ -116,13 +116,13 @@ def _figure(part: Part, models: Mapping[str, Mapping[str, Sequence[CalibrationRo
         for far in [max(own, key=_distance)]
     )
     return make_figure(
-        f"{part.key}_calibration",
+        f"{task.key}_calibration",
         "calibration",
         "Calibration",
         f"Share observed below each quantile, farthest from the nominal level: {words}.",
         chart,
         rows,
-        part.title,
+        task.title,
         columns=legend_columns(methods, []),
     )
 
@@ -141,10 +141,10 @@ def densities(levels: Sequence[float], observed: Sequence[float]) -> list[tuple[
     ]
 
 
-def _histogram(study: Study, part: Part, model: str, arms: dict[str, list[CalibrationRow]]) -> Figure:
+def _histogram(study: Study, task: ForecastTask, model: str, arms: dict[str, list[CalibrationRow]]) -> Figure:
     import altair as alt
 
-    adapted = [arm for arm in part.arms if arm.first.model == model and arm.first.arm in arms]
+    adapted = [arm for arm in task.arms if arm.first.model == model and arm.first.arm in arms]
     chosen = chosen_of([arm for arm in adapted if arm.first.arm != "zero-shot"]) or chosen_of(adapted)
     shown = chosen.first.arm if chosen else next(iter(arms))
     rows: list[dict[str, Any]] = [
@@ -155,7 +155,9 @@ def _histogram(study: Study, part: Part, model: str, arms: dict[str, list[Calibr
         )
     ]
     names = list(dict.fromkeys(row["name"] for row in rows))
-    colour = alt.Color("name:N").scale(domain=names, range=[look(study.places.get(model))[0], "var(--ink)"])
+    colour = alt.Color("name:N").scale(
+        domain=names, range=[look(study.model_indices.get(model))[0], "var(--ink)"]
+    )
     base = alt.Chart(data()).encode(
         x=alt.X("from:Q").scale(domain=[0, 1]).axis(format="%", tickCount=5).title("place in the forecast"),
         x2="to:Q",
@@ -179,13 +181,13 @@ def _histogram(study: Study, part: Part, model: str, arms: dict[str, list[Calibr
     own = [row for row in rows if row["arm"] == shown]
     words = "; ".join(f"{percent(row['from'])} to {percent(row['to'])}: {row['density']:.2f}" for row in own)
     return make_figure(
-        f"{part.key}_pit-{slug(model)}",
+        f"{task.key}_pit-{slug(model)}",
         "pit",
         f"{capital(model_name(model))}: place of the truth (PIT)",
         f"{arm_name(shown)}, observed over expected, between quantiles: {words}.",
         alt.layer(*layers),
         rows,
-        part.title,
+        task.title,
         300,
         {"one": [{"one": 1.0}]},
     )

@@ -2,8 +2,8 @@
 
 from workflow_scripts.evaluation.names import listed, model_name
 from workflow_scripts.models.registry import is_stand_in
-from workflow_scripts.reporting.parts import Study
 from workflow_scripts.reporting.statistics import FEW_PATIENTS, FEW_SEEDS
+from workflow_scripts.reporting.study import Study
 from workflow_scripts.sources.datasets import dataset_of
 
 

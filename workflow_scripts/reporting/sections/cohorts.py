@@ -8,7 +8,7 @@ from workflow_scripts.evaluation.names import capital, cohort_name
 from workflow_scripts.privacy.credentials import OPEN_DATASETS
 from workflow_scripts.reporting.attrition import read_attrition
 from workflow_scripts.reporting.page import Block, Cell, Group, Line, Section, Table, heads
-from workflow_scripts.reporting.parts import Study
+from workflow_scripts.reporting.study import Study
 from workflow_scripts.reporting.words import count
 from workflow_scripts.runtime.completeness import require_complete
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from workflow_scripts.evaluation.aggregation import ArmSummary
 from workflow_scripts.reporting.page import Block, Cell, Line, Section, Table, heads
-from workflow_scripts.reporting.parts import Part, Study, arm_line, mean, model_groups
+from workflow_scripts.reporting.study import ForecastTask, Study, arm_line, mean, model_groups
 from workflow_scripts.reporting.words import count, number, seconds
 
 Column = tuple[str, str, Callable[[float], str]]
@@ -34,17 +34,17 @@ KNOWN_BEFORE = ("total_parameters", "trainable_parameters")
 def cost_section(study: Study) -> Section:
     """Two tables for each cohort and vital sign, narrow enough for paper: size and training, time and memory."""
     blocks = []
-    for part in study.parts:
+    for task in study.tasks:
         named = (
             ("training-costs", "Size and training", TRAINING),
             ("running-costs", "Time and memory", RUNNING),
         )
-        many = len(part.arms) > study.sources.parameters.most_lines or part is not study.parts[0]
+        many = len(task.arms) > study.sources.parameters.most_lines or task is not study.tasks[0]
         tables = [
-            cost_table(study, part, columns, name, title, title if many else "")
+            cost_table(study, task, columns, name, title, title if many else "")
             for name, title, columns in named
         ]
-        blocks.append(Block(part.title, tables=tables))
+        blocks.append(Block(task.title, tables=tables))
     return Section(
         "costs",
         "What it cost",
@@ -57,23 +57,23 @@ def cost_section(study: Study) -> Section:
 
 def cost_table(
     study: Study,
-    part: Part,
+    task: ForecastTask,
     columns: Sequence[Column] = (*TRAINING, *RUNNING),
     name: str = "costs",
     title: str = "Costs of each arm",
     folded: str = "",
 ) -> Table:
     """Columns of which an arm has a value, a line for each arm."""
-    shown = [column for column in columns if any(_value(arm, column[0]) is not None for arm in part.arms)]
+    shown = [column for column in columns if any(_value(arm, column[0]) is not None for arm in task.arms)]
     models: dict[str, list[Line]] = {}
-    for arm in part.arms:
+    for arm in task.arms:
         cells = [Cell(_text(_value(arm, column), said)) for column, _, said in shown]
         failed = sum(run.status != "ok" for run in arm.runs)
         remark = f"{failed} of {len(arm.runs)} runs failed or are missing" if failed else ""
         models.setdefault(arm.first.model, []).append(arm_line(arm, cells, remark, bool(failed)))
     return Table(
         name,
-        f"{title}, {part.title}",
+        f"{title}, {task.title}",
         heads("model and arm", *(heading for _, heading, _ in shown)),
         model_groups(study, models),
         folded,

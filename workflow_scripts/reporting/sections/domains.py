@@ -16,15 +16,15 @@ from workflow_scripts.reporting.charts import (
     slug,
 )
 from workflow_scripts.reporting.page import Block, Section
-from workflow_scripts.reporting.parts import Study, compared_arms, mse_columns
 from workflow_scripts.reporting.sections.transfer import main_rows, transfer_matrix, transfer_table
+from workflow_scripts.reporting.study import Study, compared_arms, mse_columns
 from workflow_scripts.reporting.words import number
 
 
 def domain_section(study: Study) -> Section:
     """Errors by cohort where there are several, and the transfer matrix where there is its table."""
     blocks = []
-    for vital in dict.fromkeys(part.vital for part in study.parts):
+    for vital in dict.fromkeys(task.vital for task in study.tasks):
         figures = [figure for figure in [_by_cohort(study, vital)] if figure]
         tables = []
         rows = main_rows([row for row in study.sources.transfer if row.vital == vital])
@@ -52,23 +52,23 @@ def _by_cohort(study: Study, vital: str) -> Figure | None:
     """One arm of each model in every cohort."""
     import altair as alt
 
-    parts = [part for part in study.parts if part.vital == vital]
-    if len(parts) < 2:
+    tasks = [task for task in study.tasks if task.vital == vital]
+    if len(tasks) < 2:
         return None
     rows = [
         identity(arm.first)
         | {
-            "cohort_name": capital(cohort_name(part.cohort)),
+            "cohort_name": capital(cohort_name(task.cohort)),
             "name": capital(run_name(arm.first.model, arm.first.arm)),
             "model_name": capital(model_name(arm.first.model)),
         }
         | mse_columns(study, arm)
-        for part in parts
-        for arm in compared_arms(part)
+        for task in tasks
+        for arm in compared_arms(task)
     ]
     if not rows:
         return None
-    models = {row["model_name"]: study.places.get(row["model"]) for row in rows}
+    models = {row["model_name"]: study.model_indices.get(row["model"]) for row in rows}
     colours, shapes = model_scales(models)
     scale = scale_of(rows, "mse_e4", "low", "high")
     base = alt.Chart(data()).encode(
@@ -92,6 +92,6 @@ def _by_cohort(study: Study, vital: str) -> Figure | None:
         alt.layer(*bars, points),
         rows,
         f"{capital(vital_name(vital))}, one arm of each model",
-        height=80 + len(parts) * max(26, 10 * len(models)) + (11 if columns == 2 else 19) * len(models),
+        height=80 + len(tasks) * max(26, 10 * len(models)) + (11 if columns == 2 else 19) * len(models),
         columns=columns,
     )

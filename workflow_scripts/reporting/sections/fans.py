@@ -9,7 +9,7 @@ from workflow_scripts.privacy.credentials import OPEN_DATASETS
 from workflow_scripts.reporting.charts import Figure, data, make_figure, slug
 from workflow_scripts.reporting.examples import Example, choose_examples
 from workflow_scripts.reporting.page import Block, Section
-from workflow_scripts.reporting.parts import Part, Study, best_of
+from workflow_scripts.reporting.study import ForecastTask, Study, best_of
 from workflow_scripts.reporting.themes import look
 from workflow_scripts.reporting.words import number, percent
 from workflow_scripts.windows.reading import read_windows
@@ -32,9 +32,9 @@ def fan_section(study: Study) -> Section:
     elif chosen == "open" and study.dataset not in OPEN_DATASETS:
         missing = CLOSED.format(dataset=study.dataset)
     else:
-        for part in study.parts:
-            if arm := _shown(part):
-                blocks.append(_block(study, part, arm))
+        for task in study.tasks:
+            if arm := _shown(task):
+                blocks.append(_block(study, task, arm))
         missing = (
             "" if any(block.figures for block in blocks) else "No arm gave forecasts that are all finite."
         )
@@ -47,24 +47,24 @@ def fan_section(study: Study) -> Section:
     )
 
 
-def _shown(part: Part) -> ArmSummary | None:
+def _shown(task: ForecastTask) -> ArmSummary | None:
     """The adapted arm with the smallest error if any, else the zero-shot or scratch arm, else the baseline."""
-    adapted = [arm for arm in part.arms if arm.kind == "foundation" and arm.first.arm != "zero-shot"]
-    learnt = [arm for arm in part.arms if arm.kind != "baseline"]
-    return best_of(adapted) or best_of(learnt) or best_of(part.arms)
+    adapted = [arm for arm in task.arms if arm.kind == "foundation" and arm.first.arm != "zero-shot"]
+    learnt = [arm for arm in task.arms if arm.kind != "baseline"]
+    return best_of(adapted) or best_of(learnt) or best_of(task.arms)
 
 
-def _block(study: Study, part: Part, arm: ArmSummary) -> Block:
+def _block(study: Study, task: ForecastTask, arm: ArmSummary) -> Block:
     run, sources = arm.first, study.sources
-    windows = read_windows(sources.windows / part.cohort / f"{part.vital}.parquet", splits=("test",))
+    windows = read_windows(sources.windows / task.cohort / f"{task.vital}.parquet", splits=("test",))
     folder = sources.runs.joinpath(run.cohort, run.vital, run.model, run.arm, f"seed{run.seed}")
     examples = choose_examples(windows, folder / "forecasts.parquet")
-    figures = [_figure(study, part, arm, example) for example in examples]
+    figures = [_figure(study, task, arm, example) for example in examples]
     text = (
         f"Test windows of {run_name(run.model, run.arm)}, seed {run.seed}, by their place in the order of errors. The "
         "arm is that of its kind with the smallest error on these patients, which flatters it."
     )
-    return Block(part.title, text, figures=figures)
+    return Block(task.title, text, figures=figures)
 
 
 def _rows(example: Example) -> list[dict[str, Any]]:
@@ -83,11 +83,11 @@ def _rows(example: Example) -> list[dict[str, Any]]:
     return before + after
 
 
-def _figure(study: Study, part: Part, arm: ArmSummary, example: Example) -> Figure:
+def _figure(study: Study, task: ForecastTask, arm: ArmSummary, example: Example) -> Figure:
     import altair as alt
 
     rows = _rows(example)
-    colour = look(study.places.get(arm.first.model))[0]
+    colour = look(study.model_indices.get(arm.first.model))[0]
     levels = sorted(example.quantiles)
     middle = min(levels, key=lambda level: abs(level - 0.5))
     names = [f"q{100 * level:g}" for level in levels]
@@ -99,7 +99,7 @@ def _figure(study: Study, part: Part, arm: ArmSummary, example: Example) -> Figu
     )
 
     def y(name: str) -> Any:
-        return alt.Y(f"{name}:Q").scale(zero=False).axis(title=part.unit, tickCount=5)
+        return alt.Y(f"{name}:Q").scale(zero=False).axis(title=task.unit, tickCount=5)
 
     layers = [
         base.transform_filter(f"isValid(datum.{low})")
@@ -130,17 +130,17 @@ def _figure(study: Study, part: Part, arm: ArmSummary, example: Example) -> Figu
     low, high = example.outer
     words = (
         f"Forecast over {len(example.median)} steps with a mean absolute error of {number(example.error, 1)} "
-        f"{part.unit}; {example.covered} of {example.observed} observed values lie within the "
+        f"{task.unit}; {example.covered} of {example.observed} observed values lie within the "
         f"{percent(high - low)} interval."
     )
     return make_figure(
-        f"{part.key}_forecast-{slug(example.name)}",
+        f"{task.key}_forecast-{slug(example.name)}",
         "forecast",
-        f"{example.name}: mean absolute error {number(example.error, 1)} {part.unit}",
+        f"{example.name}: mean absolute error {number(example.error, 1)} {task.unit}",
         words,
         alt.layer(*layers),
         rows,
-        part.title,
+        task.title,
         more={"start": [{"hours": float(example.forecast_hours[0])}]},
     )
 

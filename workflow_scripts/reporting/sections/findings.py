@@ -16,8 +16,8 @@ from workflow_scripts.evaluation.names import (
 )
 from workflow_scripts.evaluation.summary import PER_DOUBLING, RANK, FindingRow
 from workflow_scripts.reporting.page import Block, Cell, Fold, Group, Head, Line, Section, Table, heads
-from workflow_scripts.reporting.parts import Part, Study, mean
 from workflow_scripts.reporting.published import FINDINGS, PUBLISHED
+from workflow_scripts.reporting.study import ForecastTask, Study, mean
 from workflow_scripts.reporting.words import number, probability, signed_percent
 
 PUBLISHED_METRICS = (("mse", 1e4), ("mape_paper", 1.0), ("dtw", 1e3))
@@ -163,21 +163,21 @@ def _published(study: Study) -> Table:
     ]
     groups = [Group(lines, "Published, other patients")]
     for cohort in study.cohorts:
-        if here := _here([part for part in study.parts if part.cohort == cohort]):
+        if here := _here([task for task in study.tasks if task.cohort == cohort]):
             groups.append(Group(here, f"Here, {cohort_name(cohort)}"))
     return Table("published", "Published errors", [first, second], groups)
 
 
-def _here(parts: Sequence[Part]) -> list[Line]:
+def _here(tasks: Sequence[ForecastTask]) -> list[Line]:
     """The arms trained from scratch in one cohort, with the metrics of the published table."""
     arms = {
-        (part.vital, arm.first.model, arm.first.arm): arm
-        for part in parts
-        for arm in part.arms
+        (task.vital, arm.first.model, arm.first.arm): arm
+        for task in tasks
+        for arm in task.arms
         if arm.kind == "scratch"
     }
     vitals = [
-        next((name for name in names if name in {part.vital for part in parts}), "")
+        next((name for name in names if name in {task.vital for task in tasks}), "")
         for names in PUBLISHED_VITALS
     ]
     lines = []

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from workflow_scripts.evaluation.names import capital, cohort_name, model_name, run_name, vital_name
 from workflow_scripts.evaluation.summary import MISSING
 from workflow_scripts.reporting.page import Block, Cell, Group, Line, Section, Table, heads
-from workflow_scripts.reporting.parts import Study
+from workflow_scripts.reporting.study import Study
 
 MOST_SHOWN = 100
 """Rows of a table of failures; the rest stands in metrics.csv."""
@@ -77,11 +77,11 @@ def _absent(study: Study) -> list[Line]:
     """Arms that another cohort or vital sign has; models made for one vital sign alone are no gap."""
     wanted = dict.fromkeys((row.model, row.arm) for row in study.rows)
     lines = []
-    for part in study.parts:
-        there = {(arm.first.model, arm.first.arm) for arm in part.arms}
+    for task in study.tasks:
+        there = {(arm.first.model, arm.first.arm) for arm in task.arms}
         for model, arm in wanted:
             if (model, arm) not in there and not model.startswith("n-hits"):
-                where = f"{capital(vital_name(part.vital))}, {cohort_name(part.cohort)}"
+                where = f"{capital(vital_name(task.vital))}, {cohort_name(task.cohort)}"
                 lines.append(
                     Line(f"{where}: {run_name(model, arm)}", [Cell("not among the runs of this study")])
                 )

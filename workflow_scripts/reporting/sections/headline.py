@@ -7,9 +7,11 @@ from workflow_scripts.evaluation.aggregation import ArmSummary
 from workflow_scripts.evaluation.names import capital, cohort_name, vital_name
 from workflow_scripts.models.registry import is_point_forecast
 from workflow_scripts.reporting.page import Block, Cell, Group, Head, Line, Section, Signs, Table
-from workflow_scripts.reporting.parts import (
+from workflow_scripts.reporting.sections.overview import arm_figure, mean_rank_figure
+from workflow_scripts.reporting.statistics import comparison_sentence, comparison_table
+from workflow_scripts.reporting.study import (
     UNTRAINED,
-    Part,
+    ForecastTask,
     Study,
     arm_line,
     best_of,
@@ -18,8 +20,6 @@ from workflow_scripts.reporting.parts import (
     mean,
     model_groups,
 )
-from workflow_scripts.reporting.sections.overview import arm_figure, mean_rank_figure
-from workflow_scripts.reporting.statistics import comparison_sentence, comparison_table
 from workflow_scripts.reporting.words import count, number, seconds, span
 
 
@@ -62,21 +62,21 @@ def headline_section(study: Study) -> Section:
     """A table for each cohort; of each vital sign two figures, all metrics and the planned comparisons."""
     blocks = []
     for cohort in study.cohorts:
-        blocks.append(_cohort(study, [part for part in study.parts if part.cohort == cohort]))
-        blocks += [_details(study, part) for part in study.parts if part.cohort == cohort]
+        blocks.append(_cohort(study, [task for task in study.tasks if task.cohort == cohort]))
+        blocks += [_details(study, task) for task in study.tasks if task.cohort == cohort]
     return Section("headline", "Results at a glance", blocks, NOTE)
 
 
-def _cohort(study: Study, parts: Sequence[Part]) -> Block:
+def _cohort(study: Study, tasks: Sequence[ForecastTask]) -> Block:
     """All arms on all vital signs of a cohort; of too many arms a short table, and all of them folded."""
-    names = list(dict.fromkeys((arm.first.model, arm.first.arm) for part in parts for arm in part.arms))
-    cohort = cohort_name(parts[0].cohort)
-    tables = [_table(study, parts, names, "results", f"Results, {cohort}")]
-    signs, note = _small_figures(study, parts)
+    names = list(dict.fromkeys((arm.first.model, arm.first.arm) for task in tasks for arm in task.arms))
+    cohort = cohort_name(tasks[0].cohort)
+    tables = [_table(study, tasks, names, "results", f"Results, {cohort}")]
+    signs, note = _small_figures(study, tasks)
     if len(names) > study.sources.parameters.most_lines:
-        few = _best_ranks(parts[0])
+        few = _best_ranks(tasks[0])
         short = _table(
-            study, parts, [name for name in names if name in few], "best-ranks", f"Results, {cohort}"
+            study, tasks, [name for name in names if name in few], "best-ranks", f"Results, {cohort}"
         )
         tables = [short, replace(tables[0], label=f"Results, {cohort}, all arms", folded="All arms")]
         note = " ".join(filter(None, (note, "Of each method with ranks, the rank with the smallest error.")))
@@ -84,10 +84,10 @@ def _cohort(study: Study, parts: Sequence[Part]) -> Block:
     return Block(heading, tables=tables, signs=signs, note=note)
 
 
-def _best_ranks(part: Part) -> set[tuple[str, str]]:
+def _best_ranks(task: ForecastTask) -> set[tuple[str, str]]:
     """The arms without a rank and each method's best rank."""
-    kept = [arm for arm in part.arms if arm.first.rank is None]
-    ranked = [arm for arm in part.arms if arm.first.rank is not None]
+    kept = [arm for arm in task.arms if arm.first.rank is None]
+    ranked = [arm for arm in task.arms if arm.first.rank is not None]
     for model, method in dict.fromkeys((arm.first.model, arm.method) for arm in ranked):
         best = best_of([arm for arm in ranked if (arm.first.model, arm.method) == (model, method)])
         kept += [best] if best else []
@@ -95,31 +95,31 @@ def _best_ranks(part: Part) -> set[tuple[str, str]]:
 
 
 def _table(
-    study: Study, parts: Sequence[Part], names: Sequence[tuple[str, str]], name: str, label: str
+    study: Study, tasks: Sequence[ForecastTask], names: Sequence[tuple[str, str]], name: str, label: str
 ) -> Table:
-    first = [Head(""), *(Head(capital(vital_name(part.vital)), len(HEADLINE)) for part in parts), Head("")]
+    first = [Head(""), *(Head(capital(vital_name(task.vital)), len(HEADLINE)) for task in tasks), Head("")]
     second = [Head("model and arm")]
-    for part in parts:
-        second += [Head(f"MAE, {part.unit}"), Head(MSE.heading)]
+    for task in tasks:
+        second += [Head(f"MAE, {task.unit}"), Head(MSE.heading)]
     second.append(Head("trainable parameters"))
-    return Table(name, label, [first, second], _groups(study, parts, names, HEADLINE))
+    return Table(name, label, [first, second], _groups(study, tasks, names, HEADLINE))
 
 
 def _groups(
     study: Study,
-    parts: Sequence[Part],
+    tasks: Sequence[ForecastTask],
     names: Sequence[tuple[str, str]],
     columns: Sequence[Column],
     timed: bool = False,
 ) -> list[Group]:
-    found = {(part.vital, arm.first.model, arm.first.arm): arm for part in parts for arm in part.arms}
-    best = {(part.vital, column.metric): _best(column, part.arms) for part in parts for column in columns}
+    found = {(task.vital, arm.first.model, arm.first.arm): arm for task in tasks for arm in task.arms}
+    best = {(task.vital, column.metric): _best(column, task.arms) for task in tasks for column in columns}
     lines: dict[str, list[Line]] = {}
     for model, name in names:
-        pairs = [(part, found.get((part.vital, model, name))) for part in parts]
+        pairs = [(task, found.get((task.vital, model, name))) for task in tasks]
         cells = [
-            _cell(study, arm, column, best[part.vital, column.metric])
-            for part, arm in pairs
+            _cell(study, arm, column, best[task.vital, column.metric])
+            for task, arm in pairs
             for column in columns
         ]
         arms = [arm for _, arm in pairs if arm]
@@ -131,14 +131,14 @@ def _groups(
         line = arm_line(arms[0], cells, "; ".join(reasons), any(arm.failed for arm in arms))
         lines.setdefault(model, []).append(line)
     for model, own in lines.items():
-        own[-1] = replace(own[-1], remark="; ".join(filter(None, (own[-1].remark, _idle(parts, model)))))
+        own[-1] = replace(own[-1], remark="; ".join(filter(None, (own[-1].remark, _idle(tasks, model)))))
     return model_groups(study, lines)
 
 
-def _idle(parts: Sequence[Part], model: str) -> str:
+def _idle(tasks: Sequence[ForecastTask], model: str) -> str:
     """Which of a model's arms are the untrained model still, on which vital sign."""
-    found = [(part, idle_words(part.arms).get(model)) for part in parts]
-    said = [f"{part.title}, {arms}" if len(parts) > 1 else arms for part, arms in found if arms]
+    found = [(task, idle_words(task.arms).get(model)) for task in tasks]
+    said = [f"{task.title}, {arms}" if len(tasks) > 1 else arms for task, arms in found if arms]
     return f"{capital('; '.join(said))}: {UNTRAINED}" if said else ""
 
 
@@ -166,10 +166,10 @@ def _cell(study: Study, arm: ArmSummary | None, column: Column, best: float | No
     )
 
 
-def _small_figures(study: Study, parts: Sequence[Part]) -> tuple[Signs, str]:
+def _small_figures(study: Study, tasks: Sequence[ForecastTask]) -> tuple[Signs, str]:
     """What the small figures and the underlined ones are, and a note; why there are none, where there are none."""
     statistics = study.sources.statistics
-    arms = [arm for part in parts for arm in part.arms]
+    arms = [arm for task in tasks for arm in task.arms]
     if not statistics.intervals:
         several = any(len(arm.runs) > 1 for arm in arms)
         signs: Signs = {"below": "smallest and largest over seeds"} if several else {}
@@ -186,19 +186,19 @@ def _small_figures(study: Study, parts: Sequence[Part]) -> tuple[Signs, str]:
     return signs, "The best was chosen on these same patients, which flatters it."
 
 
-def _details(study: Study, part: Part) -> Block:
+def _details(study: Study, task: ForecastTask) -> Block:
     statistics = study.sources.statistics
-    heads = [Head(f"MAE {part.unit}" if column is MAE else column.heading) for column in ALL]
+    heads = [Head(f"MAE {task.unit}" if column is MAE else column.heading) for column in ALL]
     heads = [Head("model and arm"), *heads, Head("trainable"), Head("time")]
-    names = [(arm.first.model, arm.first.arm) for arm in part.arms]
-    groups = _groups(study, [part], names, ALL, timed=True)
-    tables = [Table("metrics", f"All metrics, {part.title}", [heads], groups, "All metrics")]
-    compared = [row for row in part.of(statistics.comparisons) if row.metric == "mse"]
+    names = [(arm.first.model, arm.first.arm) for arm in task.arms]
+    groups = _groups(study, [task], names, ALL, timed=True)
+    tables = [Table("metrics", f"All metrics, {task.title}", [heads], groups, "All metrics")]
+    compared = [row for row in task.of(statistics.comparisons) if row.metric == "mse"]
     if compared:
-        tables.append(comparison_table(part.title, compared, statistics))
-    figures = [figure for figure in (arm_figure(study, part), mean_rank_figure(study, part)) if figure]
+        tables.append(comparison_table(task.title, compared, statistics))
+    figures = [figure for figure in (arm_figure(study, task), mean_rank_figure(study, task)) if figure]
     text = comparison_sentence(compared, statistics) if compared else ""
-    if not any(map(is_complete, part.arms)):
+    if not any(map(is_complete, task.arms)):
         text = "No arm gave a finite error: there is nothing to draw."
-    note = COMPARED if compared and part is study.parts[0] else ""
-    return Block(part.title, text, figures=figures, tables=tables, note=note)
+    note = COMPARED if compared and task is study.tasks[0] else ""
+    return Block(task.title, text, figures=figures, tables=tables, note=note)

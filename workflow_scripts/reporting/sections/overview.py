@@ -21,7 +21,14 @@ from workflow_scripts.reporting.charts import (
     pick,
     scale_of,
 )
-from workflow_scripts.reporting.parts import Part, Study, compared_arms, error, is_complete, mse_columns
+from workflow_scripts.reporting.study import (
+    ForecastTask,
+    Study,
+    compared_arms,
+    error,
+    is_complete,
+    mse_columns,
+)
 from workflow_scripts.reporting.words import number
 
 MOST_ROWS = 26
@@ -31,20 +38,20 @@ LONGEST_LABEL = 34
 """Letters of an arm's name in one line."""
 
 
-def arm_figure(study: Study, part: Part) -> Figure | None:
+def arm_figure(study: Study, task: ForecastTask) -> Figure | None:
     """One row for each arm, one marker for each model; baselines have rows of their own."""
     import altair as alt
 
-    arms = [arm for arm in part.arms if is_complete(arm)]
+    arms = [arm for arm in task.arms if is_complete(arm)]
     names = {kind_row(arm) for arm in arms}
     if len(names) > MOST_ROWS:
-        arms = compared_arms(part)
+        arms = compared_arms(task)
     if not arms:
         return None
     rows = [_row(study, arm) for arm in arms]
     ordered = sorted(arms, key=lambda arm: (arm.kind == "baseline", arm_position(arm.first.arm)))
     order = list(dict.fromkeys(kind_row(arm) for arm in ordered))
-    models = {row["model_name"]: study.places.get(row["model"]) for row in rows}
+    models = {row["model_name"]: study.model_indices.get(row["model"]) for row in rows}
     own = [name for name, place in models.items() if place is not None]
     colours, shapes = model_scales(models)
     scale = scale_of(rows, "mse_e4", "low", "high")
@@ -76,13 +83,13 @@ def arm_figure(study: Study, part: Part) -> Figure | None:
     )
     height = 90 + len(order) * max(20, 8 * len(own)) + 10 * len(own)
     return make_figure(
-        f"{part.key}_error-by-arm",
+        f"{task.key}_error-by-arm",
         "error-by-arm",
         "Error by arm",
         words,
         alt.layer(*bars, points.add_params(chosen)),
         rows,
-        part.title,
+        task.title,
         height + (0 if columns == 2 else 9 * len(own)),
         {"drawn": drawn},
         columns,
@@ -103,13 +110,13 @@ def _row(study: Study, arm: ArmSummary) -> dict[str, Any]:
     return identity(arm.first) | names | mse_columns(study, arm)
 
 
-def mean_rank_figure(study: Study, part: Part) -> Figure | None:
+def mean_rank_figure(study: Study, task: ForecastTask) -> Figure | None:
     """The arms by their mean rank over patients; shaded is what is not distinguishable from the best."""
     import altair as alt
 
     found = [
         row
-        for row in part.of(study.sources.statistics.intervals)
+        for row in task.of(study.sources.statistics.intervals)
         if row.metric == "mse" and row.mean_rank is not None
     ]
     ranked = sorted(found, key=lambda row: row.mean_rank)
@@ -128,7 +135,7 @@ def mean_rank_figure(study: Study, part: Part) -> Figure | None:
         }
         for row in shown
     ]
-    colours, shapes = model_scales({row["model_name"]: study.places.get(row["model"]) for row in rows})
+    colours, shapes = model_scales({row["model_name"]: study.model_indices.get(row["model"]) for row in rows})
     drawn = [row | {"label": "\n".join(wrap(str(row["name"]), LONGEST_LABEL))} for row in rows]
     base = alt.Chart(data("drawn")).encode(
         y=alt.Y("label:N", sort=None)
@@ -154,13 +161,13 @@ def mean_rank_figure(study: Study, part: Part) -> Figure | None:
     if len(ranked) > len(shown):
         words += f" The best {len(shown)} of {len(ranked)} arms."
     return make_figure(
-        f"{part.key}_mean-ranks",
+        f"{task.key}_mean-ranks",
         "mean-ranks",
         "Mean rank over patients",
         words,
         chart,
         rows,
-        part.title,
+        task.title,
         100 + (24 if any("\n" in row["label"] for row in drawn) else 19) * len(rows),
         {"band": [{"from": shown[0].mean_rank, "to": reach}], "drawn": drawn},
     )

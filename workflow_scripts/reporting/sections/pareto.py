@@ -19,7 +19,7 @@ from workflow_scripts.reporting.charts import (
     scale_of,
 )
 from workflow_scripts.reporting.page import Block, Section
-from workflow_scripts.reporting.parts import Part, Study, error, is_complete, mean
+from workflow_scripts.reporting.study import ForecastTask, Study, error, is_complete, mean
 
 PLAIN = "datum.value < 1 ? format(datum.value, '.2~r') : format(datum.value, '~s')"
 """Labels of costs: 0.5 for half a second, where format's own would be 500m; 200k for two hundred thousand."""
@@ -28,15 +28,15 @@ PLAIN = "datum.value < 1 ? format(datum.value, '.2~r') : format(datum.value, '~s
 def pareto_section(study: Study) -> Section:
     """Three figures for each cohort and vital sign."""
     blocks = []
-    for part in study.parts:
-        arms = [arm for arm in part.arms if is_complete(arm)]
+    for task in study.tasks:
+        arms = [arm for arm in task.arms if is_complete(arm)]
         figures = [
             figure
             for name, column, axis in _costs(arms)
-            if (figure := _figure(study, part, arms, name, column, axis))
+            if (figure := _figure(study, task, arms, name, column, axis))
         ]
         if figures:
-            blocks.append(Block(part.title, figures=figures))
+            blocks.append(Block(task.title, figures=figures))
     return Section(
         "cost-and-error",
         "What a smaller error costs",
@@ -86,7 +86,7 @@ def _rows(arms: Sequence[ArmSummary], column: str) -> list[dict[str, Any]]:
 
 
 def _figure(
-    study: Study, part: Part, arms: Sequence[ArmSummary], name: str, column: str, axis: str
+    study: Study, task: ForecastTask, arms: Sequence[ArmSummary], name: str, column: str, axis: str
 ) -> Figure | None:
     import altair as alt
 
@@ -94,11 +94,11 @@ def _figure(
     positive = [row[column] for row in rows if row[column] > 0]
     if not positive:
         return None
-    # Nothing has no place on a logarithmic axis: it stands left of the smallest cost, below a mark of its own.
+    # A logarithmic axis has no zero: it is drawn left of the smallest cost, below a mark of its own.
     nothing = 10 ** (math.floor(math.log10(min(positive))) - 0.7)
     drawn = [row | {"cost": row[column] if row[column] > 0 else nothing} for row in rows]
     scale = scale_of(rows, "mse_e4")
-    models = {row["model_name"]: study.places.get(row["model"]) for row in rows}
+    models = {row["model_name"]: study.model_indices.get(row["model"]) for row in rows}
     colours, shapes = model_scales(models)
     chosen, opacity = pick("model_name")
     base = alt.Chart(data("drawn")).encode(
@@ -128,13 +128,13 @@ def _figure(
     best = [f"{row['name']}" for row in sorted(rows, key=lambda row: row[column]) if row["not_dominated"]]
     words = f"{len(rows)} arms, {MSE_AXIS} against {axis}. Beaten by no other in both: {'; '.join(best)}."
     return make_figure(
-        f"{part.key}_error-and-{name}",
+        f"{task.key}_error-and-{name}",
         f"error-and-{name}",
         f"Error and {axis.partition(',')[0]}",
         words,
         chart,
         rows,
-        part.title,
+        task.title,
         300 + (9 if columns == 2 else 19) * len(models),
         {"drawn": drawn},
         columns,

@@ -8,7 +8,7 @@ from workflow_scripts.evaluation.names import cohort_name, listed, model_name, v
 from workflow_scripts.evaluation.run_record import RunRecord
 from workflow_scripts.evaluation.summary import RunRow
 from workflow_scripts.reporting.page import Block, Section, facts_table
-from workflow_scripts.reporting.parts import Study
+from workflow_scripts.reporting.study import Study
 
 MACHINE = {
     "processor": "{}",

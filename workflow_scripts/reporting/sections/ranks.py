@@ -19,8 +19,8 @@ from workflow_scripts.reporting.charts import (
     slug,
 )
 from workflow_scripts.reporting.page import Block, Cell, Group, Line, Section, Table, heads
-from workflow_scripts.reporting.parts import Part, Study, best_of, is_complete, mse_columns
 from workflow_scripts.reporting.statistics import chosen_rank, rank_thresholds
+from workflow_scripts.reporting.study import ForecastTask, Study, best_of, is_complete, mse_columns
 from workflow_scripts.reporting.themes import COLOURS, look
 from workflow_scripts.reporting.words import number, percent, span
 
@@ -33,26 +33,26 @@ NOTE = (
 def rank_section(study: Study) -> Section:
     """One figure for each model that has ranks, and the thresholds."""
     blocks: list[Block] = []
-    for part in study.parts:
+    for task in study.tasks:
         figures = [
             figure
-            for model in dict.fromkeys(arm.first.model for arm in part.arms if arm.first.rank is not None)
-            if (figure := _figure(study, part, model))
+            for model in dict.fromkeys(arm.first.model for arm in task.arms if arm.first.rank is not None)
+            if (figure := _figure(study, task, model))
         ]
         ranks = rank_thresholds(
-            [row for row in part.of(study.sources.statistics.ranks) if row.metric == "mse"]
+            [row for row in task.of(study.sources.statistics.ranks) if row.metric == "mse"]
         )
         settled = any(chosen_rank(rows) for rows in ranks.values())
         if figures or ranks:
             text = _without_threshold(ranks) if ranks and not settled else ""
-            tables = [_table(part, ranks)] if settled else []
+            tables = [_table(task, ranks)] if settled else []
             note = (
                 NOTE.format(margin=f"{100 * study.sources.statistics.parameters.rank_margin:g} %")
                 if settled
                 else ""
             )
             noted = any(block.note for block in blocks)
-            blocks.append(Block(part.title, text, figures=figures, tables=tables, note="" if noted else note))
+            blocks.append(Block(task.title, text, figures=figures, tables=tables, note="" if noted else note))
     return Section(
         "rank",
         "Error against rank",
@@ -68,24 +68,24 @@ def _row(study: Study, arm: ArmSummary) -> dict[str, Any]:
     return identity(arm.first) | names | mse_columns(study, arm)
 
 
-def _lines(study: Study, part: Part, model: str) -> list[dict[str, Any]]:
+def _lines(study: Study, task: ForecastTask, model: str) -> list[dict[str, Any]]:
     """The model's arms without a rank to compare with, and the best model from scratch."""
-    own = [arm for arm in part.arms if arm.first.model == model and arm.first.arm in ("zero-shot", "full")]
+    own = [arm for arm in task.arms if arm.first.model == model and arm.first.arm in ("zero-shot", "full")]
     rows = [_row(study, arm) for arm in own if is_complete(arm)]
-    scratch = best_of([arm for arm in part.arms if arm.kind == "scratch"])
+    scratch = best_of([arm for arm in task.arms if arm.kind == "scratch"])
     if scratch:
         name = f"from scratch: {model_name(scratch.first.model)}"
         rows.append(_row(study, scratch) | {"name": name})
     return rows
 
 
-def _figure(study: Study, part: Part, model: str) -> Figure | None:
+def _figure(study: Study, task: ForecastTask, model: str) -> Figure | None:
     import altair as alt
 
-    rows = [_row(study, arm) for arm in part.arms if arm.first.model == model and arm.first.rank is not None]
+    rows = [_row(study, arm) for arm in task.arms if arm.first.model == model and arm.first.rank is not None]
     if all(row["mse_e4"] is None for row in rows):
         return None
-    lines = _lines(study, part, model)
+    lines = _lines(study, task, model)
     ranks = sorted({row["rank"] for row in rows})
     scale = scale_of([*rows, *lines], "mse_e4", "low", "high")
     x = alt.X("rank:Q").title("rank").axis(values=ranks, format="d", grid=False)
@@ -108,7 +108,9 @@ def _figure(study: Study, part: Part, model: str) -> Figure | None:
     layers += [
         *interval_bars(base, rows, "y", {"strokeWidth": 4, "opacity": 0.35}),
         base.mark_line(strokeWidth=2).encode(y=y),
-        base.mark_point(filled=True, size=70, opacity=1, shape=look(study.places.get(model))[1]).encode(y=y),
+        base.mark_point(
+            filled=True, size=70, opacity=1, shape=look(study.model_indices.get(model))[1]
+        ).encode(y=y),
     ]
     if any(row["mse_e4"] is None for row in rows):
         failed = base.transform_filter("!isValid(datum.mse_e4)")
@@ -118,13 +120,13 @@ def _figure(study: Study, part: Part, model: str) -> Figure | None:
             )
         )
     return make_figure(
-        f"{part.key}_error-by-rank-{slug(model)}",
+        f"{task.key}_error-by-rank-{slug(model)}",
         "error-by-rank",
         f"{capital(model_name(model))}: error against rank",
         _words(rows, lines),
         alt.layer(*layers),
         [*rows, *lines],
-        part.title,
+        task.title,
         300 + 12 * len(lines),
         {"rows": rows, "lines": lines},
         columns=1,
@@ -136,7 +138,7 @@ def _method_colour(study: Study, model: str, methods: Sequence[str]) -> Any:
 
     names = list(dict.fromkeys(methods))
     if len(names) == 1:
-        return alt.value(look(study.places.get(model))[0])
+        return alt.value(look(study.model_indices.get(model))[0])
     return alt.Color("method:N").scale(
         domain=names, range=[COLOURS[k % len(COLOURS)] for k in range(len(names))]
     )
@@ -153,7 +155,7 @@ def _words(rows: Sequence[Mapping[str, Any]], lines: Sequence[Mapping[str, Any]]
 
 
 def _without_threshold(ranks: Mapping[str, Sequence[RankRow]]) -> str:
-    """Why no model of a part has a rank that is good enough."""
+    """Why no model of a task has a rank that is good enough."""
     reasons: dict[str, list[str]] = {}
     for name, rows in ranks.items():
         reasons.setdefault(rows[0].reason or "there is no threshold", []).append(name)
@@ -161,7 +163,7 @@ def _without_threshold(ranks: Mapping[str, Sequence[RankRow]]) -> str:
     return f"No rank is called good enough. {'; '.join(said)}."
 
 
-def _table(part: Part, ranks: Mapping[str, Sequence[RankRow]]) -> Table:
+def _table(task: ForecastTask, ranks: Mapping[str, Sequence[RankRow]]) -> Table:
     columns = sorted({row.rank for rows in ranks.values() for row in rows})
     lines = []
     for name, rows in ranks.items():
@@ -174,4 +176,4 @@ def _table(part: Part, ranks: Mapping[str, Sequence[RankRow]]) -> Table:
             )
         lines.append(Line(name, cells, rows[0].reason))
     names = ("model and method", "good enough", *(f"rank {rank}" for rank in columns))
-    return Table("rank-thresholds", f"Rank thresholds, {part.title}", heads(*names), [Group(lines)])
+    return Table("rank-thresholds", f"Rank thresholds, {task.title}", heads(*names), [Group(lines)])

@@ -61,7 +61,7 @@ class ResampledArm:
 
 
 @dataclass(frozen=True)
-class ResampledSubject:
+class ResampledTask:
     """All arms of one cohort and vital sign, on the same test windows of the same patients."""
 
     arms: list[ResampledArm]
@@ -76,38 +76,38 @@ class ResampledSubject:
                 return reason if arm is arms[0] else f"{run_name(*arm.name)}: {reason}"
         if self.patients < self.parameters.minimum_patients:
             return f"{self.patients} test patients: fewer than {self.parameters.minimum_patients}"
-        place = RESAMPLED.index(metric)
-        whole = all(np.isfinite(arm.replicates[:, place]).all() for arm in arms)
+        index = RESAMPLED.index(metric)
+        whole = all(np.isfinite(arm.replicates[:, index]).all() for arm in arms)
         return "" if whole else f"{metric} is undefined in some resamples: a zero in the denominator"
 
     def compare(self, metric: str, arm: ResampledArm, other: ResampledArm) -> Difference:
         """The difference of two arms that have intervals."""
-        place = RESAMPLED.index(metric)
+        index = RESAMPLED.index(metric)
         return compare(
-            float(arm.values[place]),
-            float(other.values[place]),
-            arm.replicates[:, place],
-            other.replicates[:, place],
+            float(arm.values[index]),
+            float(other.values[index]),
+            arm.replicates[:, index],
+            other.replicates[:, index],
             self.parameters.confidence,
         )
 
 
 @dataclass(frozen=True)
-class SubjectTables:
-    """A subject, and the rows that are made while its forecasts are at hand."""
+class TaskTables:
+    """A task, and the rows that are made while its forecasts are at hand."""
 
-    subject: ResampledSubject
+    task: ResampledTask
     breakdown: list[BreakdownRow]
     calibration: list[CalibrationRow]
 
 
-def read_subject(
+def read_task(
     rows: Sequence[RunRow],
     folders: Mapping[RunRow, Path],
     windows: Path,
     cohort: Path | None,
     parameters: EvaluationParameters,
-) -> SubjectTables:
+) -> TaskTables:
     """Read the forecasts of all runs of one cohort and vital sign, each once.
 
     folders: of each run; windows: the windows file; cohort: the cohort table, where there is one. Raises UserError
@@ -117,8 +117,8 @@ def read_subject(
     patients = len(np.unique(test.subject_id))
     draws = draw_patients(patients, parameters.resamples, parameters.seed)
     parts = break_down(test, cohort, draws, parameters)
-    result = SubjectTables(
-        ResampledSubject([], patients, len(test), parameters), [*missing_rows(parts, rows[0])], []
+    result = TaskTables(
+        ResampledTask([], patients, len(test), parameters), [*missing_rows(parts, rows[0])], []
     )
     for summary in summarise_arms(rows):
         paths = [folders[run] / "forecasts.parquet" for run in summary.runs]
@@ -132,7 +132,7 @@ def read_subject(
         sums = sum_by_patient(scores)
         for run, path, values in zip(summary.runs, paths, sums.metrics(), strict=True):
             _check_record(run, path, values)
-        result.subject.arms.append(resample_arm(summary, sums, draws, parameters.seed))
+        result.task.arms.append(resample_arm(summary, sums, draws, parameters.seed))
         result.breakdown.extend(breakdown_rows(parts, summary, scores))
         result.calibration.extend(calibration_rows(summary, scores))
     return result

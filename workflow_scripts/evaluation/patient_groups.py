@@ -31,8 +31,8 @@ Labels = NDArray[np.str_]
 
 
 @dataclass(frozen=True)
-class WindowPart:
-    """Some of the test windows. rows: their places; hidden: why nothing of them is shown, else empty."""
+class WindowGroup:
+    """Some of the test windows. rows: their indices; hidden: why nothing of them is shown, else empty."""
 
     dimension: str
     level: str
@@ -46,7 +46,7 @@ class Division:
     """The test windows divided in one way; missing: why these data do not allow it, else empty."""
 
     dimension: str
-    parts: list[WindowPart]
+    groups: list[WindowGroup]
     missing: str = ""
 
 
@@ -71,15 +71,15 @@ def hide_small(patients: Sequence[NDArray[np.int64]]) -> list[str]:
     patients: the distinct patients of each level. Levels of fewer than 11 are hidden; where those together are
     fewer than 11, so is the smallest other one: all less what is shown would be theirs (cohorts/table_one.py).
     """
-    small = [place for place, own in enumerate(patients) if len(own) < SMALLEST_GROUP]
-    others = [place for place in range(len(patients)) if place not in small]
-    hidden = [TOO_SMALL if place in small else "" for place in range(len(patients))]
+    small = [index for index, own in enumerate(patients) if len(own) < SMALLEST_GROUP]
+    others = [index for index in range(len(patients)) if index not in small]
+    hidden = [TOO_SMALL if index in small else "" for index in range(len(patients))]
     if (
         small
         and others
-        and len(np.unique(np.concatenate([patients[place] for place in small]))) < SMALLEST_GROUP
+        and len(np.unique(np.concatenate([patients[index] for index in small]))) < SMALLEST_GROUP
     ):
-        hidden[min(others, key=lambda place: len(patients[place]))] = GIVES_AWAY
+        hidden[min(others, key=lambda index: len(patients[index]))] = GIVES_AWAY
     return hidden
 
 
@@ -94,7 +94,7 @@ def _division(dimension: str, labels: Labels | str, order: Sequence[str], test: 
     return Division(
         dimension,
         [
-            WindowPart(dimension, name, own, len(ids), hidden)
+            WindowGroup(dimension, name, own, len(ids), hidden)
             for (name, own), ids, hidden in zip(rows.items(), patients, hide_small(patients), strict=True)
         ],
     )

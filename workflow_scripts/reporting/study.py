@@ -1,4 +1,4 @@
-"""The study as the report sees it: one part for each cohort and vital sign, with its arms and its tables."""
+"""The study as the report sees it: one task for each cohort and vital sign, with its arms and its tables."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,7 +45,7 @@ MOST_COMPARED = 7
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the report's parts are, and the tables of the summary; each table may be empty.
+    """Where the study's files are, and the tables of the summary; each table may be empty.
 
     cohorts: folder with <cohort>.attrition.csv, .consort.svg and .table_one.csv. settings: of this step; its
     `changed` holds the parameters of the study that differ from their defaults.
@@ -86,7 +86,7 @@ class Sources:
 
 
 @dataclass(frozen=True)
-class Part:
+class ForecastTask:
     """One vital sign in one cohort: unit, minutes between two steps, and the arms in the study's order."""
 
     dataset: str
@@ -109,17 +109,17 @@ class Part:
         return capital(vital_name(self.vital)) + cohort
 
     def of(self, rows: Sequence[Any]) -> list[Any]:
-        """The rows of a table that belong to this part."""
+        """The rows of a table that belong to this task."""
         return [row for row in rows if (row.cohort, row.vital) == (self.cohort, self.vital)]
 
 
 @dataclass(frozen=True)
 class Study:
-    """All parts, the runs, their sources, and the place of each model: its colour and marker."""
+    """All tasks, the runs, their sources, and the index of each model, which gives it a colour and a marker."""
 
     rows: Sequence[RunRow]
-    parts: Sequence[Part]
-    places: Mapping[str, int]
+    tasks: Sequence[ForecastTask]
+    model_indices: Mapping[str, int]
     sources: Sources
 
     @property
@@ -130,7 +130,7 @@ class Study:
     @property
     def cohorts(self) -> list[str]:
         """The cohorts in the study's order."""
-        return list(dict.fromkeys(part.cohort for part in self.parts))
+        return list(dict.fromkeys(task.cohort for task in self.tasks))
 
     def interval(self, arm: ArmSummary, metric: str) -> IntervalRow | None:
         """An arm's interval; None where there are no statistics."""
@@ -143,15 +143,15 @@ def collect_study(rows: Sequence[RunRow], sources: Sources) -> Study:
 
     arms = summarise_arms(rows)
     cohorts = {row.cohort for row in rows}
-    parts = []
+    tasks = []
     for cohort, vital in dict.fromkeys((row.cohort, row.vital) for row in rows):
         windows = sources.windows / cohort / f"{vital}.parquet"
         own = [arm for arm in arms if (arm.first.cohort, arm.first.vital) == (cohort, vital)]
         if not windows.exists() and all(arm.first.status == MISSING for arm in own):
             continue  # No windows could be made; its runs stand under what failed.
         metadata = read_windows(windows, splits=("test",)).metadata
-        parts.append(
-            Part(
+        tasks.append(
+            ForecastTask(
                 rows[0].dataset,
                 cohort,
                 vital,
@@ -162,7 +162,7 @@ def collect_study(rows: Sequence[RunRow], sources: Sources) -> Study:
             )
         )
     models = dict.fromkeys(row.model for row in rows if kind_of(row.model) != "baseline")
-    return Study(rows, parts, {model: place for place, model in enumerate(models)}, sources)
+    return Study(rows, tasks, {model: index for index, model in enumerate(models)}, sources)
 
 
 def mean(arm: ArmSummary, name: str) -> float | None:
@@ -226,14 +226,14 @@ def chosen_of(arms: Sequence[ArmSummary]) -> ArmSummary | None:
     return best_on_validation(complete) if complete else None
 
 
-def compared_arms(part: Part) -> list[ArmSummary]:
+def compared_arms(task: ForecastTask) -> list[ArmSummary]:
     """One arm of each model and the best baseline: at most MOST_COMPARED, in the study's order."""
-    models = dict.fromkeys(arm.first.model for arm in part.arms if arm.kind != "baseline")
-    chosen = [chosen_of([arm for arm in part.arms if arm.first.model == model]) for model in models]
+    models = dict.fromkeys(arm.first.model for arm in task.arms if arm.kind != "baseline")
+    chosen = [chosen_of([arm for arm in task.arms if arm.first.model == model]) for model in models]
     kept = sorted((arm for arm in chosen if arm), key=error)[: MOST_COMPARED - 1]
-    baseline = best_of([arm for arm in part.arms if arm.kind == "baseline"])
+    baseline = best_of([arm for arm in task.arms if arm.kind == "baseline"])
     shown = [*kept, *([baseline] if baseline else [])]
-    return [arm for arm in part.arms if arm in shown]
+    return [arm for arm in task.arms if arm in shown]
 
 
 def mse_columns(study: Study, arm: ArmSummary) -> dict[str, float | None]:
@@ -254,4 +254,6 @@ def arm_line(arm: ArmSummary, cells: Sequence[Cell], remark: str, failed: bool) 
 
 def model_groups(study: Study, lines: Mapping[str, Sequence[Line]]) -> list[Group]:
     """The lines of each model below its name, with its colour and marker."""
-    return [Group(own, capital(model_name(model)), study.places.get(model)) for model, own in lines.items()]
+    return [
+        Group(own, capital(model_name(model)), study.model_indices.get(model)) for model, own in lines.items()
+    ]
