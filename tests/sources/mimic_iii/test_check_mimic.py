@@ -7,6 +7,7 @@ import random
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,13 @@ from hypothesis import strategies as st
 
 from tests.helpers.tiny_folder import SMALL, chart_row
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.sources.mimic_iii.checks.collectors import References, RowIds
+from workflow_scripts.sources.mimic_iii.checks.assertions import event_assertions
+from workflow_scripts.sources.mimic_iii.checks.database import count_events, open_tables
 from workflow_scripts.sources.mimic_iii.checks.findings import Finding, Report
 from workflow_scripts.sources.mimic_iii.checks.folder import check_folder
-from workflow_scripts.sources.mimic_iii.checks.people import read_census
 from workflow_scripts.sources.mimic_iii.checks.releases import DEMO, RELEASE_ROWS, SIMULATED
-from workflow_scripts.sources.mimic_iii.checks.units import VALUE_COLUMNS, Units, unit_items
+from workflow_scripts.sources.mimic_iii.checks.row_ids import RowIds
+from workflow_scripts.sources.mimic_iii.checks.units import VALUE_COLUMNS, judge_units, unit_items
 from workflow_scripts.sources.mimic_iii.parameters import SimulatorParameters
 from workflow_scripts.sources.mimic_iii.simulator import simulate_mimic
 from workflow_scripts.sources.mimic_iii.tables import TABLES
@@ -170,6 +172,11 @@ def test_row_ids_are_counted_as_pandas_counts_duplicates(batches: list[list[int]
     assert (collector.repeated, collector.unusable) == (usable.duplicated().sum(), (everything < 0).sum())
 
 
+def streamed(frame: pd.DataFrame) -> pa.RecordBatchReader:
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    return pa.RecordBatchReader.from_batches(table.schema, table.to_batches(max_chunksize=5_000))
+
+
 @pytest.mark.demo
 def test_references_of_the_demo_are_those_of_a_join_in_pandas(demo_folder: Path) -> None:
     columns = ["subject_id", "hadm_id", "icustay_id"]
@@ -182,15 +189,21 @@ def test_references_of_the_demo_are_those_of_a_join_in_pandas(demo_folder: Path)
     mismatched = (joined["hadm_id_of_stay"] != joined["hadm_id"]).fillna(False).sum()
 
     patients = pd.DataFrame({"subject_id": admissions["subject_id"].unique()})
-    names = {"patients": patients, "admissions": admissions, "icustays": stays}
-    census = read_census({name: pa.RecordBatch.from_pandas(frame) for name, frame in names.items()})
-    references = References(census, tuple(columns))
-    for batch in pa.Table.from_pandas(events, preserve_index=False).to_batches(max_chunksize=10_000):
-        references.add(batch)
+    tables = {"patients": patients, "admissions": admissions, "icustays": stays}
+    assertions = event_assertions("chartevents", columns)
+    with open_tables({name: pa.Table.from_pandas(frame) for name, frame in tables.items()}) as connection:
+        counts = count_events(connection, streamed(events), assertions)
+    wrong = Counter()
+    for assertion, count in zip(assertions, counts.wrong, strict=True):
+        wrong[assertion.check] += count
     assert unknown > 0
     assert mismatched > 0
-    assert references.unknown == {"subject_id": 0, "hadm_id": 0, "icustay_id": unknown}
-    assert references.mismatched == mismatched
+    assert wrong == {
+        "reference subject_id": 0,
+        "reference hadm_id": 0,
+        "reference icustay_id": unknown,
+        "references": mismatched,
+    }
 
 
 FOREIGN = [
@@ -295,10 +308,10 @@ def demo_values(demo_folder: Path) -> dict[str, pd.DataFrame]:
 
 
 def unit_findings(table: str, frame: pd.DataFrame) -> list[Finding]:
-    units = Units(unit_items(table))
-    for batch in pa.Table.from_pandas(frame, preserve_index=False).to_batches(max_chunksize=5_000):
-        units.add(batch)
-    return units.findings(table, len(frame))
+    items = unit_items(table)
+    with open_tables({}) as connection:
+        counts = count_events(connection, streamed(frame), [], value_column="valuenum", items=items)
+    return judge_units(table, items, counts.bins, counts.in_other)
 
 
 @pytest.mark.demo

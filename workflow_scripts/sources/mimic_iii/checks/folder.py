@@ -1,30 +1,35 @@
 """All checks of a folder, in one pass over each table, with all findings in one report."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.progress import progress
 from workflow_scripts.sources.mimic_iii.canaries import FIRST_YEAR, LAST_YEAR
-from workflow_scripts.sources.mimic_iii.checks.collectors import (
-    Census,
-    Collector,
-    KnownItems,
-    References,
-    RowIds,
-    Years,
+from workflow_scripts.sources.mimic_iii.checks.assertions import (
+    event_assertions,
+    item_assertion,
+    small_table_assertions,
+    year_assertions,
+)
+from workflow_scripts.sources.mimic_iii.checks.database import (
+    KEYS,
+    SMALL_TABLES,
+    check_key,
+    check_oldest,
+    count_events,
+    count_wrong,
+    open_tables,
 )
 from workflow_scripts.sources.mimic_iii.checks.dictionary import (
+    check_charted,
     check_dictionary,
-    check_recorded,
-    wanted_itemids,
+    create_wanted,
 )
 from workflow_scripts.sources.mimic_iii.checks.findings import Finding, Level, Report
-from workflow_scripts.sources.mimic_iii.checks.people import KEYS, check_people, read_census
 from workflow_scripts.sources.mimic_iii.checks.reading import count_damage
 from workflow_scripts.sources.mimic_iii.checks.releases import (
     RELEASE_ROWS,
@@ -33,13 +38,15 @@ from workflow_scripts.sources.mimic_iii.checks.releases import (
     foreign_folder,
     recognise_release,
 )
-from workflow_scripts.sources.mimic_iii.checks.units import VALUE_COLUMNS, Units, unit_items
+from workflow_scripts.sources.mimic_iii.checks.row_ids import RowIds
+from workflow_scripts.sources.mimic_iii.checks.units import VALUE_COLUMNS, judge_units, unit_items
 from workflow_scripts.sources.mimic_iii.extraction import CHART_COLUMNS, KEPT_COLUMNS, MAY_BE_EMPTY
 from workflow_scripts.sources.mimic_iii.reading import arrow_schema, read_header, stream_table
 from workflow_scripts.sources.mimic_iii.tables import TABLES, find_table, foreign_database
 
-_DICTIONARIES = ("d_items", "d_labitems")
-_KEPT_TABLES = (*KEYS, *_DICTIONARIES)
+if TYPE_CHECKING:
+    import duckdb
+
 _KEPT_TEXT = {
     "icustays": ["dbsource"],
     "d_items": ["label", "dbsource", "linksto"],
@@ -49,8 +56,6 @@ _KEPT_TEXT = {
 _NEEDED = {**KEPT_COLUMNS, "chartevents": CHART_COLUMNS}
 _LARGE_BYTES = 50_000_000
 _REAL_YEARS, _SIMULATED_YEARS = (2100, 2219), (FIRST_YEAR, LAST_YEAR)
-# Times of birth and death may lie centuries away, or be dates of the registry.
-_YEAR_COLUMNS = {"admittime", "intime", "charttime", "chartdate", "starttime", "startdate", "transfertime"}
 
 
 def check_folder(folder: Path) -> Report:
@@ -71,39 +76,86 @@ def check_folder(folder: Path) -> Report:
 
 
 class _FolderCheck:
-    """The state of one check: the report that grows, and what later tables need of earlier ones."""
+    """The state of one check: the report that grows, and what is known of the files."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.report = Report(str(folder))
         self.paths: dict[str, Path] = {}
         self.columns: dict[str, list[str]] = {}
-        self.kept: dict[str, pa.RecordBatch] = {}
-        self.item_rows: dict[str, dict[int, int]] = {}
 
     def run(self) -> Report:
         """Headers first, then the small tables that the others refer to, then the others."""
         self._find_tables()
-        for table in _KEPT_TABLES:
-            if table in self.columns:
-                self._scan(table, [])
-        self.report.findings += check_people(self.kept)
-        self.report.release = recognise_release(self.report.rows, self._lowest_subject())
-        simulated = self.report.release == SIMULATED
-        years = _SIMULATED_YEARS if simulated else _REAL_YEARS
-        self.report.findings += check_dictionary(self.kept, simulated)
-        for table in ("admissions", "icustays"):
-            if table in self.kept:
-                check = self._years(table, years)
-                check.add(self.kept[table])
-                self.report.findings += check.findings(table, self.report.rows[table])
-        census = read_census(self.kept)
-        for table in self.columns:
-            if table not in _KEPT_TABLES:
-                self._scan(table, self._collectors(table, census, years))
-        self.report.findings += check_recorded(self.item_rows, self._stays_of_system(), self.report.rows)
+        small = {table: self._load(table) for table in SMALL_TABLES if table in self.columns}
+        with open_tables(small) as connection:
+            create_wanted(connection)
+            self._check_small(connection)
+            items = {
+                table: self._check_events(connection, table)
+                for table in self.columns
+                if table not in SMALL_TABLES
+            }
+            self.report.findings += check_charted(connection, self.report.rows, items)
         self._compare_rows()
         return self.report
+
+    @property
+    def years(self) -> tuple[int, int]:
+        """The first and last year of the folder's admissions."""
+        return _SIMULATED_YEARS if self.report.release == SIMULATED else _REAL_YEARS
+
+    def _load(self, table: str) -> pa.Table:
+        """Read a small table whole; of a broken file, what comes before the damage."""
+        return pa.Table.from_batches(self._batches(table), arrow_schema(table, self.columns[table]))
+
+    def _check_small(self, connection: "duckdb.DuckDBPyConnection") -> None:
+        for table, key in KEYS.items():
+            if key in self.columns.get(table, []):
+                self.report.findings += check_key(connection, table, key)
+        lowest = connection.execute("SELECT min(subject_id) FROM patients").fetchall()[0][0]
+        self.report.release = recognise_release(self.report.rows, lowest)
+        assertions = small_table_assertions()
+        for table in ("admissions", "icustays"):
+            assertions += year_assertions(table, self.columns.get(table, []), *self.years)
+        present = {f"{table}.{column}" for table in KEYS for column in self.columns.get(table, [])}
+        for assertion in assertions:
+            if present.issuperset(assertion.reads):
+                self.report.findings += assertion.findings(*count_wrong(connection, assertion))
+        self.report.findings += check_oldest(connection)
+        for dictionary in ("d_items", "d_labitems"):
+            if {"itemid", "label"} <= set(self.columns.get(dictionary, [])):
+                simulated = self.report.release == SIMULATED
+                self.report.findings += check_dictionary(connection, dictionary, simulated)
+
+    def _check_events(self, connection: "duckdb.DuckDBPyConnection", table: str) -> dict[int | None, int]:
+        """Check a table as it streams by; return the number of rows of each of its items."""
+        columns = self.columns[table]
+        assertions = event_assertions(table, columns)
+        if assertions:
+            assertions += year_assertions(table, columns, *self.years)
+        value = VALUE_COLUMNS.get(table)
+        units = unit_items(table) if value in columns and "itemid" in columns else []
+        reader = pa.RecordBatchReader.from_batches(arrow_schema(table, columns), self._batches(table))
+        counts = count_events(connection, reader, assertions, value if units else None, units)
+        rows = self.report.rows[table]
+        for assertion, wrong in zip(assertions, counts.wrong, strict=True):
+            self.report.findings += assertion.findings(wrong, rows)
+        if assertions and "itemid" in columns:
+            self.report.findings += self._check_items(connection, table, counts.items)
+        self.report.findings += judge_units(table, units, counts.bins, counts.in_other)
+        return counts.items
+
+    def _check_items(
+        self, connection: "duckdb.DuckDBPyConnection", table: str, items: dict[int | None, int]
+    ) -> list[Finding]:
+        """Return the finding for rows of items that no dictionary explains, where there is a dictionary."""
+        dictionary = "d_labitems" if table == "labevents" else "d_items"
+        known = {row[0] for row in connection.execute(f"SELECT itemid FROM {dictionary}").fetchall()}
+        if not known:
+            return []
+        unknown = sum(rows for itemid, rows in items.items() if itemid is None or itemid not in known)
+        return item_assertion(table, dictionary).findings(unknown, self.report.rows[table])
 
     def _find_tables(self) -> None:
         self.paths = {table: path for table in TABLES if (path := find_table(self.folder, table)) is not None}
@@ -146,22 +198,21 @@ class _FolderCheck:
         if usable:
             self.columns[table] = usable
 
-    def _scan(self, table: str, collectors: list[Collector]) -> None:
-        """Stream one table through its collectors; a broken file ends its own checks only."""
-        columns = self.columns[table]
-        if "row_id" in columns:
-            collectors = [RowIds(), *collectors]
-        batches: list[pa.RecordBatch] = []
+    def _batches(self, table: str) -> Iterator[pa.RecordBatch]:
+        """Yield a table's rows, check its ROW_IDs and count it; a broken file ends its own checks only."""
+        path, columns = self.paths[table], self.columns[table]
+        row_ids = RowIds()
         rows = 0
         try:
-            for batch in self._batches(table, columns):
+            batches = stream_table(path, table, columns)
+            large = path.stat().st_size > _LARGE_BYTES
+            for batch in progress(batches, f"Read {table.upper()}", unit="block") if large else batches:
                 rows += batch.num_rows
-                for collector in collectors:
-                    collector.add(batch)
-                if table in _KEPT_TABLES:
-                    batches.append(batch)
+                if "row_id" in columns:
+                    row_ids.add(batch)
+                yield batch
         except UserError as error:
-            damage = count_damage(self.paths[table], table, read_header(self.paths[table], table))
+            damage = count_damage(path, table, read_header(path, table))
             found = f"{error.found}; in the whole table {damage}" if damage else error.found
             self._error(
                 "file", table, f"{found}; its other checks are not complete", error.expected, error.remedy
@@ -171,57 +222,7 @@ class _FolderCheck:
             remedy = "put the complete table of MIMIC-III v1.4 there"
             level: Level = "error" if table in _NEEDED and table not in MAY_BE_EMPTY else "warning"
             self._add(level, "rows", table, "a header and no row", "at least one row", remedy)
-        if table in _KEPT_TABLES:
-            schema = arrow_schema(table, columns)
-            self.kept[table] = (
-                pa.concat_batches(batches) if batches else pa.RecordBatch.from_pylist([], schema)
-            )
-        for collector in collectors:
-            self.report.findings += collector.findings(table, rows)
-            if isinstance(collector, KnownItems):
-                self.item_rows[table] = dict(
-                    zip(collector.wanted.tolist(), collector.counts.tolist(), strict=True)
-                )
-
-    def _batches(self, table: str, columns: list[str]) -> Iterable[pa.RecordBatch]:
-        batches = stream_table(self.paths[table], table, columns)
-        large = self.paths[table].stat().st_size > _LARGE_BYTES
-        return progress(batches, f"Read {table.upper()}", unit="block") if large else batches
-
-    def _collectors(self, table: str, census: Census, years: tuple[int, int]) -> list[Collector]:
-        columns = self.columns[table]
-        collectors: list[Collector] = []
-        ids = tuple(column for column in ("subject_id", "hadm_id", "icustay_id") if column in columns)
-        if ids:
-            collectors += [References(census, ids), self._years(table, years)]
-        if ids and "itemid" in columns:
-            dictionary = "d_labitems" if table == "labevents" else "d_items"
-            collectors.append(KnownItems(self._known_items(dictionary), wanted_itemids(table), dictionary))
-            value_column = VALUE_COLUMNS.get(table)
-            if value_column in columns and (items := unit_items(table)):
-                collectors.append(Units(items, value_column))
-        return collectors
-
-    def _years(self, table: str, years: tuple[int, int]) -> Years:
-        return Years(*years, tuple(c for c in self.columns[table] if c in _YEAR_COLUMNS))
-
-    def _known_items(self, dictionary: str) -> np.ndarray:
-        batch = self.kept.get(dictionary)
-        if batch is None or "itemid" not in batch.schema.names:
-            return np.array([], dtype=np.int64)
-        return np.unique(batch["itemid"].drop_null().to_numpy(zero_copy_only=False))
-
-    def _lowest_subject(self) -> int | None:
-        batch = self.kept.get("patients")
-        if batch is None or "subject_id" not in batch.schema.names:
-            return None
-        return pc.min(batch["subject_id"]).as_py()
-
-    def _stays_of_system(self) -> dict[str, int]:
-        batch = self.kept.get("icustays")
-        if batch is None or "dbsource" not in batch.schema.names:
-            return {}
-        return {entry["values"]: entry["counts"] for entry in pc.value_counts(batch["dbsource"]).to_pylist()}
+        self.report.findings += row_ids.findings(table, rows)
 
     def _compare_rows(self) -> None:
         if self.report.release == UNKNOWN:
