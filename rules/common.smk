@@ -13,7 +13,7 @@ from workflow_scripts.adaptation.arms import BASELINE, FULL, SCRATCH_ARM_PATTERN
 from workflow_scripts.cohorts.definitions import definition_files
 from workflow_scripts.evaluation.transfer_plan import transferred_arms
 from workflow_scripts.models.baselines import BASELINES
-from workflow_scripts.models.registry import MODELS, SCRATCH_VARIANTS, VARIANTS, family_of
+from workflow_scripts.models.registry import SCRATCH_VARIANTS, STAND_INS, VARIANTS, family_of
 from workflow_scripts.models.sources import default_source, local_files, reading_code, weights_identity
 from workflow_scripts.privacy.permissions import keep_to_owner
 from workflow_scripts.runtime.device import threads_for, visible_devices
@@ -90,7 +90,6 @@ WINDOWS_LOG = f"{LOGS}/make_windows/{{cohort}}-{{vital}}.log"
 COHORT_LOG = f"{LOGS}/label_cohort/{{cohort}}.log"
 TRANSFER = f"{RESULTS}/transfer/{{trained_on}}/{{evaluated_on}}/{{vital}}/{{model}}/{{arm}}/seed{{seed}}"
 TRANSFER_NAME = "{trained_on}-{evaluated_on}-{vital}-{model}-{arm}-seed{seed}"
-EMBEDDED_MODELS = [name for name, variant in VARIANTS.items() if variant.stand_in]
 
 
 wildcard_constraints:

@@ -53,7 +53,7 @@ rule pretrain_model:
     benchmark:
         "logs/pretrain_model/{model}.benchmark.tsv"
     wildcard_constraints:
-        model="|".join(EMBEDDED_MODELS),
+        model="|".join(STAND_INS),
     conda:
         "../envs/study.yaml"
     params:
@@ -67,7 +67,7 @@ rule pretrain_model:
 
 rule pretrain:
     input:
-        weights=expand(rules.pretrain_model.output.weights, model=EMBEDDED_MODELS),
+        weights=expand(rules.pretrain_model.output.weights, model=STAND_INS),
 
 
 rule list_models:

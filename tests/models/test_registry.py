@@ -14,6 +14,7 @@ from workflow_scripts.models.registry import (
     MODELS,
     MULTIVARIATE_VARIANTS,
     SCRATCH_VARIANTS,
+    STAND_INS,
     VARIANTS,
     check_covariates,
     check_geometry,
@@ -48,6 +49,7 @@ def test_only_weights_that_this_project_made_stand_in_for_published_ones() -> No
     """Also under the name of the variant that looks at other vital signs, which has the same weights."""
     stand_ins = {name for name, entry in MODELS.items() if entry.stand_in}
     assert stand_ins == EMBEDDED | {"moirai-nano-multivariate"}
+    assert set(STAND_INS) == EMBEDDED
     assert {name for name in (*MODELS, *BASELINES, "no such name") if is_stand_in(name)} == stand_ins
 
 

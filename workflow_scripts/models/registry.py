@@ -106,6 +106,9 @@ VARIANTS: dict[str, Variant] = {name: entry for name, entry in _LISTED.items() i
 SCRATCH_VARIANTS: dict[str, Variant] = {name: entry for name, entry in _LISTED.items() if entry.from_scratch}
 """Name -> variant of those that are trained from scratch."""
 
+STAND_INS: list[str] = [name for name, entry in VARIANTS.items() if entry.stand_in]
+"""The models whose weights this project made: they are in weights/embedded, or `pretrain` makes them."""
+
 MULTIVARIATE_VARIANTS: dict[str, Variant] = {
     name + MULTIVARIATE: replace(
         entry,

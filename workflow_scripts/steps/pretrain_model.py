@@ -13,7 +13,7 @@ from workflow_scripts.models.baselines import forecast_baseline
 from workflow_scripts.models.classical import forecast_each
 from workflow_scripts.models.corpus import HELD_OUT_FAMILIES, TRAINING_FAMILIES, Corpus, synthesise
 from workflow_scripts.models.parameters import PretrainingParameters
-from workflow_scripts.models.registry import family_class, variant, variant_names
+from workflow_scripts.models.registry import STAND_INS, family_class, variant
 from workflow_scripts.models.weights import write_provenance
 from workflow_scripts.runtime.device import lease_device
 from workflow_scripts.runtime.errors import UserError
@@ -40,11 +40,8 @@ Scores = dict[str, dict[str, float]]
 """Held-out family -> forecaster -> weighted quantile loss."""
 
 
-EMBEDDED_MODELS = [name for name in variant_names() if variant(name).hub_id is None]
-
-
 def pretrain_model(
-    model: Annotated[str, Option(metavar="NAME", help=f"one of: {', '.join(EMBEDDED_MODELS)}")],
+    model: Annotated[str, Option(metavar="NAME", help=f"one of: {', '.join(STAND_INS)}")],
     settings: Annotated[
         Path,
         Option(help="settings file of this step (JSON), as the workflow writes it: the group `pretraining`"),
@@ -82,7 +79,7 @@ def pretrain(model: str, parameters: PretrainingParameters, output: Path, device
     import torch
 
     chosen = variant(model)
-    if chosen.hub_id is not None:
+    if not chosen.stand_in:
         raise UserError(
             f"model {model}",
             "a published model",
