@@ -22,7 +22,7 @@ class Selection(Method):
     is_adapter = True
 
     def pattern(self, model: "ForecastModel") -> str:
-        """The regular expression that matches the whole names of what trains."""
+        """The regular expression that matches the full names of what trains."""
         raise NotImplementedError
 
     def plan(self, model: "ForecastModel", rank: int | None, parameters: Any) -> Plan:  # noqa: ARG002

@@ -52,7 +52,7 @@ class ArmSummary:
 
     @property
     def reason(self) -> str:
-        """What failed or is undefined, over all seeds; empty where every run is whole."""
+        """What failed or is undefined, over all seeds; empty where every run is complete."""
         reasons = {run.reason for run in self.runs}
         if len(reasons) == 1:
             each = f"each of {len(self.runs)} seeds: " if len(self.runs) > 1 and self.first.reason else ""

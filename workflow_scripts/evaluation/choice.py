@@ -38,21 +38,23 @@ def choose_adapter(arms: Sequence[ArmSummary]) -> Choice:
     """
     subject = arms[0].first
     adapted = [arm for arm in arms if arm.arm.is_adapter]
-    whole = adapters_by_loss(adapted)
-    if not whole:
+    complete = adapters_by_loss(adapted)
+    if not complete:
         raise UserError(
             where=f"adapters of {subject.model} for {subject.vital} of {subject.cohort}",
-            found=f"{len(adapted)} arms with an adapter, none whole" if adapted else "no arm with an adapter",
+            found=f"{len(adapted)} arms with an adapter, none complete"
+            if adapted
+            else "no arm with an adapter",
             expected="at least one run of a parameter-efficient method, such as lora",
             remedy="name such arms and ranks in params.yaml",
         )
-    best = whole[0]
+    best = complete[0]
     run = best_seed(best)
     return Choice(
         model=subject.model,
         arm=run.arm,
         seed=run.seed,
-        reason=_reason(best, whole, run.seed, arms),
+        reason=_reason(best, complete, run.seed, arms),
         candidates=[
             Candidate(arm.first.arm, _loss(arm), arm.first.trainable_parameters, arm.reason)
             for arm in adapted
@@ -61,12 +63,12 @@ def choose_adapter(arms: Sequence[ArmSummary]) -> Choice:
 
 
 def adapters_by_loss(arms: Sequence[ArmSummary]) -> list[ArmSummary]:
-    """The arms with a whole adapter in every seed, the smallest validation loss (mean over seeds) first.
+    """The arms with a complete adapter in every seed, the smallest validation loss (mean over seeds) first.
 
     Of equal ones that which trains fewest parameters comes first.
     """
-    whole = [arm for arm in arms if arm.arm.is_adapter and _loss(arm) is not None]
-    return sorted(whole, key=lambda arm: (_loss(arm), arm.first.trainable_parameters or 0))
+    complete = [arm for arm in arms if arm.arm.is_adapter and _loss(arm) is not None]
+    return sorted(complete, key=lambda arm: (_loss(arm), arm.first.trainable_parameters or 0))
 
 
 def best_seed(arm: ArmSummary) -> RunRow:
@@ -78,16 +80,14 @@ def _loss(arm: ArmSummary) -> float | None:
     return None if arm.failed else arm.mean("best_validation_loss")
 
 
-def _reason(best: ArmSummary, whole: Sequence[ArmSummary], seed: int, arms: Sequence[ArmSummary]) -> str:
+def _reason(best: ArmSummary, complete: Sequence[ArmSummary], seed: int, arms: Sequence[ArmSummary]) -> str:
     loss, seeds = _loss(best), len(best.runs)
     over = f"mean over {seeds} seeds" if seeds > 1 else "one seed"
-    text = (
-        f"{best.first.arm} has the smallest validation loss of {len(whole)} adapted arms, {loss:.4f} ({over})"
-    )
-    if len(whole) == 1:
+    text = f"{best.first.arm} has the smallest validation loss of {len(complete)} adapted arms, {loss:.4f} ({over})"
+    if len(complete) == 1:
         text = f"{best.first.arm} is the only adapted arm, with a validation loss of {loss:.4f} ({over})"
     others = sorted(
-        (other, arm.first.arm) for arm in whole if arm is not best and (other := _loss(arm)) is not None
+        (other, arm.first.arm) for arm in complete if arm is not best and (other := _loss(arm)) is not None
     )
     if others:
         text += f"; next is {others[0][1]} with {others[0][0]:.4f}"

@@ -103,7 +103,7 @@ def score_steps(
     """Errors at every step of every window: float64 [N, H, 3], 0 where the truth was not observed.
 
     In order: the squared error of the median on the scaled series, its absolute error in natural units, and whether
-    the truth lies within the 80 % interval (1 or 0). Arguments as for `score`; a window whose forecast is not finite
+    the truth is within the 80 % interval (1 or 0). Arguments as for `score`; a window whose forecast is not finite
     is NaN at every observed step.
     """
     low, median, high = (quantiles[:, _position(levels, level)] for level in SCORED_LEVELS)

@@ -77,8 +77,8 @@ class ResampledTask:
         if self.patients < self.parameters.minimum_patients:
             return f"{self.patients} test patients: fewer than {self.parameters.minimum_patients}"
         index = RESAMPLED.index(metric)
-        whole = all(np.isfinite(arm.replicates[:, index]).all() for arm in arms)
-        return "" if whole else f"{metric} is undefined in some resamples: a zero in the denominator"
+        finite = all(np.isfinite(arm.replicates[:, index]).all() for arm in arms)
+        return "" if finite else f"{metric} is undefined in some resamples: a zero in the denominator"
 
     def compare(self, metric: str, arm: ResampledArm, other: ResampledArm) -> Difference:
         """The difference of two arms that have intervals."""

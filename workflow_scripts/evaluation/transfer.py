@@ -76,8 +76,8 @@ class _Arm:
             return self.failure
         if self.value(metric) is None:
             return f"{metric} is undefined: a forecast that is not finite, or a zero in the denominator"
-        whole = np.isfinite(self.drawn(metric)).all()
-        return "" if whole else f"{metric} is undefined in some resamples: a zero in the denominator"
+        finite = np.isfinite(self.drawn(metric)).all()
+        return "" if finite else f"{metric} is undefined in some resamples: a zero in the denominator"
 
 
 def _without(failure: str) -> _Arm:

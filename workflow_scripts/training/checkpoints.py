@@ -22,11 +22,11 @@ _TENSOR = "__tensor__"
 class Checkpoints:
     """The last checkpoint of one training run: a single file of tensors, with everything else as JSON in its head.
 
-    One file, renamed into place, is whole or absent; nothing in it can run code.
+    One file, renamed into place, is complete or absent; nothing in it can run code.
     """
 
     def __init__(self, folder: Path, identity: str) -> None:
-        """folder: where the file lies. identity: what makes this run; the checkpoint of another run is not read."""
+        """folder: where the file is. identity: what makes this run; the checkpoint of another run is not read."""
         self._path = folder / _FILE
         self._identity = identity
 
@@ -55,7 +55,7 @@ class Checkpoints:
 
 
 def _without_tensors(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
-    """The value with every tensor moved to `tensors`; its name stands in its place."""
+    """The value with every tensor moved to `tensors`; its name takes its place."""
     if isinstance(value, Tensor):
         tensors[name] = value
         return {_TENSOR: name}

@@ -10,8 +10,8 @@ from workflow_scripts.training.data import WindowArrays
 from workflow_scripts.training.memory import explain_out_of_memory
 from workflow_scripts.training.parameters import ForecastParameters
 
-WHOLE = 32
-"""Windows are forecast by multiples of so many: processors round what is left over after whole vectors otherwise."""
+MULTIPLE = 32
+"""Windows are forecast by multiples of so many: processors round what is left over after full vectors otherwise."""
 
 
 @explain_out_of_memory("forecasts", "forecast.batch_size")
@@ -35,11 +35,11 @@ def forecast(
     tensors = windows.on(device)
     quantiles = no_forecast(windows, parameters)
     # Rounded down, so that no more memory is needed than was asked for.
-    size = parameters.batch_size // WHOLE * WHOLE or parameters.batch_size
+    size = parameters.batch_size // MULTIPLE * MULTIPLE or parameters.batch_size
     starts = range(0, len(windows), size)
     for first in progress(starts, "forecasting", unit="batch"):
         last = min(first + size, len(windows))
-        rows = _filled_up(first, last) if size >= WHOLE else np.arange(first, last)
+        rows = _filled_up(first, last) if size >= MULTIPLE else np.arange(first, last)
         context, _ = tensors.batch(torch.from_numpy(rows).to(device))
         uniforms = window_uniforms(window_ids[rows], parameters.samples, horizon, seed)
         with torch.inference_mode():
@@ -55,8 +55,8 @@ def no_forecast(windows: WindowArrays, parameters: ForecastParameters) -> NDArra
 
 
 def _filled_up(first: int, last: int) -> NDArray[np.int64]:
-    """The numbers of some windows, and the last one again until there is a whole multiple."""
-    count = -(-(last - first) // WHOLE) * WHOLE
+    """The numbers of some windows, and the last one again until there is a full multiple."""
+    count = -(-(last - first) // MULTIPLE) * MULTIPLE
     return np.minimum(np.arange(first, first + count), last - 1)
 
 

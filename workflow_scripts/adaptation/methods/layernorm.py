@@ -34,7 +34,7 @@ class LayerNorm(PeftMethod):
         seed: int,  # noqa: ARG002
         steps: int | None,  # noqa: ARG002
     ) -> "PeftConfig":
-        """The planned modules by their whole names."""
+        """The planned modules by their full names."""
         from peft import LNTuningConfig
 
         return LNTuningConfig(target_modules="|".join(map(re.escape, planned.modules)))
