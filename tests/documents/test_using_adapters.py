@@ -19,7 +19,7 @@ from torch import Tensor
 
 from tests.helpers.documents import blocks
 from tests.helpers.random_models import T5_SIZES, series, spread_out
-from workflow_scripts.adaptation.adapters import load_adapter, merge, save_adapter
+from workflow_scripts.adaptation.adapters import TrainedOn, load_adapter, merge, save_adapter
 from workflow_scripts.adaptation.adapting import adapt
 from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.adaptation.parameters import AdaptationParameters
@@ -152,7 +152,8 @@ def make_adapter(folder: Path, name: str, arm_name: str) -> None:
         for weight in (weight for weight in model.module.parameters() if weight.requires_grad):
             # T5's few position biases say less than factors of its projections.
             weight += (1 if arm_name == "bitfit" else 0.05) * torch.randn(weight.shape, generator=generator)
-    save_adapter(model, arm, run / "adapter", name)
+    trained_on = TrainedOn("heart_rate", "bpm", LOW, HIGH, 60, CONTEXT, HORIZON)
+    save_adapter(model, arm, run / "adapter", name, trained_on)
     geometry = {"context": CONTEXT, "interval_minutes": 60, "scale_low": LOW, "scale_high": HIGH}
     (run / "run.json").write_text(json.dumps({"windows": geometry}))
 

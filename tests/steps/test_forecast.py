@@ -1,6 +1,5 @@
 """Forecasting a user's own file, with and without an adapter, and the adapter folded into its base."""
 
-import json
 import os
 import subprocess
 import sys
@@ -12,8 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.evaluation.study_records import run_record
-from workflow_scripts.adaptation.adapters import save_adapter
+from workflow_scripts.adaptation.adapters import TrainedOn, save_adapter
 from workflow_scripts.adaptation.adapting import adapt
 from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.adaptation.parameters import AdaptationParameters
@@ -57,10 +55,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     with torch.no_grad():
         for weight in (weight for weight in model.module.parameters() if weight.requires_grad):
             weight += 0.3 * torch.randn(weight.shape, generator=generator)
-    save_adapter(model, arm, run / "adapter", MODEL)
-    geometry = {"context": 24, "interval_minutes": 60, "scale_low": 0, "scale_high": 300}
-    record = run_record()
-    (run / "run.json").write_text(json.dumps(record | {"windows": record["windows"] | geometry}))
+    save_adapter(model, arm, run / "adapter", MODEL, TrainedOn("heart_rate", "bpm", 0, 300, 60, 24, 5))
     times = pd.date_range("2130-05-17 03:00", periods=30, freq="h")
     values = 80 + np.random.default_rng(3).normal(size=(12, 30)).cumsum(axis=1)
     table = pd.DataFrame(
@@ -95,7 +90,7 @@ def forecast(files: Files, adapter: Path | None, parameters=FEW, weights: Path |
     return forecast_series(series, MODEL, weights or files.weights, adapter, 5, parameters, scale)
 
 
-def test_the_program_writes_quantiles_and_a_figure_with_the_geometry_of_the_run(files, tmp_path):
+def test_the_program_writes_quantiles_and_a_figure_with_the_geometry_of_the_training(files, tmp_path):
     table, figure = tmp_path / "forecast.csv", tmp_path / "forecast.svg"
     done = program(files, "--adapter", files.adapter, "--output", table, "--figure", figure)
     assert done.returncode == 0, done.stderr

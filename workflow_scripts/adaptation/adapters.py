@@ -1,13 +1,13 @@
 """What an arm learned, as a folder: saved, loaded and merged.
 
-Every folder holds arm.json (which arm, of which base model), and one of
+Every folder holds arm.json (which arm, of which base model, trained on which windows), and one of
 - adapter_config.json and adapter_model.safetensors: an adapter that `peft.PeftModel.from_pretrained` loads,
 - selected.safetensors: the base model's own parameters that were trained, under their names,
 - the whole model as its family saves it (`full`, and what is trained from scratch).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,26 +22,51 @@ ARM_FILE = "arm.json"
 
 
 @dataclass(frozen=True)
+class TrainedOn:
+    """The windows that an adapter was trained on, as its user must know them.
+
+    scale_low, scale_high: the values, in `unit`, that are 0 and 1 to the model; context, horizon: in steps of
+    interval_minutes.
+    """
+
+    vital: str
+    unit: str
+    scale_low: float
+    scale_high: float
+    interval_minutes: int
+    context: int
+    horizon: int
+
+
+@dataclass(frozen=True)
 class SavedArm:
-    """What a folder says of itself. base: the variant's name, never a path. description: all of arm.json."""
+    """What a folder says of itself.
+
+    base: the variant's name, never a path. description: all of arm.json. trained_on: None where nobody noted it.
+    """
 
     arm: Arm
     base: str
     description: Mapping[str, Any]
+    trained_on: TrainedOn | None = None
 
 
-def save_adapter(model: "ForecastModel", arm: Arm, folder: Path, base_name: str) -> None:
+def save_adapter(
+    model: "ForecastModel", arm: Arm, folder: Path, base_name: str, trained_on: TrainedOn | None = None
+) -> None:
     """Write what the arm learned: all weights where all may change, else only what was trained."""
     folder.mkdir(parents=True, exist_ok=True)
     further = arm.definition.save(model, arm.rank, folder, base_name)
-    write_json(folder / ARM_FILE, {"arm": arm.name, "base": base_name, **further})
+    noted = {"trained_on": asdict(trained_on)} if trained_on else {}
+    write_json(folder / ARM_FILE, {"arm": arm.name, "base": base_name, **further, **noted})
 
 
 def read_arm(folder: Path) -> SavedArm:
     """Which arm a folder holds. Raises UserError where it holds none."""
     try:
         description = read_json(folder / ARM_FILE)
-        return SavedArm(Arm.parse(description["arm"]), str(description["base"]), description)
+        trained_on = TrainedOn(**description["trained_on"]) if "trained_on" in description else None
+        return SavedArm(Arm.parse(description["arm"]), str(description["base"]), description, trained_on)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             str(folder),

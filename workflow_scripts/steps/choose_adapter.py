@@ -30,7 +30,7 @@ def choose_adapter(
     folders = {path.absolute().parts[-3:-1]: path.parent for path in records}
     chosen = folders[choice.arm, f"seed{choice.seed}"]
     subject = {name: getattr(arms[0].first, name) for name in ("dataset", "cohort", "vital")}
-    # As in a run's folder, the record is beside the adapter: it says how to use it.
+    # As in a run's folder, the record is beside the adapter: it says how good it is.
     with atomic_folder(output) as folder:
         shutil.copytree(chosen / "adapter", folder / "adapter")
         shutil.copyfile(chosen / "run.json", folder / "run.json")

@@ -9,7 +9,6 @@ from pydantic import ValidationError
 from typer import Option
 
 from workflow_scripts.adaptation.adapters import read_arm
-from workflow_scripts.evaluation.run_record import RunRecord, WindowGeometry
 from workflow_scripts.models.registry import check_covariates, check_geometry, variant, variant_names
 from workflow_scripts.models.sources import weights_folder
 from workflow_scripts.reporting.forecast_figure import SHOWN, draw_forecasts
@@ -84,7 +83,7 @@ def forecast(
     _require_suffix(output, "--output", TABLE_SUFFIXES)
     if figure:
         _require_suffix(figure, "--figure", FIGURE_SUFFIXES)
-    trained_on = _trained_on(adapter)
+    trained_on = read_arm(adapter).trained_on if adapter else None
     if trained_on:
         context = context or trained_on.context
         interval_minutes = interval_minutes or trained_on.interval_minutes
@@ -92,7 +91,7 @@ def forecast(
     if context is None:
         raise UserError(
             "--context",
-            "not given, and no run record beside the adapter says it",
+            "not given, and no adapter that says it",
             "the number of values that a forecast looks back on",
             "add for example --context 24",
         )
@@ -190,12 +189,6 @@ def as_table(series: SeriesTable, quantiles: NDArray[np.float32], levels: list[f
     }
     columns |= {f"q{level:g}": quantiles[:, place].reshape(-1) for place, level in enumerate(levels)}
     return pd.DataFrame(columns)
-
-
-def _trained_on(adapter: Path | None) -> WindowGeometry | None:
-    """What the run record beside an adapter says of its windows; None for an adapter without one."""
-    record = adapter.parent / "run.json" if adapter else None
-    return RunRecord.read(record).windows if record and record.is_file() else None
 
 
 def _require_suffix(path: Path, option: str, suffixes: tuple[str, ...]) -> None:

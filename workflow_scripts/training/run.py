@@ -1,7 +1,7 @@
 """One run: train an arm of a model on its windows, then forecast the test windows with what was stored."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from workflow_scripts.adaptation.adapters import save_adapter
+from workflow_scripts.adaptation.adapters import TrainedOn, save_adapter
 from workflow_scripts.adaptation.adapting import adapt, count_parameters
 from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.adaptation.parameters import AdaptationParameters
@@ -23,7 +23,7 @@ from workflow_scripts.runtime.parameters import Parameters
 from workflow_scripts.training.data import window_arrays
 from workflow_scripts.training.parameters import ForecastParameters, TrainingParameters, TuningParameters
 from workflow_scripts.training.released import released_budget
-from workflow_scripts.windows.reading import Windows, read_windows
+from workflow_scripts.windows.reading import WindowMetadata, Windows, read_windows
 
 if TYPE_CHECKING:
     import torch
@@ -188,7 +188,7 @@ def _train(job: RunJob, development: Windows, output: Path, device: "torch.devic
 
     def keep(model: "ForecastModel") -> None:
         with atomic_folder(output / ADAPTER) as folder:
-            save_adapter(model, job.arm, folder, job.model)
+            save_adapter(model, job.arm, folder, job.model, _trained_on(development.metadata))
             mark_trained_on(folder, job.dataset)
 
     tuned = train_best(
@@ -219,6 +219,10 @@ def _untrained(job: RunJob, entry: Variant, windows: Windows) -> "ForecastModel"
         geometry = {"context": windows.metadata.context, "horizon": windows.metadata.horizon}
         return family_class(entry.family).create(entry.sizes | geometry, job.seed)
     return inference.load_base_model(entry, job.weights)
+
+
+def _trained_on(windows: WindowMetadata) -> TrainedOn:
+    return TrainedOn(**{field.name: getattr(windows, field.name) for field in fields(TrainedOn)})
 
 
 def _note_start(model: "ForecastModel") -> _Start:
