@@ -85,6 +85,16 @@ def test_the_temporary_file_of_a_writer_that_lives_is_left_alone(kind: str, tmp_
     assert temporary_files(tmp_path) == []
 
 
+def test_folders_that_a_write_makes_are_for_their_owner_only(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        write_text(tmp_path / "data/simulated/settings/a.json", "{}")
+    finally:
+        os.umask(before)
+    for name in ("data", "data/simulated", "data/simulated/settings", "data/simulated/settings/a.json"):
+        assert (tmp_path / name).stat().st_mode & 0o077 == 0, name
+
+
 def test_json_that_is_cut_short_is_named_with_the_command_that_finds_more(tmp_path: Path) -> None:
     write_json(tmp_path / "run.json", {"metrics": [1, 2, 3]})
     os.truncate(tmp_path / "run.json", 12)

@@ -25,7 +25,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     The temporary file lies in the same folder, so that the final rename cannot cross file systems.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     remove_left_over(path)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     temporary = Path(name)
@@ -43,7 +43,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder beside `path`; on success it replaces `path`, on failure nothing is left."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     remove_left_over(path)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
     handle = os.open(temporary, os.O_RDONLY)
@@ -85,6 +85,13 @@ def is_left_over(temporary: Path) -> bool:
     finally:
         os.close(handle)
     return True
+
+
+def _make_folder(path: Path) -> None:
+    """Make a folder, and those above it that are missing, for their owner only: rows of patients may follow."""
+    for folder in reversed([path, *path.parents]):
+        if not folder.exists():
+            folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def _mark_in_use(handle: int) -> None:
