@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from textwrap import wrap
 from typing import Any
 
-from workflow_scripts.adaptation.arms import Arm
+from workflow_scripts.adaptation.arms import ZERO_SHOT, Arm
 from workflow_scripts.evaluation.names import arm_name, capital, method_name, model_name, run_name
 from workflow_scripts.evaluation.summary import CalibrationRow
 from workflow_scripts.reporting.charts import Figure, data, identity, legend_columns, make_figure, slug
@@ -145,11 +145,11 @@ def _histogram(study: Study, task: ForecastTask, model: str, arms: dict[str, lis
     import altair as alt
 
     adapted = [arm for arm in task.arms if arm.first.model == model and arm.first.arm in arms]
-    chosen = chosen_of([arm for arm in adapted if arm.first.arm != "zero-shot"]) or chosen_of(adapted)
+    chosen = chosen_of([arm for arm in adapted if not arm.arm.is_zero_shot]) or chosen_of(adapted)
     shown = chosen.first.arm if chosen else next(iter(arms))
     rows: list[dict[str, Any]] = [
         {"model": model, "arm": name, "name": arm_name(name), "from": low, "to": high, "density": density}
-        for name in dict.fromkeys([shown, *(["zero-shot"] if "zero-shot" in arms else [])])
+        for name in dict.fromkeys([shown, *([ZERO_SHOT.name] if ZERO_SHOT.name in arms else [])])
         for low, high, density in densities(
             [row.level for row in arms[name]], [row.observed or 0.0 for row in arms[name]]
         )

@@ -49,7 +49,7 @@ def fan_section(study: Study) -> Section:
 
 def _shown(task: ForecastTask) -> ArmSummary | None:
     """The adapted arm with the smallest error if any, else the zero-shot or scratch arm, else the baseline."""
-    adapted = [arm for arm in task.arms if arm.kind == "foundation" and arm.first.arm != "zero-shot"]
+    adapted = [arm for arm in task.arms if arm.kind == "foundation" and not arm.arm.is_zero_shot]
     learnt = [arm for arm in task.arms if arm.kind != "baseline"]
     return best_of(adapted) or best_of(learnt) or best_of(task.arms)
 

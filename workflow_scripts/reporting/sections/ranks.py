@@ -70,7 +70,7 @@ def _row(study: Study, arm: ArmSummary) -> dict[str, Any]:
 
 def _lines(study: Study, task: ForecastTask, model: str) -> list[dict[str, Any]]:
     """The model's arms without a rank to compare with, and the best model from scratch."""
-    own = [arm for arm in task.arms if arm.first.model == model and arm.first.arm in ("zero-shot", "full")]
+    own = [arm for arm in task.arms if arm.first.model == model and (arm.arm.is_zero_shot or arm.arm.is_full)]
     rows = [_row(study, arm) for arm in own if is_complete(arm)]
     scratch = best_of([arm for arm in task.arms if arm.kind == "scratch"])
     if scratch:
