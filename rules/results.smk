@@ -62,7 +62,7 @@ rule make_report:
                 "evaluation",
                 "report",
             ],
-            REPORT_TEMPLATES,
+            [*REPORT_TEMPLATES, PACKAGE / "sources/datasets.yaml"],
             changed=changed_parameters(),
         ),
         metrics=rules.aggregate_metrics.output.metrics,

@@ -201,7 +201,7 @@ def run_step(ward, vital: str, **windows) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_step_writes_windows_with_the_concept_dictionary_s_unit_and_scale(ward) -> None:
+def test_the_step_writes_windows_with_the_unit_and_scale_of_the_vital_sign(ward) -> None:
     for stay in range(1, 11):
         ward.add(stay, [80.0 + stay] * 18)
     ended = run_step(ward, "heart_rate")

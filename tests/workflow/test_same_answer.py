@@ -285,40 +285,45 @@ def test_words_for_people_in_every_module_change_nothing(copy: Path, declared: d
 
 
 CODE = {
-    "simulate_mimic.py": {"simulate_mimic": 1} | FROM_EVENTS,
-    "extract_events.py": FROM_EVENTS,
-    "mimic/concepts.yaml": {"simulate_mimic": 1} | FROM_EVENTS,
-    "label_cohort.py": FROM_COHORTS,
+    "steps/simulate_mimic.py": {"simulate_mimic": 1} | FROM_EVENTS,
+    "steps/extract_events.py": FROM_EVENTS,
+    "sources/mimic_iii/items.yaml": {"simulate_mimic": 1} | FROM_EVENTS,
+    "sources/mimic_iii/checks/assertions.yaml": {},
+    "sources/datasets.yaml": {"make_report": 1},
+    "sources/own_tables.py": {},
+    "steps/label_cohort.py": FROM_COHORTS,
     "cohorts/concepts/sofa.sql": FROM_COHORTS,
     "cohorts/definitions/angus.sql": {},
     "cohorts/description.sql": {"describe_cohort": 1, "make_report": 1},
-    "make_windows.py": FROM_WINDOWS,
-    "prepare_weights.py": {"prepare_weights": 1} | MOIRAI | SUMMARY,
+    "steps/make_windows.py": FROM_WINDOWS,
+    "steps/prepare_weights.py": {"prepare_weights": 1} | MOIRAI | SUMMARY,
     "training/loop.py": RUNS | SUMMARY,
     "adaptation/methods/lora.py": {"adapt_and_forecast": 1} | SUMMARY,
     "adaptation/methods/dora.py": SUMMARY,
     "models/moirai.py": MOIRAI | SUMMARY,
     "models/lag_llama/model.py": {},
     "models/scratch/n_hits.py": {},
-    "aggregate_metrics.py": REPORT,
+    "steps/aggregate_metrics.py": REPORT,
     "reporting/templates/report.html.j2": {"make_report": 1},
-    "make_report.py": {"make_report": 1},
+    "steps/make_report.py": {"make_report": 1},
     "reporting/charts.py": {"make_report": 1},
     "reporting/run_figures.py": {"sync_tracking": 1},
     "tracking/mirror.py": {"sync_tracking": 1},
     "runtime/progress.py": {},
     "runtime/display/handler.py": {},
-    "evaluate_transfer.py": {},
-    "choose_adapter.py": {},
+    "steps/evaluate_transfer.py": {},
+    "steps/choose_adapter.py": {},
 }
 """File of the package -> the jobs that its edit runs again, as a person who knows the workflow would say."""
 
 
 SOME_CODE = (
-    "label_cohort.py",
-    "prepare_weights.py",
+    "sources/datasets.yaml",
+    "sources/own_tables.py",
+    "steps/label_cohort.py",
+    "steps/prepare_weights.py",
     "models/moirai.py",
-    "aggregate_metrics.py",
+    "steps/aggregate_metrics.py",
     "runtime/display/handler.py",
 )
 
@@ -349,10 +354,11 @@ def test_every_data_file_of_the_package_belongs_to_a_step(changed_project: Path)
         if path.is_file() and path.suffix not in (".py", ".pyc")
     }
     assert len(data) > 30
-    # Of the programs count_cohorts, compare_sepsis3 and document_results, which no rule runs.
+    # Of the programs count_cohorts, compare_sepsis3 and document_results, which no rule runs, and of check_mimic.
     assert data - {name for entry in entries for name in entry.code} == {
         "workflow_scripts/cohorts/comparison.sql",
         "workflow_scripts/reporting/templates/results.md.j2",
+        "workflow_scripts/sources/mimic_iii/checks/assertions.yaml",
     }
 
 

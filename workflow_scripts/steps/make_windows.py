@@ -13,21 +13,21 @@ from workflow_scripts.windows.parameters import WindowParameters
 from workflow_scripts.windows.reading import Covariate
 
 
-def _concept(vital: str) -> VitalSign:
-    concepts = load_vital_signs()
-    if vital not in concepts:
+def _vital_sign(vital: str) -> VitalSign:
+    signs = load_vital_signs()
+    if vital not in signs:
         raise UserError(
             f"vital sign '{vital}'",
-            "not in the concept dictionary",
-            f"one of {', '.join(concepts)}",
+            "not in the dictionary of items",
+            f"one of {', '.join(signs)}",
             "choose one of these, or add it to workflow_scripts/sources/mimic_iii/items.yaml",
         )
-    return concepts[vital]
+    return signs[vital]
 
 
 def _covariate(vital: str) -> Covariate:
-    concept = _concept(vital)
-    return Covariate(vital, concept.unit, concept.scale_low, concept.scale_high)
+    sign = _vital_sign(vital)
+    return Covariate(vital, sign.unit, sign.scale_low, sign.scale_high)
 
 
 def make_windows(
@@ -35,7 +35,7 @@ def make_windows(
         Path, Option(help="long table (Parquet): icustay_id, charttime, vital, value (natural unit)")
     ],
     cohort: Annotated[Path, Option(help="cohort table (Parquet)")],
-    vital: Annotated[str, Option(help="vital sign, a name of the concept dictionary")],
+    vital: Annotated[str, Option(help="vital sign, a name of items.yaml")],
     settings: Annotated[Path, Option(help="JSON file of the step's settings: the group `windows`")],
     output: Annotated[Path, Option(help="windows file to write (Parquet)")],
 ) -> None:
@@ -48,16 +48,16 @@ def make_windows(
             --cohort data/simulated/cohorts/sepsis3.parquet --vital heart_rate \\
             --settings data/simulated/settings/make_windows.json --output heart_rate.parquet
     """
-    concept = _concept(vital)
+    sign = _vital_sign(vital)
     parameters = WindowParameters(**read_settings(settings)["windows"])
     windows = making.make_windows(
         values,
         cohort,
         vital,
         parameters,
-        concept.unit,
-        concept.scale_low,
-        concept.scale_high,
+        sign.unit,
+        sign.scale_low,
+        sign.scale_high,
         [_covariate(name) for name in parameters.covariates_of(vital)],
     )
     making.write_windows(output, windows)

@@ -276,7 +276,7 @@ def test_ages_that_the_release_has_not_are_reported(damaged: Damaged) -> None:
     assert "an age that MIMIC-III has not" in about(damaged.report().errors, "patients", "ages")
 
 
-# (concept, unit by mistake, charted value -> value in that unit); factors: NIST SP 811 and the analytes' molar masses.
+# (measure, unit by mistake, charted value -> value in that unit); factors: NIST SP 811 and the analytes' molar masses.
 WRONG_UNITS: list[tuple[str, str, int, str, Callable[[Any], Any]]] = [
     ("chartevents", "temperature in a Celsius item", 223762, "degree Fahrenheit", lambda v: v * 9 / 5 + 32),
     ("chartevents", "temperature in a Fahrenheit item", 223761, "degree Celsius", lambda v: (v - 32) * 5 / 9),

@@ -1,4 +1,4 @@
-"""The concept dictionary against D_ITEMS of the real demo, physics, and the paper's scales."""
+"""The dictionary of items against D_ITEMS of the real demo, physics, and the paper's scales."""
 
 import csv
 import gzip
@@ -18,7 +18,7 @@ from workflow_scripts.sources.mimic_iii.items import (
 )
 
 CLINICAL = load_clinical_measures().values()
-ITEMS = [item for concept in load_vital_signs().values() for item in concept.items]
+ITEMS = [item for sign in load_vital_signs().values() for item in sign.items]
 
 
 def dictionary_rows(demo_folder: Path, table: str) -> dict[int, dict[str, str]]:
@@ -38,39 +38,39 @@ def test_labels_and_source_systems_are_those_of_the_real_d_items(demo_folder: Pa
 def test_clinical_items_are_those_of_the_real_dictionaries(demo_folder: Path) -> None:
     charted = dictionary_rows(demo_folder, "D_ITEMS")
     measured = dictionary_rows(demo_folder, "D_LABITEMS")
-    for concept in CLINICAL:
-        for item in concept.items:
-            if concept.table == "labevents":
+    for measure in CLINICAL:
+        for item in measure.items:
+            if measure.table == "labevents":
                 assert (item.label, item.system) == (measured[item.itemid]["label"], "laboratory")
             else:
                 row = charted[item.itemid]
                 found = (row["label"], row["dbsource"], row["linksto"])
-                assert (item.label, item.system, concept.table) == found
+                assert (item.label, item.system, measure.table) == found
 
 
-def test_clinical_concepts_name_tables_with_items_and_their_source() -> None:
+def test_clinical_measures_name_tables_with_items_and_their_source() -> None:
     tables = {"chartevents", "labevents", "outputevents"}
     tables |= {"inputevents_cv", "inputevents_mv", "procedureevents_mv"}
-    for concept in CLINICAL:
-        assert concept.table in tables
-        assert concept.items
-        assert concept.citation
+    for measure in CLINICAL:
+        assert measure.table in tables
+        assert measure.items
+        assert measure.citation
 
 
-def test_the_items_of_a_table_are_those_of_all_its_concepts_once() -> None:
-    charted = [item.itemid for concept in CLINICAL if concept.table == "labevents" for item in concept.items]
+def test_the_items_of_a_table_are_those_of_all_its_measures_once() -> None:
+    charted = [item.itemid for measure in CLINICAL if measure.table == "labevents" for item in measure.items]
     assert clinical_itemids("labevents") == sorted(set(charted))
     assert clinical_itemids("patients") == []
 
 
-def test_no_item_belongs_to_two_concepts() -> None:
+def test_no_item_belongs_to_two_vital_signs() -> None:
     assert len({item.itemid for item in ITEMS}) == len(ITEMS)
 
 
 def test_every_charted_vital_has_items_of_both_systems() -> None:
-    for concept in load_vital_signs().values():
-        expected = set() if concept.name == DERIVED_PRESSURE else {"carevue", "metavision"}
-        assert {item.system for item in concept.items} == expected
+    for sign in load_vital_signs().values():
+        expected = set() if sign.name == DERIVED_PRESSURE else {"carevue", "metavision"}
+        assert {item.system for item in sign.items} == expected
 
 
 def test_each_device_and_system_charts_a_whole_pressure_triple() -> None:
@@ -88,17 +88,17 @@ def test_fahrenheit_converts_by_its_fixed_points(fahrenheit: float, celsius: flo
 
 def test_scales_of_the_paper_are_kept() -> None:
     # The ranges of the authors' public preprocessing: mean pressure 0-190, heart rate 0-300, rate 0-100.
-    concepts = load_vital_signs()
+    signs = load_vital_signs()
     for name, high in [("mean_blood_pressure", 190), ("heart_rate", 300), ("respiratory_rate", 100)]:
-        assert (concepts[name].scale_low, concepts[name].scale_high) == (0, high)
-    assert all(concept.scale_low == 0 for concept in concepts.values())
+        assert (signs[name].scale_low, signs[name].scale_high) == (0, high)
+    assert all(sign.scale_low == 0 for sign in signs.values())
 
 
 def test_the_upper_end_of_a_range_belongs_to_it_only_where_said() -> None:
-    concepts = load_vital_signs()
-    assert concepts["spo2"].plausible.holds(100)
-    assert not concepts["heart_rate"].plausible.holds(300)
-    assert not concepts["heart_rate"].plausible.holds(0)
+    signs = load_vital_signs()
+    assert signs["spo2"].plausible.holds(100)
+    assert not signs["heart_rate"].plausible.holds(300)
+    assert not signs["heart_rate"].plausible.holds(0)
 
 
 def test_loading_imports_nothing_heavy() -> None:

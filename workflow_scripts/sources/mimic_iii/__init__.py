@@ -1,1 +1,1 @@
-"""MIMIC-III: tables, columns, the concept dictionary, extraction, and the simulator."""
+"""MIMIC-III: tables, columns, the dictionary of items, extraction, checks, and the simulator."""

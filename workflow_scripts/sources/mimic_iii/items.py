@@ -10,7 +10,7 @@ import yaml
 DERIVED_PRESSURE = "mean_blood_pressure_derived"
 
 CONVERSIONS = {"none": (1.0, 0.0), "fahrenheit_to_celsius": (5 / 9, -160 / 9)}
-"""Conversion -> (factor, offset): value in the concept's unit = charted value * factor + offset."""
+"""Conversion -> (factor, offset): value in the sign's unit = charted value * factor + offset."""
 
 
 @dataclass(frozen=True)
@@ -138,5 +138,5 @@ def load_clinical_measures() -> dict[str, ClinicalMeasure]:
 
 def clinical_itemids(table: str) -> list[int]:
     """Return the sorted ITEMIDs that clinical measures take from a table of MIMIC-III."""
-    concepts = load_clinical_measures().values()
-    return sorted({item.itemid for concept in concepts if concept.table == table for item in concept.items})
+    measures = load_clinical_measures().values()
+    return sorted({item.itemid for measure in measures if measure.table == table for item in measure.items})

@@ -22,9 +22,7 @@ class SimulatorParameters(Parameters):
 class ExtractionParameters(Parameters):
     """What is read out of the raw MIMIC-III tables."""
 
-    plausible_ranges: bool = Field(
-        True, description="drop values outside the concept dictionary's plausible range"
-    )
+    plausible_ranges: bool = Field(True, description="drop values outside the plausible range of items.yaml")
     consistent_blood_pressure: bool = Field(
         True,
         description="drop blood pressures of one time and device with systolic <= diastolic + 4, "

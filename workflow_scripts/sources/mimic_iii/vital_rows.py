@@ -19,7 +19,7 @@ ROW = np.dtype([("stay", "<i4"), ("time", "<i8"), ("vital", "i1"), ("device", "i
 
 @dataclass(frozen=True)
 class ItemArrays:
-    """The concept dictionary's items as parallel arrays, sorted by ITEMID."""
+    """The items of the vital signs as parallel arrays, sorted by ITEMID."""
 
     itemid: np.ndarray
     vital: np.ndarray
@@ -32,7 +32,7 @@ class ItemArrays:
 
     @classmethod
     def from_dictionary(cls) -> "ItemArrays":
-        pairs = [(item, name) for name, concept in load_vital_signs().items() for item in concept.items]
+        pairs = [(item, name) for name, sign in load_vital_signs().items() for item in sign.items]
         pairs.sort(key=lambda pair: pair[0].itemid)
         items = [item for item, _ in pairs]
         devices = sorted({item.device for item in items if item.device is not None})

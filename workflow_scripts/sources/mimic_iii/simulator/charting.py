@@ -191,8 +191,8 @@ def _chart_vitals(
 
 
 def _chart_pressures(rng: np.random.Generator, course: Course, moments: _Moments, rows: _Rows) -> None:
-    concepts = load_vital_signs()
-    items = {(i.system, i.device, name): i.itemid for name in _PRESSURES for i in concepts[name].items}
+    signs = load_vital_signs()
+    items = {(i.system, i.device, name): i.itemid for name in _PRESSURES for i in signs[name].items}
     line = course.arterial_line[moments.stay]
     chances = {
         "arterial": np.where(line, 0.95, 0.0),

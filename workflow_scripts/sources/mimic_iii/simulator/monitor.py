@@ -31,7 +31,7 @@ MONITOR_COHORTS = ("all", "septic")
 MINUTES = 5
 _STEPS = 60 // MINUTES
 _MEMORY = 0.9
-# Vital sign of the concept dictionary -> (name in the course, spread of the fast noise in its unit).
+# Vital sign -> (name in the course, spread of the fast noise in its unit).
 _SIGNS = {
     "heart_rate": ("heart_rate", 2.0),
     "mean_blood_pressure": ("mean", 2.5),
