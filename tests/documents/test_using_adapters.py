@@ -215,7 +215,7 @@ def test_the_function_gives_the_numbers_of_the_command(readers):
 def tokens(readers: Readers, arm: str | None) -> tuple[Tensor, Tensor]:
     """Our Chronos-T5's logarithms of the probabilities of every token of the future, and its loss."""
     model = readers.model("chronos-t5-nano", arm)
-    ids, mask, scale = model._encode_context(series(readers.context))
+    ids, mask, scale = model.encode_context(series(readers.context))
     labels, _ = model._quantiser.encode(readers.future, scale)
     with torch.no_grad():
         logits = model.module(input_ids=ids, attention_mask=mask, labels=labels).logits
@@ -248,7 +248,7 @@ def test_moirai_has_the_same_distribution_upstream(part, readers):
     def distribution(arm: str | None) -> tuple[Tensor, Tensor]:
         model = readers.model("moirai-nano", arm)
         with torch.no_grad():
-            found = model.module(**model._pack(series(readers.context), torch.zeros(1, HORIZON)))
+            found = model.module(**model.inputs(series(readers.context), torch.zeros(1, HORIZON)))
             return found.mean, found.log_prob(torch.full_like(found.mean, 0.27))
 
     # Three patches of context, then two that hold the horizon.

@@ -151,8 +151,8 @@ def test_forecasts_have_upstreams_distribution(model: Chronos, pipeline: upstrea
 def test_a_cached_path_equals_teacher_forcing_without_cache(model: Chronos) -> None:
     context = random_values(3, 24, seed=8)
     uniforms = torch.rand(3, 2, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    ids, mask, scale = model._encode_context(series(context))
-    tokens = model._draw_paths(ids, mask, uniforms)
+    ids, mask, scale = model.encode_context(series(context))
+    tokens = model.draw_paths(ids, mask, uniforms)
     for sample in range(2):
         start = torch.zeros(3, 1, dtype=torch.int64)
         logits = model.module(

@@ -94,7 +94,7 @@ class Case:
 class FixtureLagLlama(LagLlama):
     past: Past
 
-    def _past(self, context: Series, horizon: int) -> Past:  # noqa: ARG002
+    def past(self, context: Series, horizon: int) -> Past:  # noqa: ARG002
         if self.past.calendar is None:
             return self.past
         return replace(self.past, calendar=self.past.calendar[:, : self.past.window + horizon - 1])
@@ -253,7 +253,7 @@ def test_the_trajectory_of_means_and_all_that_leads_to_it_equal_upstreams(case: 
         seen.append(distribution)
         return mean_of(distribution, step)
 
-    trajectory = case.batch()._roll_out(case.no_context, case.horizon, keep)[:, 0]
+    trajectory = case.batch().roll_out(case.no_context, case.horizon, keep)[:, 0]
     assert in_scale_units(trajectory - case.expected["ar_nocache_traj"], case) <= 1e-5
     for field, name in (("df", "df"), ("loc", "p_loc"), ("scale", "p_scale")):
         ours = torch.cat([getattr(step, field) for step in seen], dim=1)
@@ -268,7 +268,7 @@ def test_the_trajectory_of_means_from_raw_series_equals_upstreams(name: str) -> 
     case = loaded(name)
     model = case.model()
     series = [case.raw_series(index)[0] for index in range(len(case.meta["series"]))]
-    trajectory = torch.cat([model._roll_out(context, case.horizon, mean_of)[:, 0] for context in series])
+    trajectory = torch.cat([model.roll_out(context, case.horizon, mean_of)[:, 0] for context in series])
     assert in_scale_units(trajectory - case.expected["ar_nocache_traj"], case) <= 1e-5
 
 
@@ -280,7 +280,7 @@ def test_the_first_step_s_moments_and_quantiles_equal_upstreams(case: Case) -> N
         seen.append(distribution)
         return mean_of(distribution, step)
 
-    mean = case.batch()._roll_out(case.no_context, 1, keep)[:, 0, 0]
+    mean = case.batch().roll_out(case.no_context, 1, keep)[:, 0, 0]
     first = seen[0]
     levels = torch.tensor([0.05, 0.25, 0.5, 0.75, 0.95], dtype=torch.float64)
     quantiles = first.quantile(levels.expand(len(mean), 5))
@@ -301,5 +301,5 @@ def test_drawn_with_torch_s_generator_the_samples_are_upstreams(case: Case) -> N
         sampled = torch.distributions.StudentT(*rows).sample().view(-1, 3)
         return sampled * distribution.row_scale + distribution.row_loc
 
-    samples = case.batch()._roll_out(case.no_context, case.horizon, draw)
+    samples = case.batch().roll_out(case.no_context, case.horizon, draw)
     assert in_scale_units(samples - case.expected["rng_nocache_samples"], case) <= 2e-5

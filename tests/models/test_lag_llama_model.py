@@ -228,7 +228,7 @@ def test_the_loss_does_not_look_at_values_that_were_not_observed(tiny: LagLlama)
 class _PaddedByHand(LagLlama):
     """Upstream's arrays written out: unobserved zeros without calendar before a short context."""
 
-    def _past(self, context: Series, horizon: int) -> Past:
+    def past(self, context: Series, horizon: int) -> Past:
         used, window = self.configuration.past_length, self.configuration.context_length
         batch, length = context.values.shape
         values = torch.zeros(batch, used)
@@ -313,7 +313,7 @@ def test_draws_follow_the_distribution_that_torch_samples(tiny: LagLlama) -> Non
         return distribution.row_loc
 
     context = heart_rates(1, 24)
-    tiny._roll_out(context, 1, keep)
+    tiny.roll_out(context, 1, keep)
     ours = tiny.sample(context, uniforms(1, 20_000, 1)).flatten()
     torch.manual_seed(4)
     first = seen[0]

@@ -273,4 +273,5 @@ def test_a_folder_of_another_family_or_without_a_tensor_is_refused(tmp_path) -> 
 def test_tft_needs_two_steps_of_context() -> None:
     with pytest.raises(UserError, match="at least 2 steps"):
         tiny(Tft, context=1)
-    assert tiny(Tft, context=2).module is not None
+    forecast = tiny(Tft, context=2).sample(series(torch.tensor([[80.0, 82.0]])), UNIFORMS)
+    assert forecast.isfinite().all()

@@ -73,12 +73,12 @@ def test_chronos_t5_token_distributions_equal_upstreams_along_a_path(
     """
     context, uniforms = random_values(3, CONTEXT, seed=3), random_uniforms(3, 2, 12)
     scores: list[torch.Tensor] = []
-    draw = Chronos._draw
+    draw = Chronos.draw
     monkeypatch.setattr(
-        Chronos, "_draw", lambda self, logits, u: scores.append(logits) or draw(self, logits, u)
+        Chronos, "draw", lambda self, logits, u: scores.append(logits) or draw(self, logits, u)
     )
     values = t5.sample(series(context), uniforms)
-    tokens = t5._draw_paths(*t5._encode_context(series(context))[:2], uniforms).flatten(0, 1)
+    tokens = t5.draw_paths(*t5.encode_context(series(context))[:2], uniforms).flatten(0, 1)
     ours = torch.stack(scores[:12], dim=1)
 
     ids, mask, scale = t5_pipeline.tokenizer.context_input_transform(context.clone())
@@ -199,7 +199,7 @@ def test_moirai_loss_and_densities_equal_upstreams(
         expected = training.training_step(batch, 0)
         torch.testing.assert_close(moirai.loss(series(context), target), expected, rtol=1e-5, atol=0)
         theirs = forecast._get_distr(patch, **past_of(context))
-        ours = moirai._distribution(moirai._pack(series(context), torch.zeros(5, horizon)))
+        ours = moirai.distribution(moirai.inputs(series(context), torch.zeros(5, horizon)))
         future = slice(-(-length // patch), None)
         torch.testing.assert_close(
             ours.log_prob(torch.full_like(ours.mean, 83.0))[:, future],

@@ -43,7 +43,7 @@ with lease_device(Path(sys.argv[1]), timeout_seconds=60) as leased:
 def no_devices_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (SIMULATED, VISIBLE, SCHEDULED, "CUDA_DEVICE_ORDER"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(device, "_nvidia_smi", lambda: "")
+    monkeypatch.setattr(device, "nvidia_smi_listing", lambda: "")
 
 
 def _start(folder: Path, seconds: float, devices: str) -> subprocess.Popen[str]:

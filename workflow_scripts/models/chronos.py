@@ -168,7 +168,7 @@ class Chronos(ForecastModel):
     def loss(self, context: Series, target: Tensor) -> Tensor:
         """Cross-entropy over bins, the end token included; see ForecastModel.loss."""
         self._check_lengths(context, target.shape[1])
-        ids, mask, scale = self._encode_context(context)
+        ids, mask, scale = self.encode_context(context)
         labels, observed = self._quantiser.encode(target, scale)
         return self._t5(
             input_ids=ids,
@@ -181,16 +181,17 @@ class Chronos(ForecastModel):
     def sample(self, context: Series, uniforms: Tensor) -> Tensor:
         """One token at a time, cached; step t uses uniforms[:, :, t]; see ForecastModel.sample."""
         self._check_lengths(context, uniforms.shape[2])
-        ids, mask, scale = self._encode_context(context)
-        tokens = self._draw_paths(ids, mask, uniforms)
+        ids, mask, scale = self.encode_context(context)
+        tokens = self.draw_paths(ids, mask, uniforms)
         return self._quantiser.decode(tokens, scale)
 
-    def _encode_context(self, context: Series) -> tuple[Tensor, Tensor, Tensor]:
+    def encode_context(self, context: Series) -> tuple[Tensor, Tensor, Tensor]:
+        """Token ids and mask [batch, time + 1], and the scale [batch]."""
         scale = self._quantiser.scale(context.values)
         ids, mask = self._quantiser.encode(context.values, scale)
         return ids, mask, scale
 
-    def _draw_paths(self, ids: Tensor, mask: Tensor, uniforms: Tensor) -> Tensor:
+    def draw_paths(self, ids: Tensor, mask: Tensor, uniforms: Tensor) -> Tensor:
         """Token paths, int64 [batch, samples, horizon]."""
         t5, (batch, samples, horizon) = self._t5, uniforms.shape
         flat = uniforms.reshape(batch * samples, horizon)
@@ -209,7 +210,7 @@ class Chronos(ForecastModel):
         # From here on the encoder's output is only asked for its shape.
         shape_only = (encoded.last_hidden_state[:1].expand(batch * samples, -1, -1),)
         logits = first.logits[:, -1].repeat_interleave(samples, dim=0)
-        tokens = [self._draw(logits, flat[:, 0])]
+        tokens = [self.draw(logits, flat[:, 0])]
         for step in range(1, horizon):
             output = t5(
                 encoder_outputs=shape_only,
@@ -218,10 +219,11 @@ class Chronos(ForecastModel):
                 past_key_values=cache,
                 use_cache=True,
             )
-            tokens.append(self._draw(output.logits[:, -1], flat[:, step]))
+            tokens.append(self.draw(output.logits[:, -1], flat[:, step]))
         return torch.stack(tokens, dim=1).reshape(batch, samples, horizon)
 
-    def _draw(self, logits: Tensor, uniforms: Tensor) -> Tensor:
+    def draw(self, logits: Tensor, uniforms: Tensor) -> Tensor:
+        """One token for each row, see `draw_tokens`; the end of a sequence is never drawn."""
         return draw_tokens(logits, uniforms, self._top_k, forbidden=self._quantiser.end_token)
 
     def _check_lengths(self, context: Series, horizon: int) -> None:

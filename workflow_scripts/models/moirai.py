@@ -212,10 +212,10 @@ class Moirai(ForecastModel):
 
     def loss(self, context: Series, target: Tensor) -> Tensor:
         """Negative log-likelihood under the mixture, mean over observed points; see ForecastModel.loss."""
-        packed = self._pack(context, target)
+        packed = self.inputs(context, target)
         masks = {name: packed[name] for name in _LOSS_INPUTS}
         with _unchecked():
-            distribution = self._distribution(packed)
+            distribution = self.distribution(packed)
             if not _is_finite(distribution.base_dist):
                 # Upstream's likelihood draws from the components first, which then ends in an error.
                 return distribution.base_dist.weights.logits.sum() * torch.nan
@@ -227,9 +227,9 @@ class Moirai(ForecastModel):
         values, horizon = context.values, uniforms.shape[2]
         patch = self.patch_size(values.shape[1])
         unknown = values.new_zeros(len(values), horizon)
-        packed = self._pack(context, unknown)
+        packed = self.inputs(context, unknown)
         with _unchecked():
-            distribution = self._distribution(packed)
+            distribution = self.distribution(packed)
         first = -(-values.shape[1] // patch)
         predicted = slice(first, first - (-horizon // patch))
 
@@ -244,12 +244,12 @@ class Moirai(ForecastModel):
         restored = drawn * points(scale) + points(location)
         return torch.from_numpy(restored).to(values.device, torch.float32)
 
-    def _distribution(self, packed: dict[str, Tensor]) -> Distribution:
-        """What the module says of every point of `_pack`'s tokens, [batch, tokens, patch]."""
+    def distribution(self, packed: dict[str, Tensor]) -> Distribution:
+        """What the module says of every point of the tokens that `inputs` makes, [batch, tokens, patch]."""
         with _given(_Tokens(packed["target"].shape[2])):
             return self.module(**packed)
 
-    def _pack(self, context: Series, target: Tensor) -> dict[str, Tensor]:
+    def inputs(self, context: Series, target: Tensor) -> dict[str, Tensor]:
         """`pack` with the patch size of this context, for windows of no more tokens than the model was trained on."""
         steps, horizon, patch = (
             context.values.shape[1],

@@ -69,7 +69,7 @@ class Moirai2(QuantileModel):
 
     def loss(self, context: Series, target: Tensor) -> Tensor:
         """Mean quantile loss over observed points, on standardised values; see ForecastModel.loss."""
-        packed = self._pack(context, target)
+        packed = self.inputs(context, target)
         forecasts, scaled = self.module(**packed, training_mode=True)
         future = slice(packed["target"].shape[1] - -(-target.shape[1] // self._patch), None)
         after = {name: packed[name][:, future] for name in _LOSS_INPUTS}
@@ -80,7 +80,7 @@ class Moirai2(QuantileModel):
     def trained_quantiles(self, context: Series, horizon: int) -> Tensor:
         """One pass, as upstream's `Moirai2Forecast.forward`; see QuantileModel.trained_quantiles."""
         unknown = context.values.new_zeros(len(context.values), horizon)
-        packed = self._pack(context, unknown)
+        packed = self.inputs(context, unknown)
         forecasts = self.module(**packed, training_mode=False)
         future = slice(packed["target"].shape[1] - -(-horizon // self._patch), None)
         tokens = self._next_tokens(forecasts, future)
@@ -92,7 +92,7 @@ class Moirai2(QuantileModel):
         after_context = forecasts[:, future.start - 1].unflatten(-1, shape)
         return after_context[:, : forecasts.shape[1] - future.start]
 
-    def _pack(self, context: Series, target: Tensor) -> dict[str, Tensor]:
+    def inputs(self, context: Series, target: Tensor) -> dict[str, Tensor]:
         """The module's inputs for one variate, a token for each patch: context, then target.
 
         Returns float32 and bool [batch, tokens, patch], int64 and bool [batch, tokens].

@@ -64,7 +64,7 @@ def visible_devices() -> list[str]:
         return simulated
     if VISIBLE in os.environ:
         return _listed(os.environ[VISIBLE])
-    listing = _nvidia_smi()
+    listing = nvidia_smi_listing()
     if listing is not None:
         return devices_in_listing(listing)
     driver = Path("/proc/driver/nvidia/gpus")
@@ -82,7 +82,8 @@ def _listed(names: str) -> list[str]:
 
 
 @cache
-def _nvidia_smi() -> str | None:
+def nvidia_smi_listing() -> str | None:
+    """Return the output of `nvidia-smi -L`; None where there is no such program, or it fails."""
     try:
         result = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired):

@@ -78,7 +78,7 @@ class Sampler(ABC):
     def _statistics(self) -> tuple[Tensor, Tensor]:
         return self._scaler(self._values, self._observed)
 
-    def _read_window(self, series: Tensor, loc: Tensor, scale: Tensor, memory: Memory) -> tuple[Tensor, ...]:
+    def read_window(self, series: Tensor, loc: Tensor, scale: Tensor, memory: Memory) -> tuple[Tensor, ...]:
         """Read the window of these series, in these scales, into an empty memory."""
         calendar = None if self._past.calendar is None else self._past.calendar[series, : self._past.window]
         tokens = assemble_tokens(self._window[series], loc, scale, calendar)
@@ -113,7 +113,7 @@ class Exact(Sampler):
 
     def _first(self) -> tuple[Tensor, ...]:
         loc, scale = self._statistics()
-        parameters = self._read_window(self._series, loc, scale, self._memory(len(loc), steps=0))
+        parameters = self.read_window(self._series, loc, scale, self._memory(len(loc), steps=0))
         return *parameters, loc, scale
 
     def _later(self) -> tuple[Tensor, ...]:
@@ -122,7 +122,7 @@ class Exact(Sampler):
         distinct, which = seen.unique(dim=0, return_inverse=True)
         memory = self._memory(len(distinct), self._steps)
         series, (its_loc, its_scale) = distinct[:, 0].long(), distinct[:, 1:].float().split(1, dim=1)
-        self._read_window(series, its_loc, its_scale, memory)
+        self.read_window(series, its_loc, its_scale, memory)
         return *self._read_newest(self._steps, loc, scale, memory.select(which)), loc, scale
 
 
@@ -140,7 +140,7 @@ class Frozen(Sampler):
                 f"at most {longest} positions, beyond which every step rotates all keys anew",
                 "use the sampler exact",
             )
-        parameters = self._read_window(self._series, self._loc, self._scale, self._kept)
+        parameters = self.read_window(self._series, self._loc, self._scale, self._kept)
         return *parameters, self._loc, self._scale
 
     def _later(self) -> tuple[Tensor, ...]:
