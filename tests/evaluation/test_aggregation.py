@@ -11,7 +11,7 @@ import pytest
 
 from tests.evaluation.study_records import failed_record, run_record, write_record
 from workflow_scripts.evaluation.aggregation import arm_metrics, collect_rows, plot_tables, summarise_arms
-from workflow_scripts.evaluation.summary import arm_position, metrics_table, read_metrics
+from workflow_scripts.evaluation.summary import RunRow, arm_position, read_metrics, rows_text
 from workflow_scripts.runtime.errors import UserError
 
 ARMS = ["zero-shot", "full", "lora-r1", "lora-r2", "lora-r16"]
@@ -59,15 +59,15 @@ def test_the_step_writes_a_row_for_each_run_in_the_order_of_the_study(tmp_path, 
 
 def test_the_order_of_models_follows_the_list_and_seeds_and_arms_do_not(paths):
     shuffled = paths[:2] + random.Random(0).sample(paths[2:], len(paths) - 2)
-    assert metrics_table(collect_rows(shuffled)) == metrics_table(collect_rows(paths))
+    assert rows_text(RunRow, collect_rows(shuffled)) == rows_text(RunRow, collect_rows(paths))
 
 
 def test_the_table_reads_back_as_it_was_written(tmp_path, paths):
     rows = collect_rows([*paths, write_record(tmp_path / "runs", failed_record(arm="lora-r4"))])
     path = tmp_path / "metrics.csv"
-    path.write_text(metrics_table(rows))
+    path.write_text(rows_text(RunRow, rows))
     back = read_metrics(path)
-    assert metrics_table(back) == metrics_table(rows)
+    assert rows_text(RunRow, back) == rows_text(RunRow, rows)
     assert back[0].rank is None
     assert back[0].stopped_early is None
     assert back[-1].stopped_early is True
@@ -78,7 +78,7 @@ def test_the_table_reads_back_as_it_was_written(tmp_path, paths):
 
 def test_floats_have_six_significant_digits(tmp_path):
     path = write_record(tmp_path, run_record(mse=0.000123456789))
-    row = next(csv.DictReader(metrics_table(collect_rows([path])).splitlines()))
+    row = next(csv.DictReader(rows_text(RunRow, collect_rows([path])).splitlines()))
     assert row["mse"] == "0.000123457"
 
 

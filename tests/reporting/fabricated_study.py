@@ -16,7 +16,7 @@ from workflow_scripts.evaluation.forecasts import write_forecasts
 from workflow_scripts.evaluation.metrics import score
 from workflow_scripts.evaluation.parameters import EvaluationParameters
 from workflow_scripts.evaluation.study_statistics import study_statistics
-from workflow_scripts.evaluation.summary import ComparisonRow, IntervalRow, RankRow, metrics_table, rows_text
+from workflow_scripts.evaluation.summary import ComparisonRow, IntervalRow, RankRow, RunRow, rows_text
 from workflow_scripts.reporting.consort import Counts, Exclusion, draw_consort
 from workflow_scripts.windows.reading import METADATA_KEY, WINDOW_SCHEMA, WindowMetadata
 
@@ -129,7 +129,7 @@ def fabricate_study(
             )
             paths.append(path)
     rows = collect_rows(paths)
-    study.metrics.write_text(metrics_table(rows))
+    study.metrics.write_text(rows_text(RunRow, rows))
     if statistics:
         _write_statistics(study, rows)
         write_tables(study.folder, rows, LEVELS)

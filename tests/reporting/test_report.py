@@ -25,7 +25,7 @@ from workflow_scripts.evaluation.summary import (
 from workflow_scripts.models.baselines import BASELINES
 from workflow_scripts.models.registry import is_point_forecast
 from workflow_scripts.reporting.captions import caption
-from workflow_scripts.reporting.charts import _rendered
+from workflow_scripts.reporting.charts import render_svg
 from workflow_scripts.reporting.parameters import ReportParameters
 from workflow_scripts.reporting.sections.breakdown import group_section, horizon_section
 from workflow_scripts.reporting.sections.caveats import caveats
@@ -77,7 +77,7 @@ def test_the_step_writes_one_page_that_needs_nothing_from_outside_and_its_figure
 def test_the_same_study_gives_the_same_bytes(tmp_path):
     study = fabricate_study(tmp_path, **SMALL)
     first = report_of(study)
-    _rendered.cache_clear()
+    render_svg.cache_clear()
     again = report_of(study)
     assert again.html == first.html
     assert [figure.file_svg for figure in again.figures] == [figure.file_svg for figure in first.figures]

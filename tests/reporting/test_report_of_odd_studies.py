@@ -10,7 +10,7 @@ import pytest
 from tests.reporting.fabricated_study import ARMS, MODELS, SCRATCH, fabricate_study
 from tests.reporting.report_page import Page, page_of, report_of
 from workflow_scripts.evaluation.missing_runs import missing_row
-from workflow_scripts.evaluation.summary import in_study_order, metrics_table, read_metrics
+from workflow_scripts.evaluation.summary import RunRow, in_study_order, read_metrics, rows_text
 from workflow_scripts.reporting.parameters import ReportParameters
 
 ONE = {"vitals": ("heart_rate",), "statistics": False}
@@ -144,7 +144,7 @@ def test_missing_runs_are_named_and_do_not_stop_the_page(tmp_path):
         shutil.rmtree(folder)
         lacking.append(replace(missing_row(folder / "run.json", [], []), dataset=row.dataset))
     there = [row for row in rows if row not in absent]
-    study.metrics.write_text(metrics_table(in_study_order([*there, *lacking])))
+    study.metrics.write_text(rows_text(RunRow, in_study_order([*there, *lacking])))
     page = page_of(study)
     assert f"{len(absent)} of {len(rows)} runs have not finished" in page.text
     assert "its log names no error" in page.text

@@ -8,7 +8,7 @@ import pytest
 
 from tests.evaluation.study_records import failed_record, run_record, write_record
 from workflow_scripts.evaluation.aggregation import collect_rows
-from workflow_scripts.evaluation.summary import IntervalRow, metrics_table, rows_text
+from workflow_scripts.evaluation.summary import IntervalRow, RunRow, rows_text
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def show(tmp_path):
         metrics = tmp_path / "results" / "simulated" / "summary" / "metrics.csv"
         metrics.parent.mkdir(parents=True)
         paths = [write_record(tmp_path / "runs", record) for record in records]
-        metrics.write_text(metrics_table(collect_rows(paths)))
+        metrics.write_text(rows_text(RunRow, collect_rows(paths)))
         if intervals:
             metrics.with_name("intervals.csv").write_text(rows_text(IntervalRow, intervals))
         command = [sys.executable, "-X", "importtime", "-m", "workflow_scripts.steps.show_summary", *options]

@@ -1,4 +1,4 @@
-"""Mean ranks of arms over patients, and how far apart two must lie (Demšar, JMLR 7 (2006), 1-30)."""
+"""Mean ranks of arms over patients, and by how much two must differ (Demšar, JMLR 7 (2006), 1-30)."""
 
 import math
 

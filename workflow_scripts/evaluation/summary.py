@@ -318,11 +318,6 @@ def arm_position(arm: str) -> tuple[int, str, int]:
     return len(before), parsed.method, parsed.rank or 0
 
 
-def metrics_table(rows: Sequence[RunRow]) -> str:
-    """The text of metrics.csv."""
-    return rows_text(RunRow, rows)
-
-
 def rows_text(kind: type[Row], rows: Iterable[Row]) -> str:
     """CSV text with the columns of a kind of row."""
     return table_text([field.name for field in fields(kind)], ([*vars(row).values()] for row in rows))

@@ -43,6 +43,6 @@ def read_attrition(path: Path) -> tuple[str, list[AttritionStep]]:
             where=str(path),
             found="no readable attrition table",
             expected="CSV with the columns step, stays, admissions and patients",
-            remedy="label the cohort anew (label_cohort), which writes it",
+            remedy="label the cohort again (label_cohort), which writes it",
         ) from None
     return path.name.removesuffix(".attrition.csv"), steps

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import altair as alt
 
 WIDTH = 400
-"""Pixels of a whole figure: nearly what a phone shows, so that its text stays readable there."""
+"""Pixels of a figure: nearly what a phone shows, so that its text stays readable there."""
 
 MSE_AXIS = "MSE × 10⁻⁴"
 
@@ -55,7 +55,7 @@ class Figure:
     @cached_property
     def svg(self) -> str:
         """The figure as SVG with the page's colour variables, with room for the widest fonts."""
-        return _rendered(json.dumps(_times_fonts(self.spec, WIDEST)))
+        return render_svg(json.dumps(_times_fonts(self.spec, WIDEST)))
 
     @property
     def file_svg(self) -> str:
@@ -99,8 +99,8 @@ def make_figure(
     heading = wrap(title, LONGEST_TITLE)
     spec |= {"title": {"text": heading, "subtitle": subtitle}, "config": _looks(columns)}
     if not isinstance(chart, alt.FacetChart):  # Its panels have sizes of their own.
-        whole = height + 16 * (len(heading) - 1)
-        spec |= {"width": WIDTH, "height": whole, "autosize": {"type": "fit", "contains": "padding"}}
+        full = height + 16 * (len(heading) - 1)
+        spec |= {"width": WIDTH, "height": full, "autosize": {"type": "fit", "contains": "padding"}}
     spec["padding"] = 2
     spec["datasets"] = {
         key: [{column: _finite(value) for column, value in row.items()} for row in table]
@@ -244,7 +244,7 @@ def slug(*names: str) -> str:
 
 
 def error_scale(values: Sequence[float | None]) -> "alt.Scale":
-    """A scale for errors: from what there is, logarithmic where they lie far apart."""
+    """A scale for errors: from what there is, logarithmic where they differ by much."""
     import altair as alt
 
     known = [value for value in values if value is not None and math.isfinite(value)]
@@ -281,7 +281,8 @@ def _times_fonts(part: Any, factor: float) -> Any:
 
 
 @lru_cache(maxsize=512)
-def _rendered(spec: str) -> str:
+def render_svg(spec: str) -> str:
+    """A Vega-Lite chart (JSON) as SVG."""
     import vl_convert
 
     return _slim(vl_convert.vegalite_to_svg(spec))

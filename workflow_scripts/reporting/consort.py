@@ -68,7 +68,7 @@ def attrition_stages(
                 f"attrition table, step {step.step}",
                 f"{step.stays} stays left, and {len(left)} by the cohort table",
                 "a cohort table and its own attrition table",
-                "label the cohort anew (label_cohort), which writes both",
+                "label the cohort again (label_cohort), which writes both",
             )
     return _count(stays), stages
 
@@ -196,7 +196,7 @@ def _svg(cohort: str, words: str, boxes: list[list[str]], sides: list[list[str]]
         parts.append(_box(12, y, lines))
         y += _height(lines)
     width, height = _INDENT + _WIDTH + 12, y + 12
-    key = re.sub(r"\W", "-", f"consort-{cohort}")  # Several charts may stand on one page.
+    key = re.sub(r"\W", "-", f"consort-{cohort}")  # Several charts may be on one page.
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="consort" viewBox="0 0 {width} {height}" width="{width}"'
         f' role="img" aria-labelledby="{key}-title {key}-words">\n'

@@ -19,5 +19,5 @@ class ReportParameters(Parameters):
         40,
         ge=5,
         description="arms in the first table of a cohort; where there are more, it keeps each method's best rank, and "
-        "all arms stand in a table that unfolds",
+        "all arms are in a table that unfolds",
     )

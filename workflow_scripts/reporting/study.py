@@ -148,7 +148,7 @@ def collect_study(rows: Sequence[RunRow], sources: Sources) -> Study:
         windows = sources.windows / cohort / f"{vital}.parquet"
         own = [arm for arm in arms if (arm.first.cohort, arm.first.vital) == (cohort, vital)]
         if not windows.exists() and all(arm.first.status == MISSING for arm in own):
-            continue  # No windows could be made; its runs stand under what failed.
+            continue  # No windows could be made; its runs are listed under what failed.
         metadata = read_windows(windows, splits=("test",)).metadata
         tasks.append(
             ForecastTask(

@@ -45,7 +45,7 @@ def signed_span(low: float, high: float, digits: int = 2) -> str:
 
 
 def count(value: float) -> str:
-    """A count with its thousands apart."""
+    """A count with separated thousands."""
     return f"{value:,.0f}"
 
 

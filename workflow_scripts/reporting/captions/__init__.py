@@ -9,6 +9,7 @@ from typing import Any
 
 from workflow_scripts.evaluation.names import capital, cohort_name, vital_name
 
+BETWEEN_COHORTS = "Between cohorts"
 CAPTIONS = Path(__file__).parent / "figures.rst"
 
 
@@ -28,7 +29,9 @@ SECTIONS = {
     "error-by-arm": "Results at a glance",
     "mean-ranks": "Results at a glance",
     "error-by-rank": "Error against rank",
-    "error-and-": "What a smaller error costs",
+    "error-and-memory": "What a smaller error costs",
+    "error-and-time": "What a smaller error costs",
+    "error-and-parameters": "What a smaller error costs",
     "forecast": "Example forecasts",
     "calibration": "Calibration",
     "pit": "Calibration",
@@ -37,21 +40,21 @@ SECTIONS = {
     "error-by-sex": "Error by patient group",
     "error-by-age": "Error by patient group",
     "error-by-first-icu": "Error by patient group",
-    "error-by-cohort": "Between cohorts",
-    "transfer": "Between cohorts",
+    "error-by-cohort": BETWEEN_COHORTS,
+    "transfer": BETWEEN_COHORTS,
 }
-"""Where the figures stand on the page, by what their names begin with."""
+"""Kind of a figure -> the title of its section on the page."""
 
 
 def section_of(figure: str) -> str:
-    """The title of the section in which a figure stands."""
-    return next(title for start, title in SECTIONS.items() if figure.startswith(start))
+    """The title of a figure's section. figure: its kind, and after a dash what it is of."""
+    return next(title for kind, title in SECTIONS.items() if f"{figure}-".startswith(f"{kind}-"))
 
 
 def category(wildcards: Any) -> str:
     """Snakemake's category of a figure: its cohort in words."""
     section = section_of(wildcards.figure)
-    return section if section == "Between cohorts" else capital(cohort_name(wildcards.part.replace("-", "_")))
+    return section if section == BETWEEN_COHORTS else capital(cohort_name(wildcards.part.replace("-", "_")))
 
 
 def subcategory(wildcards: Any) -> str:
@@ -60,7 +63,7 @@ def subcategory(wildcards: Any) -> str:
 
 
 def labels(wildcards: Any, output: Any) -> dict[str, str]:
-    """Snakemake's labels of a figure: its section on the page, and the title that stands in its file."""
+    """Snakemake's labels of a figure: its section on the page, and the title in its file."""
     path = Path(output.figures, f"{wildcards.part}_{wildcards.sign}_{wildcards.figure}.svg")
     title = re.search("<title>(.*?)</title>", path.read_text(encoding="utf-8"))
     shown = unescape(title[1]) if title else wildcards.figure

@@ -8,7 +8,7 @@ from workflow_scripts.sources.datasets import dataset_of
 
 
 def caveats(study: Study) -> list[str]:
-    """Sentences that stand before every number."""
+    """The limits of the runs, a sentence each; the first words name the limit."""
     rows, settings = study.rows, study.sources.settings
     found = []
     if dataset_of(study.dataset).patients == "simulated":

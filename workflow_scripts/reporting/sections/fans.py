@@ -130,7 +130,7 @@ def _figure(study: Study, task: ForecastTask, arm: ArmSummary, example: Example)
     low, high = example.outer
     words = (
         f"Forecast over {len(example.median)} steps with a mean absolute error of {number(example.error, 1)} "
-        f"{task.unit}; {example.covered} of {example.observed} observed values lie within the "
+        f"{task.unit}; {example.covered} of {example.observed} observed values are within the "
         f"{percent(high - low)} interval."
     )
     return make_figure(

@@ -4,11 +4,16 @@ from collections.abc import Sequence
 
 from workflow_scripts.evaluation.names import capital, cohort_name, model_name, run_name, vital_name
 from workflow_scripts.evaluation.summary import MISSING
+from workflow_scripts.models.registry import family_of
 from workflow_scripts.reporting.page import Block, Cell, Group, Line, Section, Table, heads
 from workflow_scripts.reporting.study import Study
 
 MOST_SHOWN = 100
-"""Rows of a table of failures; the rest stands in metrics.csv."""
+"""Rows of a table of failures; the rest is in metrics.csv."""
+
+
+FOR_ONE_VITAL = "n-hits"
+"""The family whose models are each made for one vital sign."""
 
 
 def gap_section(study: Study, others: Sequence[Section]) -> Section:
@@ -48,7 +53,7 @@ def gap_section(study: Study, others: Sequence[Section]) -> Section:
 
 
 def _at_an_end(study: Study) -> list[str]:
-    """Each model whose arms chose the smallest or the largest learning rate: a better one may lie beyond."""
+    """Each model whose arms chose the smallest or the largest learning rate: a better one may be beyond."""
     rates = sorted(study.sources.settings.get("tuning", {}).get("learning_rates", []))
     if len(rates) < 2:
         return []
@@ -61,7 +66,7 @@ def _at_an_end(study: Study) -> list[str]:
             if number := chosen.count(end):
                 points.append(
                     f"{capital(model_name(model))}: {number} of {len(chosen)} runs chose the {word} learning rate, "
-                    f"{end:g}; a better one may lie beyond the candidates"
+                    f"{end:g}; a better one may be beyond the candidates"
                 )
     return points
 
@@ -78,9 +83,9 @@ def _absent(study: Study) -> list[Line]:
     wanted = dict.fromkeys((row.model, row.arm) for row in study.rows)
     lines = []
     for task in study.tasks:
-        there = {(arm.first.model, arm.first.arm) for arm in task.arms}
+        present = {(arm.first.model, arm.first.arm) for arm in task.arms}
         for model, arm in wanted:
-            if (model, arm) not in there and not model.startswith("n-hits"):
+            if (model, arm) not in present and family_of(model) != FOR_ONE_VITAL:
                 where = f"{capital(vital_name(task.vital))}, {cohort_name(task.cohort)}"
                 lines.append(
                     Line(f"{where}: {run_name(model, arm)}", [Cell("not among the runs of this study")])

@@ -56,7 +56,7 @@ def arm_figure(study: Study, task: ForecastTask) -> Figure | None:
     colours, shapes = model_scales(models)
     scale = scale_of(rows, "mse_e4", "low", "high")
     chosen, opacity = pick("model_name")
-    # A model that has a row for itself stands in its middle.
+    # A model that has a row for itself is drawn in its middle.
     middle, models_of = (own[len(own) // 2] if own else ""), Counter(row["row"] for row in rows)
     drawn = [row | {"place": row["model_name"] if models_of[row["row"]] > 1 else middle} for row in rows]
     base = alt.Chart(data("drawn")).encode(
@@ -156,7 +156,7 @@ def mean_rank_figure(study: Study, task: ForecastTask) -> Figure | None:
     said = "; ".join(f"{row['name']} {number(row['mean_rank'])}" for row in rows)
     words = (
         f"Mean ranks over patients, best first: {said}"
-        f". {near} arms lie within the critical difference of the best, {number(reach - shown[0].mean_rank)}."
+        f". {near} arms are within the critical difference of the best, {number(reach - shown[0].mean_rank)}."
     )
     if len(ranked) > len(shown):
         words += f" The best {len(shown)} of {len(ranked)} arms."

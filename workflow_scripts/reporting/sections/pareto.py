@@ -142,7 +142,7 @@ def _figure(
 
 
 def _cost_axis(positive: Sequence[float], nothing: float | None, title: str) -> Any:
-    """Logarithmic where the costs lie far apart; nothing: where an arm without any cost stands."""
+    """Logarithmic where the costs differ by much; nothing: where an arm without any cost is drawn."""
     import altair as alt
 
     smallest, largest = min(positive), max(positive)
