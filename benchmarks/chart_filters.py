@@ -43,11 +43,11 @@ def vitalora(source: Path, folder: Path) -> None:
     from workflow_scripts.sources.mimic_iii.parameters import ExtractionParameters
     from workflow_scripts.sources.mimic_iii.reading import stream_table
     from workflow_scripts.sources.mimic_iii.tables import find_table
-    from workflow_scripts.sources.mimic_iii.vital_rows import Stays
+    from workflow_scripts.sources.mimic_iii.vital_rows import StayIndex
 
     columns = ["subject_id", "hadm_id", "icustay_id"]
     stays = stream_table(find_table(source.parent, "icustays"), "icustays", columns)
-    split_chart(source, Stays(pa.Table.from_batches(stays)), ExtractionParameters(), folder)
+    split_chart(source, StayIndex(pa.Table.from_batches(stays)), ExtractionParameters(), folder)
 
 
 def polars(source: Path, folder: Path) -> None:

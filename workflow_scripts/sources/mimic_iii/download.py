@@ -1,6 +1,5 @@
 """Download of the open MIMIC-III demo: checked against the publisher's hashes, and resumable."""
 
-import hashlib
 import http.client
 import time
 import urllib.error
@@ -11,6 +10,7 @@ from typing import TypeVar
 
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import write_text
+from workflow_scripts.runtime.hashing import file_hash
 from workflow_scripts.sources.mimic_iii.tables import TABLES
 
 DEMO_URL = "https://physionet.org/files/mimiciii-demo/1.4/"
@@ -29,12 +29,12 @@ def fetch_demo(
     report: Callable[[str], None] = lambda _: None,
     pause_seconds: float = 2.0,
 ) -> None:
-    """Download every table that the project reads; files that are there with the right hash stay.
+    """Download every table that the project reads; files that are present with the right hash stay.
 
-    The list of hashes, SHA256SUMS.txt, is written last: where it stands, every table is there and right.
+    The list of hashes, SHA256SUMS.txt, is written last: where it is, every table is complete.
     A file grows as NAME.part and gets its name once its SHA-256 is right; a download that was cut continues.
     pause_seconds: wait before each new attempt. report: called with one line for each file.
-    Raises UserError where the server cannot be reached, a file is not there, or a hash is wrong.
+    Raises UserError where the server cannot be reached, a file is missing, or a hash is wrong.
     """
     if not base_url.startswith(("http://", "https://")):
         raise UserError(
@@ -46,8 +46,8 @@ def fetch_demo(
     wanted = _wanted_files(base_url, sums)
     for name, digest in wanted.items():
         target = folder / name
-        if target.is_file() and _sha256(target) == digest:
-            report(f"{name}: is there")
+        if target.is_file() and file_hash(target) == digest:
+            report(f"{name}: is present")
             continue
         _fetch_file(base_url + name, target, digest, pause_seconds)
         report(f"{name}: {target.stat().st_size:,} bytes")
@@ -85,11 +85,11 @@ def _fetch_file(url: str, target: Path, digest: str, pause_seconds: float) -> No
     part = target.with_name(target.name + ".part")
     continued = part.exists()
     _patiently(lambda: _continue_part(url, part), url, pause_seconds)
-    if _sha256(part) != digest and continued:
-        # What was there may stem from another version of the file: once more from the start.
+    if file_hash(part) != digest and continued:
+        # What was present may be of another version of the file: once more from the start.
         part.unlink()
         _patiently(lambda: _continue_part(url, part), url, pause_seconds)
-    if _sha256(part) != digest:
+    if file_hash(part) != digest:
         part.unlink()
         raise UserError(
             url,
@@ -108,7 +108,7 @@ def _continue_part(url: str, part: Path) -> None:
         response = urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return  # Nothing follows what is there; the hash tells whether it is right.
+            return  # Nothing follows what is present; the hash tells whether it is right.
         raise
     with response:
         appended = response.status == http.client.PARTIAL_CONTENT and response.headers.get(
@@ -143,8 +143,3 @@ def _patiently(action: Callable[[], Result], url: str, pause_seconds: float) -> 
         "an answer with the file",
         "check the network connection and the address; a later run continues where this one ended",
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -14,7 +14,7 @@ from workflow_scripts.sources.mimic_iii.items import clinical_itemids
 from workflow_scripts.sources.mimic_iii.parameters import ExtractionParameters
 from workflow_scripts.sources.mimic_iii.reading import arrow_schema, empty_table, map_table
 from workflow_scripts.sources.mimic_iii.tables import require_tables
-from workflow_scripts.sources.mimic_iii.vital_rows import Stays
+from workflow_scripts.sources.mimic_iii.vital_rows import StayIndex
 from workflow_scripts.sources.mimic_iii.vitals import VITALS_SCHEMA, VitalRows, VitalSigns
 
 _IDS = ["subject_id", "hadm_id", "icustay_id"]
@@ -88,7 +88,7 @@ def extract_events(raw: Path, events: Path, parameters: ExtractionParameters) ->
         scratch = Path(name)
         for table in KEPT_COLUMNS:
             counts[table] = _copy_table(paths[table], table, scratch / f"{table}.parquet")
-        stays = Stays(pq.read_table(scratch / "icustays.parquet"))
+        stays = StayIndex(pq.read_table(scratch / "icustays.parquet"))
         counts |= split_chart(paths["chartevents"], stays, parameters, scratch)
         for path in sorted(scratch.glob("*.parquet")):
             path.replace(events / path.name)
@@ -129,7 +129,7 @@ def _check_primary_key(path: Path, table: str, key: pa.Table) -> None:
 
 
 def split_chart(
-    path: Path, stays: Stays, parameters: ExtractionParameters, scratch: Path
+    path: Path, stays: StayIndex, parameters: ExtractionParameters, scratch: Path
 ) -> dict[str, dict[str, int]]:
     """Write `clinical_chart` and `vitals` into a folder, in one pass over CHARTEVENTS; return their counts."""
     vitals = VitalSigns(path, stays, parameters, scratch)

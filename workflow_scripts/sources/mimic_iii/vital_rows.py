@@ -14,7 +14,7 @@ VITAL_CODES = {name: code for code, name in enumerate(sorted(vital_names()))}
 """Vital sign -> small number, in alphabetical order, so that sorting by number sorts by name."""
 
 ROW = np.dtype([("stay", "<i4"), ("time", "<i8"), ("vital", "i1"), ("device", "i1"), ("value", "<f4")])
-"""stay: position in Stays; time: microseconds since 1970; device: -1 for signs other than pressures."""
+"""stay: position in StayIndex; time: microseconds since 1970; device: -1 for signs other than pressures."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def _device_code(item: Item, devices: list[str]) -> int:
     return -1 if item.device is None else devices.index(item.device)
 
 
-class Stays:
+class StayIndex:
     """ICU stays in the order of the output; a row of CHARTEVENTS gets its identifiers from here."""
 
     def __init__(self, icustays: pa.Table) -> None:
@@ -74,7 +74,7 @@ class Stays:
 
 def select_rows(
     batch: pa.RecordBatch,
-    stays: Stays,
+    stays: StayIndex,
     items: ItemArrays,
     parameters: ExtractionParameters,
 ) -> tuple[np.ndarray, Counter[str]]:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from workflow_scripts.sources.mimic_iii.item_filter import ItemFilter
 from workflow_scripts.sources.mimic_iii.parallel import map_ahead
 from workflow_scripts.sources.mimic_iii.parameters import ExtractionParameters
-from workflow_scripts.sources.mimic_iii.vital_rows import ROW, VITAL_CODES, ItemArrays, Stays, select_rows
+from workflow_scripts.sources.mimic_iii.vital_rows import ROW, VITAL_CODES, ItemArrays, StayIndex, select_rows
 from workflow_scripts.sources.mimic_iii.vital_rules import clean_rows
 
 VITALS_SCHEMA = pa.schema(
@@ -50,7 +50,7 @@ class VitalSigns:
     """
 
     def __init__(
-        self, chartevents: Path, stays: Stays, parameters: ExtractionParameters, scratch: Path
+        self, chartevents: Path, stays: StayIndex, parameters: ExtractionParameters, scratch: Path
     ) -> None:
         self.counts: Counter[str] = Counter()
         self._stays, self._parameters = stays, parameters
