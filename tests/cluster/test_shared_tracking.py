@@ -1,6 +1,7 @@
-"""MLflow's server as serve_tracking starts it, on a real PostgreSQL, with many writers at once and two crashes."""
+"""MLflow's server as serve_tracking starts it, on a real PostgreSQL, with two crashes while it is written to."""
 
 import configparser
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -24,15 +26,15 @@ from workflow_scripts.runtime.hashing import file_hash
 from workflow_scripts.settings import load_study
 from workflow_scripts.steps.serve_tracking import (
     ADMINISTRATOR,
+    administrator_password,
     database_address,
     encryption_options,
-    secrets_of,
 )
 from workflow_scripts.steps.sync_tracking import sync
-from workflow_scripts.tracking.client import connect
+from workflow_scripts.tracking.store import connect
 
 ROOT = Path(__file__).parents[2]
-WRITERS = 32
+SEEDS = 16
 ARMS = ("lora-r2", "lora-r4")
 SECONDS_TO_START = 180
 MEMBER, MEMBER_PASSWORD = "member", "of-a-member-of-the-group"
@@ -124,13 +126,13 @@ def sign_in(monkeypatch: pytest.MonkeyPatch, name: str, password: str) -> None:
 
 @pytest.mark.workflow
 @pytest.mark.acceptance
-def test_32_writers_and_crashes_of_server_and_database_lose_and_double_no_run(
+def test_crashes_of_server_and_database_during_a_sync_lose_and_double_no_run(
     database: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     records = [
         finished_run(tmp_path, arm, seed=seed, loss=1.0 + seed, mse=rank + seed / 100)
         for rank, arm in enumerate(ARMS)
-        for seed in range(WRITERS)
+        for seed in range(SEEDS)
     ]
     port = free_port()
     settings = partial(tracking_settings, f"http://127.0.0.1:{port}")
@@ -138,40 +140,37 @@ def test_32_writers_and_crashes_of_server_and_database_lose_and_double_no_run(
         administrator = credentials(tmp_path)
         sign_in(monkeypatch, ADMINISTRATOR, administrator)
         add_member(server.uri)
-        sign_in(monkeypatch, MEMBER, MEMBER_PASSWORD)
-        # As the workflow's start does: experiment and sweeps, before the first job.
-        sync(settings([]))
         nobody_else_comes_in(server, monkeypatch)
         sign_in(monkeypatch, MEMBER, MEMBER_PASSWORD)
-
-        writers = subprocess.Popen(
-            [sys.executable, ROOT / "tests/helpers/tracking_writers.py", server.uri, *records],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+        command = [sys.executable, "-m", "workflow_scripts.steps.sync_tracking"]
+        writer = subprocess.Popen(
+            [*command, "--settings", write_settings(tmp_path, settings(records))],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"},
+            stderr=subprocess.PIPE,
             text=True,
         )
-        assert writers.stdin
-        assert writers.stdout
-        assert writers.stdout.readline() == "halfway\n"
-        print("go on", file=writers.stdin, flush=True)
-        said = writers.stdout.readline()  # The first of them is done, the others are writing.
+        while len(active_runs(database)) < SEEDS:
+            assert writer.poll() is None
+            time.sleep(0.05)
         server.end(signal.SIGKILL)
     database.crash()
-    restarted = Server(database, tmp_path, port)
-    said += writers.stdout.read()  # communicate() would lose the lines that readline() has read ahead.
-    assert writers.wait() == 0
-    whole = [int(line) for line in said.split()]
-    assert len(whole) == WRITERS
-    assert min(whole) >= 1
+    _, message = writer.communicate(timeout=SECONDS_TO_START)
+    assert (writer.returncode, "error: tracking store" in message) == (1, True)
+    assert len(active_runs(database)) < len(records)
 
-    with serving(restarted) as server:
+    with serving(Server(database, tmp_path, port)) as server:
         sync(settings(records))
         shown = active_runs(database)
         sync(settings(records))
         assert active_runs(database) == shown
         no_secret_is_seen(server, [administrator, MEMBER_PASSWORD, PASSWORD])
     everything_is_there_once(database, shown, records, tmp_path / "tracking/artifacts")
+
+
+def write_settings(folder: Path, parameters: dict[str, Any]) -> Path:
+    path = folder / "sync_tracking.json"
+    path.write_text(json.dumps({"code": "", "parameters": parameters}))
+    return path
 
 
 def add_member(uri: str) -> None:
@@ -216,7 +215,7 @@ def everything_is_there_once(
     points, errors = dict(database.query(POINTS)), dict(database.query(ERRORS))
     expected = {}
     for rank, arm in enumerate(ARMS):
-        for seed in range(WRITERS):
+        for seed in range(SEEDS):
             expected[f"arm={arm}", f"seed={seed}"] = rank + seed / 100
     found = {}
     for run_id, status, key, record in shown:
@@ -224,11 +223,11 @@ def everything_is_there_once(
         found[parts[0], parts[4]] = errors[run_id]
         assert status == "FINISHED"
         assert record in {file_hash(path) for path in records}
-        assert points[run_id] == 2  # Validated at steps 0 and 20.
+        assert points[run_id] == 2
         (adapter,) = artifacts.glob(f"*/{run_id}/artifacts/adapter/adapter_model.safetensors")
         assert adapter.read_text() == parts[0].removeprefix("arm=")
     assert found == pytest.approx(expected)
-    assert len(shown) == len(records) == 2 * WRITERS
+    assert len(shown) == len(records) == 2 * SEEDS
     (sweeps,) = database.query(
         "SELECT count(*) FROM runs JOIN tags USING (run_uuid)"
         " WHERE key = 'kind' AND value = 'sweep' AND lifecycle_stage = 'active'"
@@ -245,11 +244,11 @@ def test_the_server_does_not_start_without_what_keeps_secrets_secret(tmp_path: P
     with pytest.raises(UserError, match="plain text"):
         encryption_options("0.0.0.0", None, None)
     assert encryption_options("::1", None, None) == []
-    first = secrets_of(tmp_path / "tracking")
-    assert secrets_of(tmp_path / "tracking") == first
-    (tmp_path / "tracking/session-key").chmod(0o644)
+    first = administrator_password(tmp_path / "tracking")
+    assert administrator_password(tmp_path / "tracking") == first
+    (tmp_path / "tracking/credentials").chmod(0o644)
     with pytest.raises(UserError, match="chmod 600"):
-        secrets_of(tmp_path / "tracking")
+        administrator_password(tmp_path / "tracking")
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 
 from tests.helpers.finished_runs import finished_run
 from tests.helpers.projects import ROOT, run_in
-from workflow_scripts.reporting.run_pages import run_metrics
-from workflow_scripts.runtime.files import read_json
+from workflow_scripts.tracking.pages import run_page
+from workflow_scripts.tracking.sweeps import read_sweeps
 
 DOCUMENT = ROOT / "docs" / "browsing-runs.md"
 
@@ -18,8 +18,9 @@ DOCUMENT = ROOT / "docs" / "browsing-runs.md"
 def test_every_metric_of_a_run_is_listed(tmp_path: Path) -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     listed = set(re.findall(r"`(\w+)`", text))
-    metrics = run_metrics(read_json(finished_run(tmp_path, "lora-r2", loss=1.0)))
-    assert set(metrics) <= listed
+    (sweep,) = read_sweeps("simulated", [finished_run(tmp_path, "lora-r2", loss=1.0)])
+    page = run_page(sweep.runs[0])
+    assert {*page.metrics, *page.curves, *page.tags} <= listed | set(re.findall(r"`([\w.]+)`", text))
 
 
 def test_the_screenshots_are_there_and_small() -> None:

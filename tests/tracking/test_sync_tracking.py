@@ -1,21 +1,35 @@
 """MLflow is brought up to date with records on disk: in a real SQLite store, read back with MLflow's client."""
 
+import getpass
+import json
+import multiprocessing
 import re
 import shutil
+import socket
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.helpers.finished_runs import finished_run, tracking_settings
+from tests.helpers.some_windows import some_windows
+from workflow_scripts.evaluation.forecasts import write_forecasts
+from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.parameters import TrackingParameters
 from workflow_scripts.steps.sync_tracking import sync
-from workflow_scripts.tracking import client as tracking_client
-from workflow_scripts.tracking.names import DESCRIPTION, PARENT, REASON
-from workflow_scripts.tracking.store import initialise
+from workflow_scripts.tracking.mirror import DESCRIPTION, PARENT, SUPERSEDED_BY
+from workflow_scripts.tracking.pages import Links, experiment_description
+from workflow_scripts.tracking.store import open_experiment
+from workflow_scripts.tracking.sweeps import Sweep
+from workflow_scripts.windows.making import write_windows
 
+ROOT = Path(__file__).parents[2]
 REGISTERED = "chronos-t5-nano.heart_rate.explicit.simulated"
 
 
@@ -23,8 +37,8 @@ REGISTERED = "chronos-t5-nano.heart_rate.explicit.simulated"
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Creating the schema takes seconds, so each test gets a copy."""
     folder = tmp_path_factory.mktemp("empty")
-    initialise(f"sqlite:///{folder}/mlflow.db", "simulated")
-    return folder / "mlflow.db"
+    with open_experiment(f"sqlite:///{folder}/mlflow.db", "another"):
+        return folder / "mlflow.db"
 
 
 @pytest.fixture
@@ -51,9 +65,12 @@ def _client(uri: str) -> Any:
 
 
 def _shown(uri: str, query: str = "", dataset: str = "simulated", deleted: bool = False) -> list[Any]:
+    from mlflow.entities import ViewType
+
     client = _client(uri)
     experiment = client.get_experiment_by_name(dataset)
-    return tracking_client.search(client, experiment.experiment_id, query, deleted)
+    view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
+    return list(client.search_runs([experiment.experiment_id], query, view))
 
 
 def _state(uri: str) -> dict[str, object]:
@@ -64,15 +81,15 @@ def _state(uri: str) -> dict[str, object]:
 
 
 def test_missing_runs_are_made_from_their_records(uri: str, paths: list[Path]) -> None:
-    assert sync(tracking_settings(uri, paths)) == {"experiment_id": "1", "runs": 4, "sweeps": 1}
+    assert sync(tracking_settings(uri, paths)) == {"experiment_id": "2", "runs": 4, "sweeps": 1}
     runs = {run.data.tags["arm"]: run for run in _shown(uri, "tags.kind = 'run'")}
     (sweep,) = _shown(uri, "tags.kind = 'sweep'")
     assert set(runs) == {"zero-shot", "full", "lora-r4", "lora-r8"}
     assert {run.data.tags[PARENT] for run in runs.values()} == {sweep.info.run_id}
     run = runs["lora-r4"]
-    assert (run.info.run_name, run.info.status) == ("lora-r4, seed 0", "FINISHED")
+    assert (run.info.run_name, run.info.status) == ("chronos-t5-nano lora-r4, seed 0", "FINISHED")
     assert (
-        run.data.metrics.items() >= {"mse": 0.3, "trainable_parameters": 40, "validation_loss": 2.0}.items()
+        run.data.metrics.items() >= {"mse": 0.3, "trainable_parameters": 6144, "validation_loss": 2.0}.items()
     )
     assert (
         run.data.tags.items() >= {"method": "lora", "rank": "4", "data": "open", "family": "chronos"}.items()
@@ -173,7 +190,7 @@ def test_a_run_that_failed_is_shown_as_failed(uri: str, tmp_path: Path) -> None:
     path = finished_run(tmp_path, "lora-r2", loss=None, failure="the loss diverged at step 3")
     sync(tracking_settings(uri, [path]))
     (run,) = _shown(uri, "tags.kind = 'run'")
-    assert (run.info.status, run.data.tags[REASON]) == ("FAILED", "the loss diverged at step 3")
+    assert (run.info.status, run.data.tags["reason"]) == ("FAILED", "the loss diverged at step 3")
 
 
 def test_descriptions_say_what_the_numbers_are_not(uri: str, paths: list[Path]) -> None:
@@ -181,31 +198,246 @@ def test_descriptions_say_what_the_numbers_are_not(uri: str, paths: list[Path]) 
     experiment = _client(uri).get_experiment_by_name("simulated")
     texts = [run.data.tags[DESCRIPTION] for run in _shown(uri)] + [experiment.tags[DESCRIPTION]]
     assert len(texts) == 6
-    assert all("stand-in" in text and "simulated" in text for text in texts)
+    assert all("Stand-in" in text and "simulated" in text for text in texts)
 
 
-def test_the_start_page_leads_to_the_best_rank_and_to_the_weights_of_the_chosen_adapter(
+def test_the_start_page_leads_to_the_runs_and_to_the_weights_of_the_chosen_adapter(
     uri: str, paths: list[Path]
 ) -> None:
     sync(tracking_settings(uri, paths))
     first, *_ = (text := _client(uri).get_experiment_by_name("simulated").tags[DESCRIPTION]).splitlines()
-    assert first.startswith("**Best rank:** [heart rate](")
-    assert "**Every run:** [heart rate](" in first
-    (link,) = re.findall(r"\[lora-r4\]\(#/experiments/1/runs/(\w+)/artifacts/([\w/.]+)\?", text)
+    assert first.startswith("**Every run:** [heart rate](")
+    (link,) = re.findall(r"\[lora-r4\]\(#/experiments/2/runs/(\w+)/artifacts/([\w/.]+)\?", text)
     assert [item.path for item in _client(uri).list_artifacts(link[0], "adapter")] == [link[1]]
+    assert "| 4&emsp;| 0.3&emsp;|" in text
 
 
 def test_three_hundred_sweeps_fit_into_a_description(uri: str, paths: list[Path]) -> None:
     """Expected: MLflow refuses a longer tag of an experiment."""
-    many = [Path(f"runs/explicit/heart_rate/model-{number}/full/seed0/run.json") for number in range(300)]
-    sync(tracking_settings(uri, [*paths, *many[:3]]))
-    from workflow_scripts.reporting.experiment_pages import experiment_description
-    from workflow_scripts.reporting.sweeps import Sweep, sweep_keys
-
-    keys = sweep_keys("simulated", many)
-    text = experiment_description([Sweep(key, [], 1, {}, True) for key in keys], "1", "simulated")
-    _client(uri).set_experiment_tag("1", DESCRIPTION, text)
+    sync(tracking_settings(uri, paths))
+    many = [Sweep("simulated", "explicit", "heart_rate", f"model-{number}") for number in range(300)]
+    text = experiment_description("simulated", many, Links("2", {}))
+    _client(uri).set_experiment_tag("2", DESCRIPTION, text)
     assert "more." in text
+
+
+def test_a_run_is_read_back_whole(uri: str, paths: list[Path], tmp_path: Path) -> None:
+    record = json.loads(paths[2].read_text())
+    record["settings"] = {"training": {"steps": 200, "levels": [0.1, 0.5]}}
+    record["training"]["validation_loss"] = [[20, 1.5], [30, None], [40, 0.75]]
+    record["metrics"]["mape"] = None
+    paths[2].write_text(json.dumps(record))
+    sync(tracking_settings(uri, paths))
+    (run,) = _shown(uri, "tags.arm = 'lora-r4'")
+    (seen,) = run.inputs.dataset_inputs
+    assert seen.dataset.name == "simulated · explicit · heart rate"
+    assert json.loads(seen.dataset.profile)["test_windows"] == 120
+    assert run.data.tags["vitalora.key"] == (
+        "arm=lora-r4/cohort=explicit/dataset=simulated/model=chronos-t5-nano/seed=0/vital=heart_rate"
+    )
+    assert "git_commit" not in run.data.tags
+    settings = {"training.steps": "200", "training.levels": "[0.1, 0.5]", "rank": "4", "arm": "lora-r4"}
+    assert run.data.params.items() >= settings.items()
+    assert "mape" not in run.data.metrics
+    history = _client(uri).get_metric_history(run.info.run_id, "validation_loss")
+    assert [(point.step, point.value) for point in history] == [(20, 1.5), (40, 0.75)]
+    assert run.info.artifact_uri == f"{tmp_path}/mlartifacts/simulated/{run.info.run_id}/artifacts"
+
+
+def test_the_error_at_each_step_of_the_horizon_is_a_curve(
+    uri: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Expected: every target is 10 above the last value, and the median k above it at step k."""
+    windows = some_windows()
+    write_windows(tmp_path / "windows/explicit/heart_rate.parquet", windows)
+    test = windows.select("test")
+    forecasts = np.repeat(test.context[:, -1:, None] + np.arange(1, 13, dtype=np.float32), 3, axis=1)
+    paths = [finished_run(tmp_path, arm, loss=1.0) for arm in ("lora-r2", "lora-r4")]
+    for path, ids in zip(paths, (test.window_id, test.window_id + 1), strict=True):
+        write_forecasts(path.with_name("forecasts.parquet"), ids, forecasts, [0.1, 0.5, 0.9])
+    sync(tracking_settings(uri, paths), tmp_path / "windows")
+    (run,) = _shown(uri, "tags.arm = 'lora-r2'")
+    points = _client(uri).get_metric_history(run.info.run_id, "mae_by_horizon_step")
+    assert {point.step: point.value for point in points} == pytest.approx(
+        {step: abs(10 - step) for step in range(1, 13)}, abs=1e-4
+    )
+    (other,) = _shown(uri, "tags.arm = 'lora-r4'")
+    assert "mae_by_horizon_step" not in other.data.metrics
+    assert "forecasts of other windows" in caplog.text
+
+
+def test_a_curve_of_two_thousand_points_is_read_back_whole(uri: str, paths: list[Path]) -> None:
+    record = json.loads(paths[2].read_text())
+    record["training"]["train_loss"] = curve = [[step, 1 / (step + 1)] for step in range(2000)]
+    paths[2].write_text(json.dumps(record))
+    sync(tracking_settings(uri, paths))
+    (run,) = _shown(uri, "tags.arm = 'lora-r4'")
+    history = _client(uri).get_metric_history(run.info.run_id, "train_loss")
+    assert [[point.step, point.value] for point in history] == curve
+
+
+def test_no_host_or_user_is_recorded(uri: str, paths: list[Path]) -> None:
+    sync(tracking_settings(uri, paths))
+    for run in _shown(uri):
+        assert socket.gethostname() not in " ".join([*run.data.tags.values(), *run.data.params.values()])
+        assert run.info.user_id != getpass.getuser()
+
+
+def test_a_table_beside_an_adapter_is_not_stored(uri: str, paths: list[Path]) -> None:
+    for name in ("rows.parquet", "rows.csv", "model.pkl"):
+        (paths[2].parent / "adapter" / name).write_bytes(b"rows")
+    sync(tracking_settings(uri, paths))
+    (run,) = _shown(uri, "tags.arm = 'lora-r4'")
+    names = [item.path for item in _client(uri).list_artifacts(run.info.run_id, "adapter")]
+    assert names == ["adapter/adapter_model.safetensors"]
+
+
+def test_a_changed_record_supersedes_its_run_whose_artifacts_are_removed(
+    uri: str, paths: list[Path], tmp_path: Path
+) -> None:
+    sync(tracking_settings(uri, paths))
+    (before,) = _shown(uri, "tags.arm = 'lora-r4'")
+    finished_run(tmp_path, "lora-r4", loss=1.5, mse=0.7)
+    sync(tracking_settings(uri, paths))
+    (after,) = _shown(uri, "tags.arm = 'lora-r4'")
+    assert (after.data.metrics["mse"], before.data.metrics["mse"]) == (0.7, 0.3)
+    (deleted,) = _shown(uri, "tags.kind = 'run'", deleted=True)
+    assert deleted.info.run_id == before.info.run_id
+    assert deleted.data.tags[SUPERSEDED_BY] == after.info.run_id
+    stored = {path.name for path in (tmp_path / "mlartifacts/simulated").iterdir()}
+    assert (before.info.run_id in stored, after.info.run_id in stored) == (False, True)
+
+
+def test_a_deleted_record_takes_its_run_along_and_no_other(
+    uri: str, paths: list[Path], tmp_path: Path
+) -> None:
+    sync(tracking_settings(uri, paths))
+    shutil.rmtree(paths[2].parent)
+    # Another rank is no longer in the study; its record is there still.
+    sync(tracking_settings(uri, paths[:3]))
+    assert {run.data.tags["arm"] for run in _shown(uri, "tags.kind = 'run'")} == {
+        "zero-shot",
+        "full",
+        "lora-r8",
+    }
+    assert [run.data.tags["arm"] for run in _shown(uri, "tags.kind = 'run'", deleted=True)] == ["lora-r4"]
+    shutil.rmtree(tmp_path / "runs")
+    sync(tracking_settings(uri, [tmp_path / "runs/explicit/heart_rate/moirai-nano/full/seed0/run.json"]))
+    assert [run.data.tags["model"] for run in _shown(uri)] == ["moirai-nano"]
+
+
+@pytest.mark.parametrize("failing", ["log_batch", "log_inputs", "log_artifact", "set_terminated"])
+def test_what_was_interrupted_is_completed_and_shown_once(
+    uri: str, paths: list[Path], failing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+
+    def end(*_arguments: Any, **_named: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow.MlflowClient, failing, end)
+        with pytest.raises(KeyboardInterrupt):
+            sync(tracking_settings(uri, paths))
+    sync(tracking_settings(uri, paths))
+    runs = _shown(uri, "tags.kind = 'run'")
+    assert sorted(run.data.tags["arm"] for run in runs) == ["full", "lora-r4", "lora-r8", "zero-shot"]
+    assert {run.info.status for run in _shown(uri)} == {"FINISHED"}
+    assert all({"mse", "total_seconds"} <= set(run.data.metrics) for run in runs)
+    assert len(_client(uri).search_registered_models()) == 1
+
+
+def test_two_at_once_on_a_fresh_store_write_each_run_once(paths: list[Path], tmp_path: Path) -> None:
+    settings = tracking_settings(f"sqlite:///{tmp_path}/fresh/mlflow.db", paths)
+    context = multiprocessing.get_context("spawn")
+    both = [context.Process(target=sync, args=(settings,)) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join()
+    assert [process.exitcode for process in both] == [0, 0]
+    assert len(_shown(settings["tracking"]["uri"])) == 5
+    assert _shown(settings["tracking"]["uri"], deleted=True) == []
+
+
+def test_a_deleted_experiment_comes_back(uri: str, paths: list[Path]) -> None:
+    shown = sync(tracking_settings(uri, paths))
+    _client(uri).delete_experiment(shown["experiment_id"])
+    assert sync(tracking_settings(uri, paths)) == shown
+    assert len(_shown(uri, "tags.kind = 'run'")) == 4
+
+
+@pytest.mark.parametrize("keep", [False, True], ids=["moved", "copied"])
+def test_artifacts_follow_a_project_that_was_moved_or_copied(
+    uri: str, paths: list[Path], tmp_path: Path, keep: bool
+) -> None:
+    sync(tracking_settings(uri, paths))
+    (before,) = _shown(uri, "tags.arm = 'lora-r4'")
+    other = tmp_path.with_name(f"{tmp_path.name} elsewhere; $(touch hit)")
+    shutil.copytree(tmp_path, other)
+    if not keep:
+        shutil.rmtree(tmp_path)
+    address = f"sqlite:///{other}/mlflow.db"
+    moved = [other / path.relative_to(tmp_path) for path in paths]
+    sync(tracking_settings(address, moved))
+    (run,) = _shown(address, "tags.arm = 'lora-r4'")
+    path = _client(address).download_artifacts(run.info.run_id, "adapter/adapter_model.safetensors")
+    assert run.info.artifact_uri.startswith(str(other))
+    assert Path(path).read_bytes() == b"lora-r4"
+    stored = {path.name for path in (other / "mlartifacts/simulated").iterdir()}
+    assert stored == {run.info.run_id for run in _shown(address, "tags.kind = 'run'")}
+    assert tmp_path.exists() == keep
+    if keep:
+        assert _shown(uri, "tags.arm = 'lora-r4'")[0].info.run_id == before.info.run_id
+        assert (tmp_path / "mlartifacts/simulated" / before.info.run_id).exists()
+    before_second = _state(address)
+    sync(tracking_settings(address, moved))
+    assert _state(address) == before_second
+
+
+@pytest.mark.parametrize(
+    "address", ["sqlite:////proc/no/mlflow.db", "http://127.0.0.1:9", "nonsense://store"]
+)
+def test_a_store_that_is_not_there_is_one_message(
+    address: str, paths: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(UserError, match=re.escape(f"tracking store {address}")):
+        sync(tracking_settings(address, paths))
+
+
+def test_a_password_in_the_address_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(UserError) as failure, open_experiment("http://me:secret@127.0.0.1:9", "simulated"):
+        pass
+    assert "secret" not in str(failure.value)
+
+
+def test_without_an_address_nothing_is_tracked_and_mlflow_is_not_imported(paths: list[Path]) -> None:
+    program = (
+        "import json, sys\n"
+        "from workflow_scripts.steps.sync_tracking import sync\n"
+        "assert sync(json.loads(sys.argv[1]))['runs'] == 0\n"
+        "assert 'mlflow' not in sys.modules\n"
+    )
+    settings = json.dumps(tracking_settings("", paths))
+    subprocess.run([sys.executable, "-c", program, settings], check=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize("step", ["run_arm", "evaluate_transfer"])
+def test_jobs_leave_mlflow_alone(step: str) -> None:
+    program = (
+        f"import sys, workflow_scripts.steps.{step}\n"
+        "assert not [name for name in sys.modules if name.startswith(('mlflow', 'workflow_scripts.tracking'))]\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+
+def test_a_bare_mlflow_ui_shows_the_default_store() -> None:
+    """Expected: what MLflow itself takes where no address is given."""
+    from mlflow.store.tracking import DEFAULT_TRACKING_URI
+
+    assert TrackingParameters().uri == DEFAULT_TRACKING_URI
 
 
 @contextmanager
@@ -218,3 +450,19 @@ def _locked(database: Path) -> Iterator[None]:
     finally:
         connection.rollback()
         connection.close()
+
+
+@pytest.mark.acceptance
+def test_a_locked_store_is_one_message_and_repaired_afterwards(
+    uri: str, paths: list[Path], tmp_path: Path
+) -> None:
+    with _locked(tmp_path / "mlflow.db"), pytest.raises(UserError, match="locked"):
+        sync(tracking_settings(uri, paths))
+    sync(tracking_settings(uri, paths))
+    assert len(_shown(uri, "tags.kind = 'run'")) == 4
+
+
+def test_a_damaged_database_is_one_message(uri: str, paths: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_bytes(b"this is no database" * 100)
+    with pytest.raises(UserError, match="move a damaged database aside"):
+        sync(tracking_settings(uri, paths))

@@ -17,8 +17,7 @@ from tests.helpers.finished_runs import finished_run, tracking_settings
 from tests.helpers.ports import free_port
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.steps.sync_tracking import sync
-from workflow_scripts.tracking.client import connect, search
-from workflow_scripts.tracking.server import ENVIRONMENT
+from workflow_scripts.tracking.store import ENVIRONMENT, connect
 
 pytestmark = [pytest.mark.workflow, pytest.mark.acceptance]
 
@@ -57,7 +56,7 @@ def _wait(address: str, process: subprocess.Popen[bytes]) -> None:
 
 def _shown(uri: str, query: str = "tags.kind = 'run'") -> list[Any]:
     client = connect(uri)
-    return search(client, client.get_experiment_by_name("simulated").experiment_id, query)
+    return list(client.search_runs([client.get_experiment_by_name("simulated").experiment_id], query))
 
 
 def test_a_server_that_goes_away_costs_no_run_and_is_brought_up_to_date_once(

@@ -10,12 +10,12 @@ from workflow_scripts.privacy.marks import find_marks
 from workflow_scripts.privacy.places import ScannedFile, project_files, staged_files
 from workflow_scripts.privacy.readers import plain_name, read_pieces
 from workflow_scripts.privacy.records import Records, read_records
-from workflow_scripts.tracking.contents import ROW_LEVEL_SUFFIXES
 
 CODE_SUFFIXES = {".py", ".md", ".sql", ".smk", ".yaml", ".yml", ".toml", ".j2", ".sh", ""}
 """Of what people write."""
 
 ARTIFACT = "table among MLflow's artifacts"
+ROW_LEVEL_SUFFIXES = {".parquet", ".csv", ".gz", ".arrow", ".feather", ".npy", ".npz", ".db", ".pkl"}
 _ARTIFACTS = ("mlartifacts/", "mlruns/")
 
 

@@ -1,5 +1,7 @@
-"""The study's runs in MLflow's pages."""
+"""Opens the study's runs in MLflow's own pages."""
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -8,10 +10,8 @@ from typer import Option
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.step import read_settings, run_step
 from workflow_scripts.steps.sync_tracking import sync
-from workflow_scripts.tracking.client import is_database
-from workflow_scripts.tracking.server import become_server
-
-START_PAGE = "#/experiments/{experiment_id}/runs?workflowType=machine_learning"
+from workflow_scripts.tracking.pages import TRAINING_PAGES
+from workflow_scripts.tracking.store import ENVIRONMENT, is_database
 
 
 def browse_runs(
@@ -23,29 +23,28 @@ def browse_runs(
     Example:
         python -m workflow_scripts.steps.browse_runs --results results --port 5000
     """
-    found = sorted(results.glob("*/summary/settings/sync_tracking.json"))
-    studies = [settings for settings in map(read_settings, found) if settings["tracking"]["uri"]]
+    found = sorted(
+        results.glob("*/summary/settings/sync_tracking.json"), key=lambda path: path.stat().st_mtime
+    )
+    studies = [study for study in map(read_settings, found) if study["tracking"]["uri"]]
     if not studies:
         raise UserError(
-            str(results),
-            "no study with tracked runs",
-            "results of a study whose tracking.uri is not empty",
-            "run the study first: make run",
+            where=str(results),
+            found="no study with tracked runs",
+            expected="results of a study whose tracking.uri is not empty",
+            remedy="run the study first: make run",
         )
-    # The newest study's store; the pages show one store at a time.
-    uri = max(zip(found, studies, strict=False), key=lambda each: each[0].stat().st_mtime)[1]["tracking"][
-        "uri"
-    ]
+    uri = studies[-1]["tracking"]["uri"]  # The newest study's store: the pages show one store at a time.
     server = f"http://127.0.0.1:{port}" if is_database(uri) else uri
-    for settings in studies:
-        if settings["tracking"]["uri"] == uri:
-            shown = sync(settings, Path("data") / settings["dataset"] / "windows")
-            page = START_PAGE.format(experiment_id=shown["experiment_id"])
-            print(f"{settings['dataset']}: {server}/{page}", flush=True)
+    for study in studies:
+        if study["tracking"]["uri"] == uri:
+            shown = sync(study, Path("data") / study["dataset"] / "windows")
+            page = f"{server}/#/experiments/{shown['experiment_id']}/runs?{TRAINING_PAGES}"
+            print(f"{study['dataset']}: {page}", flush=True)
     if is_database(uri):
-        become_server(
-            ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--backend-store-uri", uri]
-        )
+        os.environ.update(ENVIRONMENT)
+        options = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--backend-store-uri", uri]
+        os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *options])
 
 
 if __name__ == "__main__":

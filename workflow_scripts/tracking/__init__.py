@@ -1,16 +1,11 @@
-"""Runs in MLflow: the mirror of run.json, for browsing. The only room that imports mlflow.
+"""The MLflow mirror of run records: one way, written by sync_tracking alone. The only room that imports mlflow.
 
-What is logged describes runs, never patients: parameters, metrics over all test windows, loss curves,
-adapters and figures. Tables (forecasts, windows, events) hold a row for each window or value: as artifacts
-they are refused.
+MLflow shows runs, never patients: parameters, metrics over all test windows, loss curves and adapters. No row of a
+table is written to it.
 
-    names       keys and names of runs and sweeps
-    client      MLflow, imported without what is not needed
-    store       schema, experiment
-    lifecycle   runs are closed and superseded
-    contents    what a finished run shows
-    mirror      MLflow is brought up to date with records
-    registry    the best adapters
-    views       saved views of the table of runs
-    server      how a process becomes MLflow's server
+    store     connects, makes schema and experiment, one writer at a time
+    pages     what MLflow shows of a run, a sweep and an experiment
+    sweeps    the arms of one model on one vital sign of one cohort, and what is chosen among them
+    mirror    brings an experiment up to date with the records
+    registry  the best adapter of each sweep as a registered model
 """

@@ -1,161 +1,179 @@
-"""Brings MLflow up to date with records of finished runs, each exactly once, and with what follows from them."""
+"""Brings an experiment in MLflow up to date with the records of a study, each exactly once.
+
+A run in MLflow is a page: of a finished run, or of a sweep, in which its runs are nested. It carries a hash of what it
+was made from. Where a complete page has that hash nothing is written; a page with another hash is replaced. So
+repeating changes nothing, and the next time completes what was interrupted.
+"""
 
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from workflow_scripts.tracking.client import connect, search
-from workflow_scripts.tracking.contents import Contents, log_values, store_artifact
-from workflow_scripts.tracking.lifecycle import close, put_away, remove_artifacts
-from workflow_scripts.tracking.names import (
-    DESCRIPTION,
-    KEY,
-    KIND,
-    PARENT,
-    RECORD,
-    SUPERSEDED_BY,
-    Key,
-    key_text,
-    run_name,
-    sweep_key,
-    sweep_name,
-    texts,
-)
+from workflow_scripts.runtime.hashing import file_hash
+from workflow_scripts.tracking.pages import Links, Page, experiment_description, run_page, sweep_page
+from workflow_scripts.tracking.registry import register
+from workflow_scripts.tracking.store import Experiment, active_runs, delete_run
+from workflow_scripts.tracking.sweeps import Sweep
 
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
-@dataclass(frozen=True)
-class FinishedRun:
-    """A run as its record tells it.
+KEY, KIND, RECORD = "vitalora.key", "kind", "vitalora.record"
+"""Tags: what identifies a page; `run` or `sweep`; the hash of the run.json, or of the sweep's page."""
+SUPERSEDED_BY = "vitalora.superseded_by"
+DESCRIPTION, PARENT = "mlflow.note.content", "mlflow.parentRunId"
+"""MLflow's own tags."""
 
-    started, ended: milliseconds since 1970. record: the hash of run.json. contents: makes, for as long as a
-    `with` block lasts, what MLflow shall show; it is called only where the run is not there yet.
-    """
+METRICS_PER_BATCH, PARAMS_PER_BATCH = 900, 100
+"""MLflow takes 1,000 items in one call, of them 100 parameters."""
 
-    key: Key
-    record: str
-    started: int
-    ended: int
-    contents: Callable[[], AbstractContextManager[Contents]]
+ARTIFACT_SUFFIXES = {".safetensors", ".json", ".md"}
+"""The only files that become artifacts: no table of rows, no pickle."""
 
 
 class Mirror:
-    """One experiment in MLflow, made to show what the records say.
+    """One experiment in MLflow. written: how many pages, descriptions and models were written or deleted."""
 
-    Attributes:
-        runs: MLflow's run id of every finished run, by its key's text.
-        sweeps: MLflow's run id of every sweep, by its key's text.
-        written: how many runs, sweeps, texts and models had to be written.
-    """
-
-    def __init__(self, uri: str, experiment_id: str) -> None:
-        self.client = connect(uri)
-        self.experiment_id = experiment_id
-        self.runs: dict[str, str] = {}
-        self.sweeps: dict[str, str] = {}
+    def __init__(self, experiment: Experiment) -> None:
         self.written = 0
-        self._shown: dict[str, list[Any]] = defaultdict(list)
-        for run in search(self.client, experiment_id):
+        self._client = experiment.client
+        self._experiment_id = experiment.id
+        self._shown: dict[str, list[Run]] = defaultdict(list)
+        for run in active_runs(experiment):
             self._shown[run.data.tags.get(KEY, "")].append(run)
 
-    def add_sweeps(self, keys: Iterable[Key]) -> None:
-        """Make the parent run of every sweep that has none. SCHEDULED: it runs nothing itself."""
-        for text, key in {key_text(key): key for key in keys}.items():
-            shown = self._shown[text]
-            if not shown:
-                tags = {**texts(key), KEY: text, KIND: "sweep"}
-                shown.append(self.client.create_run(self.experiment_id, tags=tags, run_name=sweep_name(key)))
-                self.client.update_run(shown[0].info.run_id, status="SCHEDULED")
-                self.written += 1
-            self.sweeps[text] = self._only(shown).info.run_id
+    def show(self, dataset: str, sweeps: Sequence[Sweep], windows: Path | None, may_register: bool) -> None:
+        """Show the sweeps, their finished runs, their best adapters and the experiment's description.
 
-    def add_run(self, run: FinishedRun) -> None:
-        """Show a finished run below its sweep; what is there already stays as it is."""
-        text = key_text(run.key)
-        parent = self.sweeps[key_text(sweep_key(run.key))]
-        shown = self._shown[text]
-        complete = [
-            each
-            for each in shown
-            if each.data.tags.get(RECORD) == run.record and each.info.status in ("FINISHED", "FAILED")
-        ]
-        kept = max(complete, key=_age, default=None) or self._write(run, parent)
-        put_away(self.client, [each for each in shown if each is not kept], kept.info.run_id)
-        self._shown[text] = [kept]
-        if kept.data.tags.get(PARENT) != parent:
-            self.client.set_tag(kept.info.run_id, PARENT, parent)
+        windows: folder of the windows, see `run_page`. may_register: whether adapters may become registered models.
+        """
+        ids: dict[Path, str] = {}
+        for sweep in sweeps:
+            page = sweep_page(sweep)
+            content = json.dumps([page.status, page.tags, page.metrics, page.description], sort_keys=True)
+            digest = hashlib.sha256(content.encode()).hexdigest()
+            parent = self._keep(page.key, self._find(page.key, digest) or self._create(page, digest))
+            for run in sweep.runs:
+                key, record = vars(run.record.key), file_hash(run.path)
+                shown = self._find(key, record) or self._create(run_page(run, windows), record, parent)
+                ids[run.path] = self._keep(key, shown, parent)
+            best = sweep.best_run()
+            if best and may_register and not sweep.missing:
+                self.written += register(self._client, sweep, best, ids[best.path])
+        self._describe(experiment_description(dataset, sweeps, Links(self._experiment_id, ids)))
+
+    def forget_deleted_records(self, runs: Path, sweeps: Sequence[Sweep]) -> None:
+        """Delete every run whose record is gone, and every sweep that has neither runs nor a place in the study.
+
+        runs: the folder that holds <cohort>/<vital>/<model>/<arm>/seed<k>/run.json. sweeps: the study's.
+        """
+        shown = [run for found in self._shown.values() for run in found]
+        used = {_key_text(sweep.key) for sweep in sweeps}
+        for run in shown:
+            tags = run.data.tags
+            if tags.get(KIND) == "run":
+                names = (tags["cohort"], tags["vital"], tags["model"], tags["arm"], f"seed{tags['seed']}")
+                if runs.joinpath(*names, "run.json").exists():
+                    used.add(
+                        _key_text({name: tags[name] for name in ("dataset", "cohort", "vital", "model")})
+                    )
+                else:
+                    self._delete(run)
+        for run in shown:
+            if run.data.tags.get(KIND) == "sweep" and run.data.tags[KEY] not in used:
+                self._delete(run)
+
+    def _find(self, key: Mapping[str, object], record: str) -> "Run | None":
+        """The complete page of a key that was made from this record; None where there is none."""
+        for run in self._shown[_key_text(key)]:
+            if run.data.tags.get(RECORD) == record and run.info.status != "RUNNING":
+                return run
+        return None
+
+    def _keep(self, key: Mapping[str, object], kept: "Run", parent: str = "") -> str:
+        """Delete all other pages of a key and nest the kept one in its parent; return MLflow's id of it.
+
+        The others are of earlier records, half written, or written twice by two machines.
+        """
+        run_id = str(kept.info.run_id)
+        for run in self._shown[_key_text(key)]:
+            if run is not kept:
+                self._client.set_tag(run.info.run_id, SUPERSEDED_BY, run_id)
+                self._delete(run)
+        self._shown[_key_text(key)] = [kept]
+        if kept.data.tags.get(PARENT, "") != parent:
+            self._client.set_tag(run_id, PARENT, parent)
             self.written += 1
-        self.runs[text] = kept.info.run_id
+        return run_id
 
-    def show_sweep(self, key: Key, contents: Contents, ended: int, done: bool) -> None:
-        """Give a sweep's run what its children found; done: no child is missing."""
-        (run,) = self._shown[key_text(key)]
-        status = "FINISHED" if done else "SCHEDULED"
-        digest = _digest(contents)
-        if run.data.tags.get(RECORD) == digest and run.info.status == status:
-            return
-        tags = {**contents.tags, RECORD: digest}
-        log_values(self.client, run.info.run_id, replace(contents, tags=tags))
-        if done:
-            close(self.client, run.info.run_id, status, ended=max(ended, run.info.start_time))
-        else:
-            self.client.update_run(run.info.run_id, status=status)
-        self.written += 1
-
-    def show_experiment(self, tags: Mapping[str, str], prefix: str, description: str) -> None:
-        """Give the experiment its description and tags; tags with the prefix that are not named are removed."""
-        experiment = self.client.get_experiment(self.experiment_id)
-        wanted = {**tags, DESCRIPTION: description}
-        for name, value in wanted.items():
-            if experiment.tags.get(name) != value:
-                self.client.set_experiment_tag(self.experiment_id, name, value)
-                self.written += 1
-        for name in experiment.tags:
-            if name.startswith(prefix) and name not in wanted:
-                self.client.delete_experiment_tag(self.experiment_id, name)
-                self.written += 1
-
-    def remove_leftovers(self) -> None:
-        """Remove artifacts that a superseded run stored after it was put away."""
-        for run in search(self.client, self.experiment_id, deleted=True):
-            if SUPERSEDED_BY in run.data.tags:
-                remove_artifacts(run)
-
-    def _only(self, shown: list[Any]) -> Any:
-        """The oldest of several sweeps of one key; the others are put away."""
-        shown.sort(key=_age)
-        put_away(self.client, shown[1:], shown[0].info.run_id)
-        del shown[1:]
-        return shown[0]
-
-    def _write(self, run: FinishedRun, parent: str) -> Any:
-        """Make a run from its record; its hash is written last, so that half a run is never taken for one."""
-        text = key_text(run.key)
-        tags = {**texts(run.key), KEY: text, KIND: "run", PARENT: parent}
-        made = self.client.create_run(
-            self.experiment_id, start_time=run.started, tags=tags, run_name=run_name(run.key)
-        )
+    def _create(self, page: Page, record: str, parent: str = "") -> "Run":
+        """Make a run in MLflow. Its status is written last: one that is still RUNNING is half written."""
+        tags = {
+            **texts(page.key),
+            **texts(page.tags),
+            KEY: _key_text(page.key),
+            KIND: "run" if parent else "sweep",
+            RECORD: record,
+            DESCRIPTION: page.description,
+            **({PARENT: parent} if parent else {}),
+        }
+        made = self._client.create_run(self._experiment_id, page.started, tags, page.name)
         run_id = made.info.run_id
-        with run.contents() as contents:
-            log_values(self.client, run_id, contents)
-            for folder, path in contents.artifacts.items():
-                store_artifact(self.client, run_id, Path(folder), path)
-        status = "FAILED" if contents.failure else "FINISHED"
-        close(self.client, run_id, status, contents.failure or None, run.ended)
-        self.client.set_tag(run_id, RECORD, run.record)
+        self._log(run_id, page)
+        for folder, path in page.artifacts.items():
+            for file in [path] if path.is_file() else sorted(path.glob("*")):
+                if file.suffix in ARTIFACT_SUFFIXES and not file.name.startswith("."):
+                    self._client.log_artifact(run_id, str(file), folder)
+        if page.status == "SCHEDULED":
+            self._client.update_run(run_id, page.status)
+        else:
+            self._client.set_terminated(run_id, page.status, page.ended)
         self.written += 1
         return made
 
+    def _log(self, run_id: str, page: Page) -> None:
+        """Write metrics, curves, parameters and the data set, in as few calls as MLflow's limits allow."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 
-def _digest(contents: Contents) -> str:
-    """A hash of everything that a sweep's page shows."""
-    shown = [contents.metrics, contents.tags, contents.description]
-    return hashlib.sha256(json.dumps(shown, sort_keys=True, default=str).encode()).hexdigest()
+        curves = {name: [(0, value)] for name, value in page.metrics.items()} | dict(page.curves)
+        metrics = [
+            Metric(name, float(value), page.ended, step)
+            for name, curve in curves.items()
+            for step, value in curve
+            if value is not None
+        ]
+        params = [Param(name, value) for name, value in texts(page.parameters).items()]
+        while metrics or params:
+            self._client.log_batch(run_id, metrics[:METRICS_PER_BATCH], params[:PARAMS_PER_BATCH])
+            del metrics[:METRICS_PER_BATCH], params[:PARAMS_PER_BATCH]
+        if page.dataset:
+            context = [InputTag("mlflow.data.context", "training and test")]
+            self._client.log_inputs(run_id, [DatasetInput(Dataset(**page.dataset), context)])
+
+    def _describe(self, description: str) -> None:
+        experiment = self._client.get_experiment(self._experiment_id)
+        if experiment.tags.get(DESCRIPTION) != description:
+            self._client.set_experiment_tag(self._experiment_id, DESCRIPTION, description)
+            self.written += 1
+
+    def _delete(self, run: "Run") -> None:
+        delete_run(self._client, run)
+        self.written += 1
 
 
-def _age(run: Any) -> tuple[int, str]:
-    return run.info.start_time, run.info.run_id
+def texts(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Flatten nested values into dotted names and texts; None is left out."""
+    flat: dict[str, str] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= texts(value, f"{prefix}{name}.")
+        elif value is not None:
+            flat[f"{prefix}{name}"] = value if isinstance(value, str) else json.dumps(value)
+    return flat
+
+
+def _key_text(key: Mapping[str, object]) -> str:
+    return "/".join(f"{name}={value}" for name, value in sorted(key.items()))

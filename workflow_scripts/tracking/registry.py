@@ -1,54 +1,36 @@
 """The model registry: the best adapter of each sweep, under the alias `best`."""
 
-from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING
+
+from workflow_scripts.tracking.pages import model_description
+from workflow_scripts.tracking.sweeps import StoredRun, Sweep
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 ALIAS = "best"
 
 
-def register(client: Any, name: str, run_id: str, folder: str, description: str) -> bool:
-    """Make a run's folder of artifacts the model's version that the alias `best` points to; say whether anew.
+def register(client: "MlflowClient", sweep: Sweep, best: StoredRun, run_id: str) -> bool:
+    """Let the alias `best` of the sweep's model point to its best run's adapter; return whether anything was written.
 
-    The folder itself is the model: safetensors and JSON, no pickle and no code. Versions whose run was
-    superseded are removed: their files are gone.
-
-    Args:
-        client: MLflow's client.
-        name: the registered model's name.
-        run_id: the run that made the adapter.
-        folder: the adapter's folder among the run's artifacts.
-        description: Markdown.
+    The folder `adapter` among the run's artifacts is the model. Versions of deleted runs are removed: their files are
+    gone.
     """
-    from mlflow.exceptions import MlflowException
-
-    model = None
-    with suppress(MlflowException):
-        model = client.get_registered_model(name)
-    if model is None:
+    description = model_description(sweep, best)
+    name = f"{sweep.model}.{sweep.vital}.{sweep.cohort}.{sweep.dataset}"
+    found = client.search_registered_models(f"name = '{name}'")
+    if not found:
         client.create_registered_model(name, description=description)
-    current = model.aliases.get(ALIAS) if model else None
-    versions = client.search_model_versions(f"name = '{name}'") if model else []
-    same = [each for each in versions if each.run_id == run_id]
-    if same and str(same[0].version) == str(current):
+    versions = client.search_model_versions(f"name = '{name}'")
+    made = next((version for version in versions if version.run_id == run_id), None)
+    if found and made and str(found[0].aliases.get(ALIAS)) == str(made.version):
         return False
-    if model is not None and model.description != description:
-        client.update_registered_model(name, description)
-    version = (
-        same[0]
-        if same
-        else client.create_model_version(name, f"runs:/{run_id}/{folder}", run_id, description=description)
-    )
-    client.set_registered_model_alias(name, ALIAS, version.version)
-    for each in versions:
-        if each.version != version.version and not _is_active(client, each.run_id):
-            client.delete_model_version(name, each.version)
+    client.update_registered_model(name, description)
+    if made is None:
+        made = client.create_model_version(name, f"runs:/{run_id}/adapter", run_id, description=description)
+    client.set_registered_model_alias(name, ALIAS, made.version)
+    for version in versions:
+        if version.run_id != run_id and client.get_run(version.run_id).info.lifecycle_stage == "deleted":
+            client.delete_model_version(name, version.version)
     return True
-
-
-def _is_active(client: Any, run_id: str) -> bool:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return bool(client.get_run(run_id).info.lifecycle_stage == "active")
-    except MlflowException:
-        return False
