@@ -1,12 +1,12 @@
 """The extracted events tables as DuckDB views."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.files import scratch_folder
 from workflow_scripts.runtime.tables import ColumnKind, check_columns
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def open_events(
     with (
         _spill_folder(folder) as spill,
         duckdb.connect(
-            config={"threads": threads, "memory_limit": MEMORY_LIMIT, "temp_directory": spill}
+            config={"threads": threads, "memory_limit": MEMORY_LIMIT, "temp_directory": str(spill)}
         ) as connection,
     ):
         for path in sorted(folder.glob("*.parquet")):
@@ -147,14 +147,17 @@ def _quoted(path: Path) -> str:
     return f"'{escaped}'"
 
 
-def _spill_folder(folder: Path) -> "TemporaryDirectory[str]":
+@contextmanager
+def _spill_folder(folder: Path) -> Iterator[Path]:
     """A folder for what does not fit into memory: beside the events, and readable by their owner alone."""
-    try:
-        return TemporaryDirectory(prefix=".query.", dir=folder)
-    except OSError as error:
-        raise UserError(
-            str(folder),
-            f"no temporary folder can be made there: {error.strerror}",
-            "an events folder that can be written to, on a disk with space",
-            "make room or give yourself the right to write there",
-        ) from None
+    with ExitStack() as stack:
+        try:
+            made = stack.enter_context(scratch_folder(folder, "query"))
+        except OSError as error:
+            raise UserError(
+                str(folder),
+                f"no temporary folder can be made there: {error.strerror}",
+                "an events folder that can be written to, on a disk with space",
+                "make room or give yourself the right to write there",
+            ) from None
+        yield made

@@ -32,9 +32,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         _mark_in_use(handle)
         yield temporary
-        _to_disk(temporary)
-        temporary.replace(path)
-        _to_disk(path.parent)
+        move_into_place(temporary, path)
     finally:
         os.close(handle)
         temporary.unlink(missing_ok=True)
@@ -43,12 +41,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder beside `path`; on success it replaces `path`, on failure nothing is left."""
-    _make_folder(path.parent)
-    remove_left_over(path)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
-    handle = os.open(temporary, os.O_RDONLY)
-    try:
-        _mark_in_use(handle)
+    with scratch_folder(path.parent, path.name) as temporary:
         yield temporary
         for file in temporary.rglob("*"):
             _to_disk(file)
@@ -56,9 +49,28 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(path)
         temporary.replace(path)
         _to_disk(path.parent)
+
+
+@contextmanager
+def scratch_folder(folder: Path, name: str) -> Iterator[Path]:
+    """Give a temporary folder inside a folder, gone afterwards; those of this name that killed steps left go first."""
+    _make_folder(folder)
+    remove_left_over(folder / name)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".part", dir=folder))
+    handle = os.open(temporary, os.O_RDONLY)
+    try:
+        _mark_in_use(handle)
+        yield temporary
     finally:
         os.close(handle)
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def move_into_place(temporary: Path, path: Path) -> None:
+    """Give a complete temporary file of the same file system its name, once its content is on the disk."""
+    _to_disk(temporary)
+    temporary.replace(path)
+    _to_disk(path.parent)
 
 
 def remove_left_over(path: Path) -> None:

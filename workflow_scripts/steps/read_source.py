@@ -1,11 +1,11 @@
 """A data set's raw files, read into the tables that all sources share."""
 
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
 from typer import Option
 
+from workflow_scripts.runtime.files import move_into_place, scratch_folder
 from workflow_scripts.runtime.step import run_step
 
 
@@ -29,16 +29,15 @@ def read_source(
     source = source_of(dataset)
     cohorts = output / "cohorts"
     cohorts.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".read.", suffix=".part", dir=output) as name:
-        folder = Path(name)
+    with scratch_folder(output, "read") as folder:
         source.write_tables(raw, folder)
         check_tables(folder / "vitals.parquet", folder / "stays.parquet", vital_names())
         for cohort, condition in source.cohorts.items():
             write_cohort(folder / "stays.parquet", condition, folder / cohort)
         for cohort in source.cohorts:
-            (folder / cohort).replace(cohorts / f"{cohort}.parquet")
+            move_into_place(folder / cohort, cohorts / f"{cohort}.parquet")
         for table in ("vitals.parquet", "stays.parquet"):
-            (folder / table).replace(output / table)
+            move_into_place(folder / table, output / table)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """A simulated MIMIC-III folder."""
 
 import sys
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
 from typer import Option
 
+from workflow_scripts.runtime.files import move_into_place, scratch_folder
 from workflow_scripts.runtime.step import read_settings, run_step
 
 
@@ -29,12 +29,11 @@ def simulate_mimic(
     from workflow_scripts.sources.mimic_iii.parameters import SimulatorParameters
 
     parameters = SimulatorParameters(**read_settings(settings)["simulator"])
-    output.mkdir(parents=True, exist_ok=True)
     # Moved file by file, so that nothing else is lost where the folder was not the simulator's.
-    with tempfile.TemporaryDirectory(prefix=".simulate.", suffix=".part", dir=output) as name:
-        rows = simulator.simulate_mimic(parameters, Path(name))
-        for path in sorted(Path(name).iterdir()):
-            path.replace(output / path.name)
+    with scratch_folder(output, "simulate") as scratch:
+        rows = simulator.simulate_mimic(parameters, scratch)
+        for path in sorted(scratch.iterdir()):
+            move_into_place(path, output / path.name)
     for table, count in rows.items():
         print(f"{table.upper():<20} {count:>12,} rows", file=sys.stderr)
 

@@ -1,6 +1,5 @@
 """From a MIMIC-III folder to the events tables: the columns and items that are needed, typed."""
 
-import tempfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,6 +7,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.files import move_into_place, scratch_folder
 from workflow_scripts.sources.mimic_iii.events_file import EventsFile
 from workflow_scripts.sources.mimic_iii.item_filter import ItemFilter
 from workflow_scripts.sources.mimic_iii.items import clinical_itemids
@@ -82,16 +82,14 @@ def extract_events(raw: Path, events: Path, parameters: ExtractionParameters) ->
     then no table is written or changed.
     """
     paths = require_tables(raw, [*KEPT_COLUMNS, "chartevents"])
-    events.mkdir(parents=True, exist_ok=True)
     counts = {}
-    with tempfile.TemporaryDirectory(prefix=".extract.", suffix=".part", dir=events) as name:
-        scratch = Path(name)
+    with scratch_folder(events, "extract") as scratch:
         for table in KEPT_COLUMNS:
             counts[table] = _copy_table(paths[table], table, scratch / f"{table}.parquet")
         stays = StayIndex(pq.read_table(scratch / "icustays.parquet"))
         counts |= split_chart(paths["chartevents"], stays, parameters, scratch)
         for path in sorted(scratch.glob("*.parquet")):
-            path.replace(events / path.name)
+            move_into_place(path, events / path.name)
     return counts
 
 
