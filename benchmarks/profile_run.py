@@ -48,7 +48,7 @@ TOKENISING = {
     "chronos": (("workflow_scripts.models.chronos", "Quantiser", ("scale", "encode")),),
     "moirai": (("workflow_scripts.models.moirai", None, ("pack",)),),
     "lag-llama": (
-        ("workflow_scripts.models.lag_llama.model", "LagLlama", ("past",)),
+        ("workflow_scripts.models.lag_llama.model", "LagLlama", ("read_past",)),
         ("workflow_scripts.models.lag_llama.model", None, ("lag", "lag_positions", "assemble_tokens")),
     ),
 }

@@ -94,7 +94,7 @@ class Case:
 class FixtureLagLlama(LagLlama):
     past: Past
 
-    def past(self, context: Series, horizon: int) -> Past:  # noqa: ARG002
+    def read_past(self, context: Series, horizon: int) -> Past:  # noqa: ARG002
         if self.past.calendar is None:
             return self.past
         return replace(self.past, calendar=self.past.calendar[:, : self.past.window + horizon - 1])

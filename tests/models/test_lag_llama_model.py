@@ -228,7 +228,7 @@ def test_the_loss_does_not_look_at_values_that_were_not_observed(tiny: LagLlama)
 class _PaddedByHand(LagLlama):
     """Upstream's arrays written out: unobserved zeros without calendar before a short context."""
 
-    def past(self, context: Series, horizon: int) -> Past:
+    def read_past(self, context: Series, horizon: int) -> Past:
         used, window = self.configuration.past_length, self.configuration.context_length
         batch, length = context.values.shape
         values = torch.zeros(batch, used)

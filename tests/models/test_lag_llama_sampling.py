@@ -168,7 +168,7 @@ def test_paths_in_the_same_scale_share_one_reading_of_the_window(monkeypatch: py
     monkeypatch.setattr(Exact, "read_window", count)
     model = model_of("exact")
     with torch.no_grad():
-        sampler = Exact(model.module, model.configuration, model.past(series_of(3, 24), 3), 3)
+        sampler = Exact(model.module, model.configuration, model.read_past(series_of(3, 24), 3), 3)
         for _ in range(3):
             sampler.next()
             sampler.append(torch.tensor([10.0, 20.0, 30.0, 180.0, 190.0]).expand(3, 5))

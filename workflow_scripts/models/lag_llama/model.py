@@ -84,7 +84,7 @@ class LagLlama(ForecastModel):
         The window is trained on too, each token on the next value, all with the same weight. Location and
         scale come from the context alone. (Upstream's lightning_module.compute_loss.)
         """
-        past = self.past(context, horizon=target.shape[1])
+        past = self.read_past(context, horizon=target.shape[1])
         tokens = past.window + target.shape[1] - 1
         loc, scale = SCALERS[self.configuration.scaling](past.values, past.observed)
         known = torch.cat([past.values, target.nan_to_num(nan=0.0)], dim=1)
@@ -125,7 +125,7 @@ class LagLlama(ForecastModel):
     @torch.no_grad()
     def roll_out(self, context: Series, horizon: int, pick: Pick) -> Tensor:
         """Grow paths by the values that `pick` chooses; float32 [batch, paths, horizon]."""
-        past = self.past(context, horizon)
+        past = self.read_past(context, horizon)
         sampler = SAMPLERS[self.sampler](self.module, self.configuration, past, horizon)
         chosen = []
         for step in range(horizon):
@@ -133,7 +133,7 @@ class LagLlama(ForecastModel):
             sampler.append(chosen[-1])
         return torch.stack(chosen, dim=2)
 
-    def past(self, context: Series, horizon: int) -> Past:
+    def read_past(self, context: Series, horizon: int) -> Past:
         """Cut the context to what is used, and find out where its window begins."""
         configuration, length = self.configuration, context.values.shape[1]
         self._check_geometry(length, horizon)
