@@ -166,7 +166,7 @@ def test_events_without_the_tables_of_the_concepts_are_refused(
     path = own_file(tmp_path, "-- Needs: a\n" + SELECT_ALL)
     error = user_error(lambda: label_cohort(events, "mine", EVERYBODY, ["heart_rate"], own=path))
     assert error.where.endswith("clinical_chart.parquet")
-    assert "extract the events anew" in error.remedy
+    assert "extract the events again" in error.remedy
 
 
 def test_an_events_folder_that_cannot_be_written_to_is_named(

@@ -52,7 +52,7 @@ def read_definition(name: str, own: Path | None = None) -> Query:
                 f"cohort '{name}'",
                 f"no file {own}",
                 "an SQL file that defines the cohort",
-                "mend the path, or write the file; docs/cohorts.md shows one",
+                "correct the path, or write the file; docs/cohorts.md shows one",
             )
         return _read(name, own)
     known = definition_names()
@@ -108,7 +108,7 @@ def _find(name: str, asker: Query) -> Query:
         str(asker.path),
         f"the line '-- Needs:' asks for {name}, which is no concept and no definition",
         f"concepts ({', '.join(concept_names())}) or definitions ({', '.join(definition_names())})",
-        "mend the name; events tables need not be asked for",
+        "correct the name; events tables need not be listed",
     )
 
 

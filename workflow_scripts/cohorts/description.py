@@ -38,7 +38,7 @@ def describe_stays(
     first day), stay_days (NaN where the stay has no end), died_in_hospital (yes or no).
     Raises UserError where a table or column is missing.
     """
-    check_columns(cohort, _COHORT_COLUMNS, "label the cohort anew (label_cohort)")
+    check_columns(cohort, _COHORT_COLUMNS, "label the cohort again (label_cohort)")
     with open_events(events_folder, threads, clinical=True, further=(cohort,)) as connection:
         create_with_needs(connection, "described", read_definition("description", QUERY), sepsis3.choices())
         return connection.execute(

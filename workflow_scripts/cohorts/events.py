@@ -119,7 +119,7 @@ def open_events(
     import duckdb
 
     for table, columns in (NEEDED_COLUMNS | CLINICAL_COLUMNS if clinical else NEEDED_COLUMNS).items():
-        check_columns(folder / f"{table}.parquet", columns, "extract the events anew (extract_events)")
+        check_columns(folder / f"{table}.parquet", columns, "extract the events again (extract_events)")
     with (
         _spill_folder(folder) as spill,
         duckdb.connect(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 # MIMIC-III moves the birth of patients older than 89 years to 300 years before their first admission, and
-# documents 91.4 years as their median age; no real age lies between.
+# documents 91.4 years as their median age; no real age is between.
 SHIFTED_AGE_YEARS = 150
 AGE_OF_SHIFTED_PATIENTS_YEARS = 91.4
 DAYS_PER_YEAR = 365.2425
@@ -115,7 +115,7 @@ def _create_stays(connection: "duckdb.DuckDBPyConnection", events_folder: Path) 
             str(events_folder),
             f"{repeated} rows too many when ICU stays are joined with patients and admissions",
             "every patient, admission and ICU stay once in its table",
-            "extract the events anew from an unmodified data set",
+            "extract the events again from an unmodified data set",
         )
 
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-# Hour of a stay in which a moment lies; hour 0 ends at `origin`, and a full hour belongs to the one it ends.
+# Hour of a stay to which a moment belongs; hour 0 ends at `origin`, and a full hour belongs to the one it ends.
 _STAY_HOUR = """
 CREATE OR REPLACE TEMP MACRO stay_hour(moment, origin) AS
     CAST(ceil((epoch_us(moment) - epoch_us(origin)) / 3600e6) AS INTEGER)
@@ -54,7 +54,7 @@ def create_table(connection: "duckdb.DuckDBPyConnection", table: str, query: Que
     import duckdb
 
     expected = "one SELECT over the events tables and the tables that the line '-- Needs:' asks for"
-    remedy = "mend this SQL file (docs/cohorts.md says what it may use)"
+    remedy = "correct this SQL file (docs/cohorts.md says what it may use)"
     try:
         statements = connection.extract_statements(query.text)
         kinds = [statement.type.name for statement in statements]
@@ -73,7 +73,7 @@ def create_table(connection: "duckdb.DuckDBPyConnection", table: str, query: Que
 
 
 _CONTRACT = "the columns icustay_id (integer) and onset (timestamp without zone)"
-_REMEDY = "mend this SQL file; its contract stands in docs/cohorts.md"
+_REMEDY = "correct this SQL file; docs/cohorts.md has its contract"
 
 
 def _refuse_wrong_columns(connection: "duckdb.DuckDBPyConnection", definition: Query) -> None:

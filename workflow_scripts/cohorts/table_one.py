@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SMALLEST_GROUP = 11
-"""Fewer patients than these are never told apart: the usual rule for tables of health data (CMS cell size policy)."""
+"""Fewer patients are no group of their own: the usual rule for tables of health data (CMS cell size policy)."""
 
 FEWER = f"<{SMALLEST_GROUP}"
 HIDDEN = "not shown"

@@ -76,7 +76,7 @@ def read_stays(path: Path) -> Stays:
     Raises UserError for a missing or ill-typed column, an empty value, a repeated stay, a stay that ends before it
     begins, and where no stay is included.
     """
-    remedy = "make the cohort table anew (label_cohort), or correct your own"
+    remedy = "make the cohort table again (label_cohort), or correct your own"
     check_columns(path, COHORT_COLUMNS, remedy)
     table = pq.read_table(path, columns=list(COHORT_COLUMNS), partitioning=None)
     table = table.filter(pc.fill_null(table["included"], False))

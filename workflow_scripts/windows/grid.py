@@ -29,7 +29,7 @@ def make_grid(stays: Stays, measurements: Measurements, interval_minutes: int) -
     """Return the median of the values within each step, from ICU admission to ICU discharge.
 
     A stay's last step may be cut short by its discharge. Values from before intime, from outtime on, and of
-    other stays lie on no step. The median of an even number of values is the mean of the middle two, so
+    other stays belong to no step. The median of an even number of values is the mean of the middle two, so
     neither the order of the rows nor copies of every row change it.
     """
     interval = interval_minutes * 60_000_000

@@ -36,10 +36,10 @@ def make_windows(
 ) -> Windows:
     """Return the windows of the included stays, numbered in the order of (subject_id, icustay_id, start).
 
-    `values_path` is a long table and `cohort_path` a cohort table after the contract of windows/source.py.
+    `values_path` is a long table and `cohort_path` a cohort table as sources/contract.py says.
     `unit`, `scale_low` and `scale_high` describe the vital sign and go into the metadata unchanged.
-    `covariates` are other vital signs of the same table: gridded, smoothed, cut and filled as the context, and of no
-    say in which windows there are. Nothing of theirs from behind a context's end is kept.
+    `covariates` are other vital signs of the same table: gridded, smoothed, cut and filled as the context. They do not
+    decide which windows there are, and nothing of theirs after a context's end is kept.
     Raises UserError for a table that breaks the contract, where no window is long enough or observed enough,
     and where a split ends up without windows.
     """
@@ -106,13 +106,13 @@ def _slice_and_split(
     where: str, stays: Stays, grid: Grid, parameters: WindowParameters
 ) -> tuple[Slices, np.ndarray, np.ndarray]:
     """Return the windows' places, their starts in microseconds, and their splits."""
-    apart = np.full(len(stays), parameters.context + parameters.horizon)
+    no_overlap = np.full(len(stays), parameters.context + parameters.horizon)
     fractions = parameters.validation_fraction, parameters.test_fraction, parameters.split_seed
-    slices = _windows_every(apart, where, stays, grid, parameters)
+    slices = _windows_every(no_overlap, where, stays, grid, parameters)
     if parameters.split == "by_patient":
         has_window = np.isin(np.arange(len(stays)), slices.stay)
         split_of_stay = split_by_patient(stays, has_window, *fractions)
-        stride = np.where(split_of_stay == "train", parameters.train_stride, apart)
+        stride = np.where(split_of_stay == "train", parameters.train_stride, no_overlap)
         slices = _windows_every(stride, where, stays, grid, parameters)
         split = split_of_stay[slices.stay]
     start = _starts(stays, slices, parameters)
@@ -125,7 +125,7 @@ def _slice_and_split(
 def _windows_every(
     stride: np.ndarray, where: str, stays: Stays, grid: Grid, parameters: WindowParameters
 ) -> Slices:
-    """Return the windows that fit, lie where they shall and are charted enough, one every stride steps [S]."""
+    """Return the windows that fit, are placed as asked and are charted enough, one every stride steps [S]."""
     fitting = candidate_slices(grid, stride, parameters)
     placed = keep_placed(fitting, _starts(stays, fitting, parameters), stays, parameters)
     if len(fitting) and not len(placed):

@@ -26,7 +26,7 @@ WINDOW_SCHEMA = pa.schema(
         ("covariates", pa.list_(pa.float32())),
     ]
 )
-REMEDY = "make the file anew with the window step (make_windows)"
+REMEDY = "make the file again with the window step (make_windows)"
 
 
 @dataclass(frozen=True)

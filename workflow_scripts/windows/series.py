@@ -44,7 +44,7 @@ def read_series(path: Path, context: int, interval_minutes: int | None = None) -
 
     The last `context` steps of each series are taken. The step is the smallest distance between two times of a
     series, or `interval_minutes`; times in between are refused, missing ones are gaps (NaN).
-    Raises UserError for an unreadable file, missing columns, times that are no times or lie off the grid,
+    Raises UserError for an unreadable file, missing columns, times that are no times or are off the grid,
     repeated times, values that are not numbers, a series shorter than the context or without any value.
     """
     table = _read_table(path)
@@ -84,7 +84,7 @@ def _read_table(path: Path) -> "pd.DataFrame":
     import pandas as pd
 
     expected = "CSV or Parquet with the columns time and value, and series where there are several"
-    remedy = "mend the file; see python -m workflow_scripts.steps.forecast --help"
+    remedy = "correct the file; see python -m workflow_scripts.steps.forecast --help"
     if not path.is_file():
         raise UserError(str(path), "no such file", expected, "name an existing file")
     try:
@@ -119,16 +119,16 @@ def _read_table(path: Path) -> "pd.DataFrame":
 def _step_seconds(path: Path, table: "pd.DataFrame", interval_minutes: int | None) -> int:
     if interval_minutes is not None:
         return interval_minutes * 60
-    apart = table.groupby("series")["time"].diff().dropna().dt.total_seconds()
-    apart = apart[apart > 0]
-    if not len(apart):
+    strides = table.groupby("series")["time"].diff().dropna().dt.total_seconds()
+    strides = strides[strides > 0]
+    if not len(strides):
         raise UserError(
             str(path),
             "no series with two times",
             "series of several equally spaced values",
             "give longer series, or name the step with --interval-minutes",
         )
-    return int(apart.min())
+    return int(strides.min())
 
 
 def _places(path: Path, rows: "pd.DataFrame", step: int) -> np.ndarray:

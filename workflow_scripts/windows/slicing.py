@@ -34,7 +34,7 @@ def candidate_slices(grid: Grid, stride: np.ndarray, parameters: WindowParameter
 
 
 def keep_observed(grid: Grid, slices: Slices, parameters: WindowParameters) -> Slices:
-    """Return the windows with enough charted steps, counted in the context and in the horizon apart."""
+    """Return the windows with enough charted steps, counted separately in the context and in the horizon."""
     charted = np.concatenate([[0], np.cumsum(np.isfinite(grid.values))])
     begin = grid.offsets[slices.stay] + slices.step
     middle = begin + parameters.context
@@ -46,7 +46,7 @@ def keep_observed(grid: Grid, slices: Slices, parameters: WindowParameters) -> S
 
 
 def keep_placed(slices: Slices, start: np.ndarray, stays: Stays, parameters: WindowParameters) -> Slices:
-    """Return the windows that lie where `placement` wants them, relative to their stay's onset.
+    """Return the windows that are where `placement` wants them, relative to their stay's onset.
 
     start: int64 [N], microseconds since 1970. Every window of a stay with an onset is exactly one of before,
     around and after; a stay without an onset has none of them.

@@ -19,12 +19,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_values_of_a_stay_are_five_minutes_apart_but_for_gaps(folder: Path) -> None:
+def test_the_values_of_a_stay_are_five_minutes_strides_but_for_gaps(folder: Path) -> None:
     values = pd.read_parquet(folder / "vitals.parquet")
     heart_rate = values[values["vital"] == "heart_rate"].sort_values(["icustay_id", "charttime"])
-    apart = heart_rate.groupby("icustay_id")["charttime"].diff().dropna().dt.total_seconds() / 60
-    assert (apart % 5 == 0).all()
-    assert 0.95 < (apart == 5).mean() < 1
+    strides = heart_rate.groupby("icustay_id")["charttime"].diff().dropna().dt.total_seconds() / 60
+    assert (strides % 5 == 0).all()
+    assert 0.95 < (strides == 5).mean() < 1
     assert heart_rate["value"].between(20, 220).all()
 
 

@@ -1,7 +1,7 @@
 """The identifiers and dates of simulated patients: recognisable wherever they turn up. Imports nothing heavy.
 
 Every identifier has eleven digits and is a multiple of CHECK, so that one number of that length in 9,973 is taken
-for one by chance; MIMIC-III's have five or six digits. Every date lies in FIRST_YEAR … LAST_YEAR: MIMIC-III's
+for one by chance; MIMIC-III's have five or six digits. Every date is in FIRST_YEAR … LAST_YEAR: MIMIC-III's
 shifted dates end before 2230, and no clock shows such a year.
 """
 

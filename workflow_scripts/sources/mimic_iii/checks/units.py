@@ -17,7 +17,7 @@ class OtherUnit:
     """A unit that a value can be in by mistake.
 
     values: open interval that values in this unit fill and values in the stated unit (practically) never reach,
-    or None where the two overlap; median: where the median of many values lies in this unit.
+    or None where the two overlap; median: where the median of many values is in this unit.
     """
 
     name: str
@@ -27,7 +27,7 @@ class OtherUnit:
 
 @dataclass(frozen=True)
 class Quantity:
-    """The stated unit, where the median of many adults' values lies in it, and the unit it is mistaken for."""
+    """The stated unit, where the median of many adults' values is, and the unit it is mistaken for."""
 
     unit: str
     median: tuple[float, float]
