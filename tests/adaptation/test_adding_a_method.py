@@ -19,7 +19,7 @@ from tests.helpers.tiny_families import tiny
 from tests.helpers.trained_arms import loss, trained
 from workflow_scripts.adaptation.adapters import load_adapter, merge, save_adapter
 from workflow_scripts.adaptation.adapting import count_parameters
-from workflow_scripts.reporting.words import arm_name
+from workflow_scripts.evaluation.names import arm_name
 from workflow_scripts.settings import load_study
 
 run = trained("moirai", "orthogonal-lora-r2")

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from workflow_scripts.adaptation.arms import SCRATCH_ARMS, Arm
 from workflow_scripts.adaptation.hooks import TrainingHooks
-from workflow_scripts.adaptation.method import Plan
+from workflow_scripts.adaptation.method import Adaptation, Plan
 from workflow_scripts.adaptation.parameters import AdaptationParameters
 
 if TYPE_CHECKING:
@@ -16,13 +16,7 @@ def plan(model: "ForecastModel", arm: Arm, parameters: AdaptationParameters) -> 
 
     Raises UserError where the method cannot be had on this model as asked, saying why.
     """
-    method = arm.definition
-    if arm.is_from_scratch and not model.losses:
-        method.refuse(model, arm.rank, "this model has base weights, which such an arm would not use")
-    if model.losses and not arm.is_from_scratch:
-        arms = ", ".join(each.name for each in SCRATCH_ARMS)
-        method.refuse(model, arm.rank, f"this model is trained from scratch: it only has {arms}")
-    return method.plan(model, arm.rank, parameters)
+    return _plan(arm, Adaptation(model, arm.rank, parameters))
 
 
 def adapt(
@@ -37,11 +31,22 @@ def adapt(
     steps: of the training that follows; AdaLoRA's schedule needs it. The training loop must call the hooks
     that are returned. Raises UserError where the method cannot be had on this model as asked.
     """
-    planned = plan(model, arm, parameters)
-    hooks = arm.definition.apply(model, arm.rank, parameters, planned, seed, steps)
+    asked = Adaptation(model, arm.rank, parameters, seed, steps)
+    planned = _plan(arm, asked)
+    hooks = arm.definition.apply(asked, planned)
     model.module.eval()
     _require_as_planned(model, planned)
     return hooks
+
+
+def _plan(arm: Arm, asked: Adaptation) -> Plan:
+    method = arm.definition
+    if arm.is_from_scratch and not asked.model.losses:
+        method.refuse(asked, "this model has base weights, which such an arm would not use")
+    if asked.model.losses and not arm.is_from_scratch:
+        arms = ", ".join(each.name for each in SCRATCH_ARMS)
+        method.refuse(asked, f"this model is trained from scratch: it only has {arms}")
+    return method.plan(asked)
 
 
 def count_parameters(model: "ForecastModel") -> dict[str, int]:

@@ -30,6 +30,20 @@ class Plan:
     trainable: int = 0
 
 
+@dataclass(frozen=True)
+class Adaptation:
+    """What a method is asked to do to a base model.
+
+    rank: None where the method has none. parameters: settings of `adaptation`. steps: of the training that follows.
+    """
+
+    model: "ForecastModel"
+    rank: int | None
+    parameters: Any
+    seed: int = 0
+    steps: int | None = None
+
+
 class Method:
     """One method. This class trains nothing; subclasses say what trains, and how it is stored.
 
@@ -54,27 +68,13 @@ class Method:
         """The arm's name in paths and tables: `full`, `lora-r4`."""
         return self.name if rank is None else f"{self.name}-r{rank}"
 
-    def plan(self, model: "ForecastModel", rank: int | None, parameters: Any) -> Plan:  # noqa: ARG002
-        """Find what trains, from names and shapes; the weights may be on torch's meta device.
-
-        parameters: settings of `adaptation`.
-        """
+    def plan(self, asked: Adaptation) -> Plan:  # noqa: ARG002
+        """Find what trains, from names and shapes; the weights may be on torch's meta device."""
         return Plan()
 
-    def apply(
-        self,
-        model: "ForecastModel",
-        rank: int | None,  # noqa: ARG002
-        parameters: Any,  # noqa: ARG002
-        planned: Plan,  # noqa: ARG002
-        seed: int,  # noqa: ARG002
-        steps: int | None,  # noqa: ARG002
-    ) -> TrainingHooks:
-        """Change the base model so that exactly what was planned trains.
-
-        steps: of the training that follows. Returns what the training loop must call.
-        """
-        model.module.requires_grad_(False)
+    def apply(self, asked: Adaptation, planned: Plan) -> TrainingHooks:  # noqa: ARG002
+        """Change the base model so that exactly what was planned trains; return what the training loop must call."""
+        asked.model.module.requires_grad_(False)
         return TrainingHooks()
 
     def save(self, model: "ForecastModel", rank: int | None, folder: Path, base_name: str) -> dict[str, Any]:
@@ -91,10 +91,10 @@ class Method:
     def merge(self, model: "ForecastModel") -> None:
         """Fold what was learned into the base weights; nothing to do where it changed these themselves."""
 
-    def refuse(self, model: "ForecastModel", rank: int | None, reason: str) -> NoReturn:
+    def refuse(self, asked: Adaptation, reason: str) -> NoReturn:
         """Raise UserError: the method cannot be had on this model as asked."""
         raise UserError(
-            where=f"arm {self.arm_name(rank)} on {type(model).__name__}",
+            where=f"arm {self.arm_name(asked.rank)} on {type(asked.model).__name__}",
             found=reason,
             expected="a method, and settings of it, that this model can be adapted by",
             remedy=f"change {'ranks, ' if self.has_rank else ''}arms or adaptation in params.yaml; "
@@ -105,23 +105,17 @@ class Method:
 class WholeModel(Method):
     """Trains and stores all weights."""
 
-    def plan(self, model: "ForecastModel", rank: int | None, parameters: Any) -> Plan:  # noqa: ARG002
+    def plan(self, asked: Adaptation) -> Plan:
         """All parameters."""
-        named = dict(model.module.named_parameters())
+        named = dict(asked.model.module.named_parameters())
         return Plan(parameters=tuple(named), trainable=count_numbers(named))
 
-    def apply(self, model: "ForecastModel", *_: Any) -> TrainingHooks:
+    def apply(self, asked: Adaptation, planned: Plan) -> TrainingHooks:  # noqa: ARG002
         """Let everything train."""
-        model.module.requires_grad_(True)
+        asked.model.module.requires_grad_(True)
         return TrainingHooks()
 
-    def save(
-        self,
-        model: "ForecastModel",
-        rank: int | None,  # noqa: ARG002
-        folder: Path,
-        base_name: str,  # noqa: ARG002
-    ) -> dict[str, Any]:
+    def save(self, model: "ForecastModel", rank: int | None, folder: Path, base_name: str) -> dict[str, Any]:  # noqa: ARG002
         """Write the model as its family saves it."""
         model.save(folder)
         return {}
@@ -144,14 +138,16 @@ class FromScratch(WholeModel):
     loss: ClassVar[str]
     """The training loss, one of the model's `losses`."""
 
-    def plan(self, model: "ForecastModel", rank: int | None, parameters: Any) -> Plan:  # noqa: ARG002
+    def plan(self, asked: Adaptation) -> Plan:
         """All parameters that the family's library trains; the others have no part in the forecast."""
-        named = {name: weight for name, weight in model.module.named_parameters() if weight.requires_grad}
+        named = {
+            name: weight for name, weight in asked.model.module.named_parameters() if weight.requires_grad
+        }
         return Plan(parameters=tuple(named), trainable=count_numbers(named))
 
-    def apply(self, model: "ForecastModel", *_: Any) -> TrainingHooks:
+    def apply(self, asked: Adaptation, planned: Plan) -> TrainingHooks:  # noqa: ARG002
         """Choose the loss."""
-        model.training_loss = self.loss
+        asked.model.training_loss = self.loss
         return TrainingHooks()
 
 

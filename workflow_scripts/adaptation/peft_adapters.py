@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from workflow_scripts.adaptation.hooks import TrainingHooks
-from workflow_scripts.adaptation.method import Method, Plan
+from workflow_scripts.adaptation.method import Adaptation, Method, Plan
 from workflow_scripts.runtime.parameters import Parameters
 
 if TYPE_CHECKING:
@@ -30,15 +30,7 @@ class PeftMethod(Method):
     is_adapter = True
     uses_peft = True
 
-    def config(
-        self,
-        model: "ForecastModel",
-        rank: int | None,
-        parameters: Any,
-        planned: Plan,
-        seed: int,
-        steps: int | None,
-    ) -> "PeftConfig":
+    def config(self, asked: Adaptation, planned: Plan) -> "PeftConfig":
         """peft's configuration of the method."""
         raise NotImplementedError
 
@@ -46,41 +38,22 @@ class PeftMethod(Method):
         """What the training loop must call. module: the wrapped one."""
         return TrainingHooks()
 
-    def apply(
-        self,
-        model: "ForecastModel",
-        rank: int | None,
-        parameters: Any,
-        planned: Plan,
-        seed: int,
-        steps: int | None,
-    ) -> TrainingHooks:
+    def apply(self, asked: Adaptation, planned: Plan) -> TrainingHooks:
         """Put the adapter around the planned modules; the seed decides its first values, and nothing else."""
         import torch
         from peft import get_peft_model
 
-        config = self.config(model, rank, parameters, planned, seed, steps)
+        model, config = asked.model, self.config(asked, planned)
         with torch.random.fork_rng(devices=[]), quiet_peft():
-            torch.manual_seed(seed)
+            torch.manual_seed(asked.seed)
             model.module = get_peft_model(model.module, config)
         return self.hooks(model.module)
 
-    def exported(
-        self,
-        module: Any,  # noqa: ARG002
-        config: Any,  # noqa: ARG002
-        state: "dict[str, Tensor]",
-    ) -> "dict[str, Tensor]":
+    def exported(self, module: Any, config: Any, state: "dict[str, Tensor]") -> "dict[str, Tensor]":  # noqa: ARG002
         """The tensors to store, as an adapter of the original base model. config: a copy, which may be changed."""
         return state
 
-    def save(
-        self,
-        model: "ForecastModel",
-        rank: int | None,  # noqa: ARG002
-        folder: Path,
-        base_name: str,
-    ) -> dict[str, Any]:
+    def save(self, model: "ForecastModel", rank: int | None, folder: Path, base_name: str) -> dict[str, Any]:  # noqa: ARG002
         """As peft's `save_pretrained` does, but for the original base model, and without paths of this machine."""
         from peft import get_peft_model_state_dict
 
@@ -169,9 +142,10 @@ class LinearAdapter(PeftMethod):
 
     parameters: ClassVar[type[Parameters]] = LinearParameters
 
-    def targets(self, model: "ForecastModel", parameters: Any) -> str:
+    def targets(self, asked: Adaptation) -> str:
         """The regular expression for the names of the linear maps."""
-        return model.attention_targets if parameters.targets == "attention" else model.linear_targets
+        model = asked.model
+        return model.attention_targets if asked.parameters.targets == "attention" else model.linear_targets
 
     def count(self, layer: LinearLayer, rank: int, parameters: Any) -> int:
         """How many numbers the adapter of one linear map trains. rank: 0 where the method has none."""
@@ -181,29 +155,30 @@ class LinearAdapter(PeftMethod):
         """Why the layer's shape or weights do not allow the method; empty where they do."""
         return ""
 
-    def plan(self, model: "ForecastModel", rank: int | None, parameters: Any) -> Plan:
+    def plan(self, asked: Adaptation) -> Plan:
         """The linear maps among the targets."""
-        layers = self._layers(model, rank, self.targets(model, parameters))
+        layers, rank = self._layers(asked), asked.rank or 0
         for layer in layers:
-            if problem := self.problem(layer, rank or 0, parameters):
-                self.refuse(model, rank, problem)
+            if problem := self.problem(layer, rank, asked.parameters):
+                self.refuse(asked, problem)
         return Plan(
             modules=tuple(layer.name for layer in layers),
-            trainable=sum(self.count(layer, rank or 0, parameters) for layer in layers),
+            trainable=sum(self.count(layer, rank, asked.parameters) for layer in layers),
         )
 
-    def _layers(self, model: "ForecastModel", rank: int | None, pattern: str) -> list[LinearLayer]:
+    def _layers(self, asked: Adaptation) -> list[LinearLayer]:
         from torch import nn
 
+        model, pattern = asked.model, self.targets(asked)
         named = model.module.named_modules()
         found = {name: module for name, module in named if name and re.fullmatch(pattern, name)}
         if not found:
-            self.refuse(model, rank, "this model has no layers of the kind that the method adapts")
+            self.refuse(asked, "this model has no layers of the kind that the method adapts")
         layers = []
         for name, module in found.items():
             if not isinstance(module, nn.Linear):
                 kind = type(module).__name__
-                self.refuse(model, rank, f"{name} is a {kind}, not a linear map with one weight matrix")
+                self.refuse(asked, f"{name} is a {kind}, not a linear map with one weight matrix")
             feedforward = re.fullmatch(model.feedforward_targets, name) is not None
             layers.append(LinearLayer(name, module.weight, feedforward))
         return layers
@@ -229,30 +204,23 @@ class LowRankAdapter(LinearAdapter):
             return f"a rank of {first} is larger than the layer: {layer}"
         return ""
 
-    def lora_options(self, rank: int | None, parameters: Any) -> dict[str, Any]:
+    def lora_options(self) -> dict[str, Any]:
         """What a method gives `peft.LoraConfig` in place of, or beside, the defaults."""
         raise NotImplementedError
 
-    def config(
-        self,
-        model: "ForecastModel",
-        rank: int | None,
-        parameters: Any,
-        planned: Plan,  # noqa: ARG002
-        seed: int,  # noqa: ARG002
-        steps: int | None,  # noqa: ARG002
-    ) -> "PeftConfig":
+    def config(self, asked: Adaptation, planned: Plan) -> "PeftConfig":  # noqa: ARG002
         """peft's LoRA, as the method varies it."""
         from peft import LoraConfig
 
+        parameters = asked.parameters
         defaults = {
-            "r": rank,
-            "target_modules": self.targets(model, parameters),
+            "r": asked.rank,
+            "target_modules": self.targets(asked),
             "lora_alpha": parameters.lora_alpha,
             "lora_dropout": parameters.lora_dropout,
             "init_lora_weights": parameters.lora_initialisation == "kaiming" or "gaussian",
         }
-        return LoraConfig(**(defaults | self.lora_options(rank, parameters)))
+        return LoraConfig(**(defaults | self.lora_options()))
 
 
 @contextmanager

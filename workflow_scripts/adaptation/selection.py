@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workflow_scripts.adaptation.hooks import TrainingHooks
-from workflow_scripts.adaptation.method import Method, Plan, count_numbers
+from workflow_scripts.adaptation.method import Adaptation, Method, Plan, count_numbers
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from workflow_scripts.models.interface import ForecastModel
 
 SELECTED_WEIGHTS = "selected.safetensors"
+NOTHING_MATCHES = "this model has no parameters of the kind that the method trains"
 
 
 class Selection(Method):
@@ -25,31 +26,19 @@ class Selection(Method):
         """The regular expression that matches the full names of what trains."""
         raise NotImplementedError
 
-    def plan(self, model: "ForecastModel", rank: int | None, parameters: Any) -> Plan:  # noqa: ARG002
-        """The matching parameters, under every name that they have."""
-        named = matching_parameters(self, model, self.pattern(model))
+    def plan(self, asked: Adaptation) -> Plan:
+        """The matching parameters, under every name that they have. Raises UserError where there are none."""
+        named = matching_parameters(asked.model, self.pattern(asked.model))
+        if not named:
+            self.refuse(asked, NOTHING_MATCHES)
         return Plan(parameters=tuple(named), trainable=count_numbers(named))
 
-    def apply(
-        self,
-        model: "ForecastModel",
-        rank: int | None,  # noqa: ARG002
-        parameters: Any,  # noqa: ARG002
-        planned: Plan,
-        seed: int,  # noqa: ARG002
-        steps: int | None,  # noqa: ARG002
-    ) -> TrainingHooks:
+    def apply(self, asked: Adaptation, planned: Plan) -> TrainingHooks:
         """Freeze everything else."""
-        select(model.module, planned.parameters)
+        select(asked.model.module, planned.parameters)
         return TrainingHooks()
 
-    def save(
-        self,
-        model: "ForecastModel",
-        rank: int | None,  # noqa: ARG002
-        folder: Path,
-        base_name: str,  # noqa: ARG002
-    ) -> dict[str, Any]:
+    def save(self, model: "ForecastModel", rank: int | None, folder: Path, base_name: str) -> dict[str, Any]:  # noqa: ARG002
         """Write the parameters that trained."""
         from workflow_scripts.adaptation.tensors import write_tensors
 
@@ -65,20 +54,17 @@ class Selection(Method):
         from workflow_scripts.adaptation.tensors import read_tensors, require_equal_shapes
 
         tensors = read_tensors(folder / SELECTED_WEIGHTS)
-        require_equal_shapes(tensors, matching_parameters(self, model, self.pattern(model)))
+        require_equal_shapes(tensors, matching_parameters(model, self.pattern(model)))
         select(model.module, tensors)
         with torch.no_grad():
             for name, value in tensors.items():
                 model.module.get_parameter(name).copy_(value)
 
 
-def matching_parameters(method: Method, model: "ForecastModel", pattern: str) -> "dict[str, Tensor]":
-    """The parameters whose names match, under every name that they have. Raises UserError where there are none."""
+def matching_parameters(model: "ForecastModel", pattern: str) -> "dict[str, Tensor]":
+    """The parameters whose names match, under every name that they have."""
     named = model.module.named_parameters(remove_duplicate=False)
-    found = {name: weight for name, weight in named if re.fullmatch(pattern, name)}
-    if not found:
-        method.refuse(model, None, "this model has no parameters of the kind that the method trains")
-    return found
+    return {name: weight for name, weight in named if re.fullmatch(pattern, name)}
 
 
 def select(module: "nn.Module", names: Iterable[str]) -> None:

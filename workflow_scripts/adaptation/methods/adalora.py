@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from workflow_scripts.adaptation.hooks import TrainingHooks
-from workflow_scripts.adaptation.method import Plan
+from workflow_scripts.adaptation.method import Adaptation, Plan
 from workflow_scripts.adaptation.peft_adapters import LinearLayer, LinearParameters, LowRankAdapter
 from workflow_scripts.runtime.errors import UserError
 
@@ -50,18 +50,11 @@ class AdaLora(LowRankAdapter):
         """Both factors and the singular values, before any is cut."""
         return self.first_rank(rank, parameters) * (layer.outputs + layer.inputs + 1)
 
-    def config(
-        self,
-        model: "ForecastModel",
-        rank: int | None,
-        parameters: AdaLoraParameters,
-        planned: Plan,  # noqa: ARG002
-        seed: int,  # noqa: ARG002
-        steps: int | None,
-    ) -> "PeftConfig":
+    def config(self, asked: Adaptation, planned: Plan) -> "PeftConfig":  # noqa: ARG002
         """Ranks, and when they are cut: after a warm-up step by step, and no more in the final share."""
         from peft import AdaLoraConfig
 
+        steps, rank, parameters = asked.steps, asked.rank or 0, asked.parameters
         if steps is None or steps < 2:
             raise UserError(
                 where=f"arm {self.arm_name(rank)}",
@@ -71,11 +64,11 @@ class AdaLora(LowRankAdapter):
             )
         warmup = min(round(parameters.adalora_warmup * steps), steps - 2)
         return AdaLoraConfig(
-            target_modules=self.targets(model, parameters),
+            target_modules=self.targets(asked),
             lora_alpha=parameters.lora_alpha,
             lora_dropout=parameters.lora_dropout,
-            init_r=self.first_rank(rank or 0, parameters),
-            target_r=rank or 0,
+            init_r=self.first_rank(rank, parameters),
+            target_r=rank,
             tinit=warmup,
             tfinal=min(round(parameters.adalora_final * steps), steps - max(warmup, 1) - 1),
             total_step=steps,

@@ -23,7 +23,7 @@ class Dora(LowRankAdapter):
             return f"{layer.name} has a row of zeros, which has no direction to be scaled"
         return ""
 
-    def lora_options(self, rank: int | None, parameters: Any) -> dict[str, Any]:  # noqa: ARG002
+    def lora_options(self) -> dict[str, Any]:
         """peft's weight decomposition."""
         return {"use_dora": True}
 

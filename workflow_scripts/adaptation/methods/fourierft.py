@@ -4,13 +4,11 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from workflow_scripts.adaptation.method import Plan
+from workflow_scripts.adaptation.method import Adaptation, Plan
 from workflow_scripts.adaptation.peft_adapters import LinearAdapter, LinearLayer, LinearParameters
 
 if TYPE_CHECKING:
     from peft import PeftConfig
-
-    from workflow_scripts.models.interface import ForecastModel
 
 
 class FourierParameters(LinearParameters):
@@ -41,23 +39,16 @@ class FourierFt(LinearAdapter):
             return f"{coefficients} coefficients are more than entries: {layer}"
         return ""
 
-    def config(
-        self,
-        model: "ForecastModel",
-        rank: int | None,  # noqa: ARG002
-        parameters: FourierParameters,
-        planned: Plan,  # noqa: ARG002
-        seed: int,
-        steps: int | None,  # noqa: ARG002
-    ) -> "PeftConfig":
+    def config(self, asked: Adaptation, planned: Plan) -> "PeftConfig":  # noqa: ARG002
         """The seed decides the places."""
         from peft import FourierFTConfig
 
+        parameters: FourierParameters = asked.parameters
         return FourierFTConfig(
-            target_modules=self.targets(model, parameters),
+            target_modules=self.targets(asked),
             n_frequency=parameters.fourierft_coefficients,
             scaling=parameters.fourierft_scaling,
-            random_loc_seed=seed,
+            random_loc_seed=asked.seed,
             init_weights=parameters.fourierft_initialisation == "zeros",
         )
 

@@ -2,14 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-from workflow_scripts.adaptation.method import Plan
+from workflow_scripts.adaptation.method import Adaptation, Plan
 from workflow_scripts.adaptation.peft_adapters import LinearAdapter, LinearLayer
 from workflow_scripts.runtime.parameters import Parameters
 
 if TYPE_CHECKING:
     from peft import PeftConfig
-
-    from workflow_scripts.models.interface import ForecastModel
 
 
 class Ia3(LinearAdapter):
@@ -19,28 +17,21 @@ class Ia3(LinearAdapter):
     label = "(IA)³"
     parameters = Parameters
 
-    def targets(self, model: "ForecastModel", parameters: Any) -> str:  # noqa: ARG002
+    def targets(self, asked: Adaptation) -> str:
         """Targets of its own, whatever `targets` says."""
+        model = asked.model
         return "|".join(filter(None, (model.key_value_targets, model.feedforward_targets)))
 
     def count(self, layer: LinearLayer, rank: int, parameters: Any) -> int:  # noqa: ARG002
         """Inputs of a feed-forward layer's last map, which are the inner activations; else outputs."""
         return layer.inputs if layer.is_feedforward else layer.outputs
 
-    def config(
-        self,
-        model: "ForecastModel",
-        rank: int | None,  # noqa: ARG002
-        parameters: Any,
-        planned: Plan,  # noqa: ARG002
-        seed: int,  # noqa: ARG002
-        steps: int | None,  # noqa: ARG002
-    ) -> "PeftConfig":
+    def config(self, asked: Adaptation, planned: Plan) -> "PeftConfig":  # noqa: ARG002
         """Which of the targets are scaled at their input."""
         from peft import IA3Config
 
         return IA3Config(
-            target_modules=self.targets(model, parameters), feedforward_modules=model.feedforward_targets
+            target_modules=self.targets(asked), feedforward_modules=asked.model.feedforward_targets
         )
 
 

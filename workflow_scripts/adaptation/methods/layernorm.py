@@ -3,9 +3,9 @@
 import re
 from typing import TYPE_CHECKING, Any
 
-from workflow_scripts.adaptation.method import Plan, count_numbers
+from workflow_scripts.adaptation.method import Adaptation, Plan, count_numbers
 from workflow_scripts.adaptation.peft_adapters import PeftMethod
-from workflow_scripts.adaptation.selection import matching_parameters
+from workflow_scripts.adaptation.selection import NOTHING_MATCHES, matching_parameters
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -19,21 +19,15 @@ class LayerNorm(PeftMethod):
     name = "layernorm"
     label = "layer norms only"
 
-    def plan(self, model: "ForecastModel", rank: int | None, parameters: Any) -> Plan:  # noqa: ARG002
-        """The modules that hold the gains."""
-        gains = matching_parameters(self, model, model.norm_parameters)
+    def plan(self, asked: Adaptation) -> Plan:
+        """The modules that hold the gains. Raises UserError where there are none."""
+        gains = matching_parameters(asked.model, asked.model.norm_parameters)
+        if not gains:
+            self.refuse(asked, NOTHING_MATCHES)
         modules = dict.fromkeys(name.rpartition(".")[0] for name in gains)
         return Plan(modules=tuple(modules), trainable=count_numbers(gains))
 
-    def config(
-        self,
-        model: "ForecastModel",  # noqa: ARG002
-        rank: int | None,  # noqa: ARG002
-        parameters: Any,  # noqa: ARG002
-        planned: Plan,
-        seed: int,  # noqa: ARG002
-        steps: int | None,  # noqa: ARG002
-    ) -> "PeftConfig":
+    def config(self, asked: Adaptation, planned: Plan) -> "PeftConfig":  # noqa: ARG002
         """The planned modules by their full names."""
         from peft import LNTuningConfig
 

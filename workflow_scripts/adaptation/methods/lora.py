@@ -11,7 +11,7 @@ class Lora(LowRankAdapter):
     name = "lora"
     label = "LoRA"
 
-    def lora_options(self, rank: int | None, parameters: Any) -> dict[str, Any]:  # noqa: ARG002
+    def lora_options(self) -> dict[str, Any]:
         """peft's own method."""
         return {}
 

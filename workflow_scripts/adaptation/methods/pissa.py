@@ -18,7 +18,7 @@ class Pissa(LowRankAdapter):
     name = "pissa"
     label = "PiSSA"
 
-    def lora_options(self, rank: int | None, parameters: Any) -> dict[str, Any]:  # noqa: ARG002
+    def lora_options(self) -> dict[str, Any]:
         """peft's initialisation."""
         return {"init_lora_weights": "pissa"}
 

@@ -11,7 +11,7 @@ class RsLora(LowRankAdapter):
     name = "rslora"
     label = "rsLoRA"
 
-    def lora_options(self, rank: int | None, parameters: Any) -> dict[str, Any]:  # noqa: ARG002
+    def lora_options(self) -> dict[str, Any]:
         """Another scale."""
         return {"use_rslora": True}
 

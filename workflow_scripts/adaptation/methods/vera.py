@@ -4,13 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from workflow_scripts.adaptation.method import Plan
+from workflow_scripts.adaptation.method import Adaptation, Plan
 from workflow_scripts.adaptation.peft_adapters import LinearAdapter, LinearLayer, LinearParameters
 
 if TYPE_CHECKING:
     from peft import PeftConfig
-
-    from workflow_scripts.models.interface import ForecastModel
 
 
 class VeraParameters(LinearParameters):
@@ -34,24 +32,16 @@ class Vera(LinearAdapter):
         """One number for each row of the basis, and one for each output."""
         return rank + layer.outputs
 
-    def config(
-        self,
-        model: "ForecastModel",
-        rank: int | None,
-        parameters: VeraParameters,
-        planned: Plan,  # noqa: ARG002
-        seed: int,
-        steps: int | None,  # noqa: ARG002
-    ) -> "PeftConfig":
+    def config(self, asked: Adaptation, planned: Plan) -> "PeftConfig":  # noqa: ARG002
         """The random projections are stored too: another torch may not draw the same ones."""
         from peft import VeraConfig
 
         return VeraConfig(
-            target_modules=self.targets(model, parameters),
-            r=rank or 0,
-            d_initial=parameters.vera_scale,
-            vera_dropout=parameters.lora_dropout,
-            projection_prng_key=seed,
+            target_modules=self.targets(asked),
+            r=asked.rank or 0,
+            d_initial=asked.parameters.vera_scale,
+            vera_dropout=asked.parameters.lora_dropout,
+            projection_prng_key=asked.seed,
             save_projection=True,
         )
 
