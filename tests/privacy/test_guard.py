@@ -18,11 +18,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.helpers.patient_data import assert_message_without_patient_data, assert_no_patient_data
-from workflow_scripts.privacy.credentials import is_credentialed, mark_trained_on
-from workflow_scripts.privacy.guard import ARTIFACT, masked, scan, scan_files, scan_project
+from tests.helpers.patient_data import (
+    assert_message_without_patient_data,
+    assert_no_patient_data,
+    open_to_others,
+    scan_files,
+)
+from workflow_scripts.privacy.credentials import mark_trained_on
+from workflow_scripts.privacy.guard import ARTIFACT, masked, scan, scan_project
 from workflow_scripts.privacy.marks import SHIFTED_DATE, SIMULATED_DATE, SIMULATED_IDENTIFIER, find_marks
-from workflow_scripts.privacy.permissions import keep_to_owner, open_to_others
+from workflow_scripts.privacy.permissions import keep_to_owner
 from workflow_scripts.privacy.places import project_files
 from workflow_scripts.privacy.readers import NOTEBOOK, ROWS, UNREAD, plain_name
 from workflow_scripts.privacy.records import LINKED, MANY, NAMED, TIME, Pairs, Records, read_records
@@ -328,18 +333,6 @@ def test_weights_carry_whether_their_data_are_credentialed(
         "dataset": dataset,
         "credentialed": expected,
     }
-    assert is_credentialed(tmp_path) is expected
-
-
-@pytest.mark.parametrize(
-    "content", [None, "", "[]", "{}", '{"credentialed": "no"}', '{"credentialed": null}']
-)
-def test_weights_without_a_usable_mark_are_taken_for_credentialed(
-    tmp_path: Path, content: str | None
-) -> None:
-    if content is not None:
-        (tmp_path / "vitalora.json").write_text(content)
-    assert is_credentialed(tmp_path)
 
 
 def test_what_is_made_afterwards_is_for_its_owner_only(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.network_trap import noted, off_the_network, set_trap
+from tests.helpers.patient_data import open_to_others
 from tests.helpers.projects import run_in
 from workflow_scripts.privacy.guard import scan_project
 from workflow_scripts.privacy.marks import SIMULATED_DATE, SIMULATED_IDENTIFIER
-from workflow_scripts.privacy.permissions import open_to_others
 from workflow_scripts.sources.mimic_iii.canaries import icustay_id, subject_id
 
 pytestmark = pytest.mark.workflow

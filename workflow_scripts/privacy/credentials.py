@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from workflow_scripts.runtime.files import read_json, write_json
+from workflow_scripts.runtime.files import write_json
 from workflow_scripts.sources.datasets import named_datasets
 
 OPEN_DATASETS = tuple(name for name, known in named_datasets().items() if known.patients != "credentialed")
@@ -15,11 +15,3 @@ MARK = "vitalora.json"
 def mark_trained_on(folder: Path, dataset: str) -> None:
     """Write into a folder of weights on which data set they were trained."""
     write_json(folder / MARK, {"dataset": dataset, "credentialed": dataset not in OPEN_DATASETS})
-
-
-def is_credentialed(folder: Path) -> bool:
-    """Whether weights were trained on credentialed data; without a readable mark they are taken for it."""
-    try:
-        return read_json(folder / MARK)["credentialed"] is not False
-    except (OSError, ValueError, KeyError, TypeError):
-        return True

@@ -68,19 +68,6 @@ def scan_staged(root: Path) -> Report:
     return scan(root, staged_files(root), [])
 
 
-def scan_files(paths: Iterable[Path], records: list[Records]) -> Report:
-    """Read files and folders, wherever they are."""
-    files = [
-        path
-        for given in paths
-        for path in (sorted(given.rglob("*")) if given.is_dir() else [given])
-        if path.is_file()
-    ]
-    return scan(
-        Path("/"), [ScannedFile(str(path.resolve()).lstrip("/"), tracked=False) for path in files], records
-    )
-
-
 def scan(root: Path, files: Iterable[ScannedFile], records: list[Records]) -> Report:
     """Read files below a root."""
     report = Report(datasets=[known.dataset for known in records])

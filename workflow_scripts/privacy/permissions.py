@@ -1,8 +1,6 @@
 """Files for their owner only."""
 
 import os
-import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 DVC_FOLDER, DVC_CACHE = ".dvc", ".dvc/cache"
@@ -17,18 +15,3 @@ def keep_to_owner(root: Path) -> None:
     os.umask(0o077)
     if (root / DVC_FOLDER).is_dir():
         (root / DVC_CACHE).mkdir(mode=0o700, exist_ok=True)
-
-
-def open_to_others(root: Path, folder: Path) -> Iterator[Path]:
-    """Files below a folder that another user can reach: neither they nor a folder above them, up to root, is closed."""
-    closed = any(not _is_open(parent) for parent in [folder, *folder.parents] if parent.is_relative_to(root))
-    if not closed:
-        for path in sorted(folder.iterdir()):
-            if path.is_dir():
-                yield from open_to_others(root, path)
-            elif _is_open(path):
-                yield path
-
-
-def _is_open(path: Path) -> bool:
-    return bool(path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
