@@ -267,14 +267,12 @@ class Study(Parameters):
 
 
 SHOWN_ONLY = (
-    "workflow_scripts.reporting",
     "workflow_scripts.runtime.benchmark",
     "workflow_scripts.runtime.device",
     "workflow_scripts.runtime.progress",
     "workflow_scripts.runtime.warm",
-    "workflow_scripts.tracking",
 )
-"""What jobs that forecast show, record elsewhere or wait for: no forecast depends on it."""
+"""What jobs that forecast show, measure or wait for: no forecast depends on it."""
 
 FORECASTING_STEPS = ("workflow_scripts.steps.run_arm", "workflow_scripts.steps.evaluate_transfer")
 

@@ -307,7 +307,7 @@ CODE = {
     "reporting/templates/report.html.j2": {"make_report": 1},
     "steps/make_report.py": {"make_report": 1},
     "reporting/charts.py": {"make_report": 1},
-    "reporting/run_figures.py": {"sync_tracking": 1},
+    "tracking/pages.py": {"sync_tracking": 1},
     "tracking/mirror.py": {"sync_tracking": 1},
     "runtime/progress.py": {},
     "runtime/display/handler.py": {},
