@@ -38,7 +38,7 @@ rule aggregate_metrics:
     params:
         windows=windows_folder,
         cohorts=cohorts_folder,
-        summary=f"{RESULTS}/summary",
+        summary=subpath(output.metrics, parent=True),
     message:
         "Collect the runs into tables"
     shell:
@@ -94,7 +94,7 @@ rule make_report:
     conda:
         "../envs/study.yaml"
     params:
-        summary=f"{RESULTS}/summary",
+        summary=subpath(input.metrics, parent=True),
         runs=f"{RESULTS}/runs",
         windows=windows_folder,
         cohorts=cohorts_folder_option,
