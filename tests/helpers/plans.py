@@ -12,8 +12,6 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.helpers.projects import run_in
-
 Edits = dict[str, str | None]
 """Path in the project -> its text; None: the file is missing."""
 
@@ -30,6 +28,8 @@ def planned_jobs(text: str) -> dict[str, int]:
 
 def plans(folder: Path, edits: list[Edits], *options: str) -> list[dict[str, int]]:
     """The jobs that Snakemake would run after each of the edits, from the same finished study every time."""
+    from tests.helpers.projects import run_in  # not at the top: the program runs where there is no `tests`
+
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as request:
         json.dump({"edits": edits, "options": options}, request)
         request.flush()
@@ -48,6 +48,8 @@ class Declared:
 
 def declared_settings(folder: Path, *targets: str) -> dict[str, Declared]:
     """What the rules ask to be written into every settings file: by the path of the file."""
+    from tests.helpers.projects import run_in
+
     done = run_in(folder, sys.executable, "-c", _NOTE_SETTINGS, *targets, VITALORA_WARM="0")
     noted: list[tuple[str, list[str], list[str]]] = json.loads(done.stdout.splitlines()[-1])
     return {
