@@ -9,7 +9,14 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
-from workflow_scripts.adaptation.arms import BASELINE, FULL, SCRATCH_ARM_PATTERN, TRAINING_ARM_PATTERN, ZERO_SHOT, Arm
+from workflow_scripts.adaptation.arms import (
+    BASELINE,
+    FULL,
+    SCRATCH_ARM_PATTERN,
+    TRAINING_ARM_PATTERN,
+    ZERO_SHOT,
+    Arm,
+)
 from workflow_scripts.cohorts.definitions import definition_files
 from workflow_scripts.evaluation.transfer_plan import transferred_arms
 from workflow_scripts.models.baselines import BASELINES
