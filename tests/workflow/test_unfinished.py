@@ -1,13 +1,16 @@
 """A study of which some runs never finish still gets its tables and its report, and says what is missing."""
 
 import csv
+import os
 import re
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.projects import run_in
+from workflow_scripts.runtime.hashing import file_hash
 
 pytestmark = [pytest.mark.workflow, pytest.mark.acceptance]
 
@@ -36,3 +39,36 @@ def test_missing_runs_are_named_with_their_reason_and_run_when_the_study_goes_on
     jobs = dict(re.findall(r"^(\w+) +(\d+)$", planned, flags=re.MULTILINE))
     assert jobs["adapt_and_forecast"] == "1"
     assert jobs["make_report"] == "1"
+
+
+def test_after_a_failed_job_mlflow_shows_the_runs_that_finished_and_names_the_missing_one(
+    changed_project: Path,
+) -> None:
+    baseline = changed_project / "results/simulated/runs/sepsis3/heart_rate/persistence/baseline/seed0"
+    before = file_hash(baseline / "run.json")
+    shutil.rmtree(changed_project / ARM)
+    shutil.rmtree(baseline)
+    (changed_project / "results/simulated/summary/tracking.json").unlink()
+    damage(changed_project / "weights/prepared/moirai-nano/model.safetensors")
+    run_in(changed_project, "snakemake", "--cores", "2", "--keep-going", expect=1)
+    with sqlite3.connect(changed_project / "mlflow.db") as store:
+        tags = store.execute(
+            "select run_uuid, key, value from tags join runs using (run_uuid) where lifecycle_stage = 'active'"
+        ).fetchall()
+    pages: dict[str, dict[str, str]] = {}
+    for page, name, value in tags:
+        pages.setdefault(page, {})[name] = value
+    (sweep,) = [page for page in pages.values() if page.get("runs") == "3 of 4"]
+    assert sweep["model"] == "moirai-nano"
+    assert "lora-r2 seed0" in sweep["mlflow.note.content"]
+    shown = {page["vitalora.record"] for page in pages.values()}
+    after = file_hash(baseline / "run.json")
+    assert after in shown
+    assert before not in shown
+
+
+def damage(path: Path) -> None:
+    """Other bytes under the same time: Snakemake sees no change, and the job that reads it fails."""
+    times = path.stat()
+    path.write_bytes(b"damaged")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
