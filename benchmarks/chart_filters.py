@@ -1,16 +1,12 @@
-"""Ways to filter a CHARTEVENTS file, each in a process of its own: `python chart_filters.py WAY FILE FOLDER`.
+"""Ways to filter a CHARTEVENTS file, each called in a process of its own: a file, and a folder for what is kept.
 
 `igzip` and `zcat` only decompress. `polars`, `duckdb` and `pandas` keep the rows and columns that the study needs,
 with types, as Parquet. `vitalora` does its whole extraction of CHARTEVENTS: the same filter, and besides it
 units, plausible ranges, duplicates, inconsistent pressures, the derived mean pressure, and sorting.
 """
 
-import re
 import subprocess
-import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from workflow_scripts.sources.mimic_iii.items import clinical_itemids, load_vital_signs
 from workflow_scripts.sources.mimic_iii.tables import TABLES
@@ -23,20 +19,20 @@ KINDS = {name.upper(): kind for name, kind in TABLES["chartevents"].items()}
 _BLOCK = 4 << 20
 
 
-def igzip(source: Path, _: Path) -> None:
+def igzip(source: str, _: str) -> None:
     from isal import igzip
 
-    with igzip.open(source, "rb") if source.suffix == ".gz" else source.open("rb") as stream:
+    with igzip.open(source, "rb") if source.endswith(".gz") else Path(source).open("rb") as stream:
         while stream.read(_BLOCK):
             pass
 
 
-def zcat(source: Path, _: Path) -> None:
-    command = "zcat" if source.suffix == ".gz" else "cat"
-    subprocess.run([command, str(source)], stdout=subprocess.DEVNULL, check=True)
+def zcat(source: str, _: str) -> None:
+    command = "zcat" if source.endswith(".gz") else "cat"
+    subprocess.run([command, source], stdout=subprocess.DEVNULL, check=True)
 
 
-def vitalora(source: Path, folder: Path) -> None:
+def vitalora(source: str, folder: str) -> None:
     import pyarrow as pa
 
     from workflow_scripts.sources.mimic_iii.extraction import split_chart
@@ -46,21 +42,21 @@ def vitalora(source: Path, folder: Path) -> None:
     from workflow_scripts.sources.mimic_iii.vital_rows import StayIndex
 
     columns = ["subject_id", "hadm_id", "icustay_id"]
-    stays = stream_table(find_table(source.parent, "icustays"), "icustays", columns)
-    split_chart(source, StayIndex(pa.Table.from_batches(stays)), ExtractionParameters(), folder)
+    stays = stream_table(find_table(Path(source).parent, "icustays"), "icustays", columns)
+    split_chart(Path(source), StayIndex(pa.Table.from_batches(stays)), ExtractionParameters(), Path(folder))
 
 
-def polars(source: Path, folder: Path) -> None:
+def polars(source: str, folder: str) -> None:
     import polars as pl
 
     types = {"integer": pl.Int64, "number": pl.Float64, "text": pl.String, "time": pl.String}
     rows = pl.scan_csv(source, schema={name: types[kind] for name, kind in KINDS.items()})
     rows = rows.filter(pl.col("ITEMID").is_in(ITEMS)).select(COLUMNS)
     rows = rows.with_columns(pl.col("CHARTTIME").str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="us"))
-    rows.sink_parquet(folder / "rows.parquet", compression="zstd", engine="streaming")
+    rows.sink_parquet(Path(folder) / "rows.parquet", compression="zstd", engine="streaming")
 
 
-def duckdb(source: Path, folder: Path) -> None:
+def duckdb(source: str, folder: str) -> None:
     import duckdb
 
     types = {"integer": "bigint", "number": "double", "text": "varchar", "time": "timestamp"}
@@ -72,7 +68,7 @@ def duckdb(source: Path, folder: Path) -> None:
     duckdb.execute(f"copy ({query}) to '{folder / 'rows.parquet'}' (format parquet, compression zstd)")
 
 
-def pandas(source: Path, folder: Path) -> None:
+def pandas(source: str, folder: str) -> None:
     import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -84,20 +80,7 @@ def pandas(source: Path, folder: Path) -> None:
         rows = chunk.loc[chunk["ITEMID"].isin(ITEMS), COLUMNS]
         rows = rows.assign(CHARTTIME=rows["CHARTTIME"].astype("datetime64[us]"))
         table = pa.Table.from_pandas(rows, preserve_index=False)
-        writer = writer or pq.ParquetWriter(folder / "rows.parquet", table.schema, compression="zstd")
+        writer = writer or pq.ParquetWriter(Path(folder) / "rows.parquet", table.schema, compression="zstd")
         writer.write_table(table)
     if writer:
         writer.close()
-
-
-WAYS = {way.__name__: way for way in (igzip, zcat, vitalora, polars, duckdb, pandas)}
-
-
-def peak_mib() -> float:
-    """The largest memory of this process so far."""
-    return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
-
-
-if __name__ == "__main__":
-    WAYS[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))
-    print(peak_mib())

@@ -6,78 +6,94 @@
 
 The two are compared point by point over many samples of two windows, by the two-sample test of Kolmogorov and Smirnov:
 the table has the smallest p-value, times the number of points (Bonferroni), which is small where they differ.
-Lag-Llama's samplers have a benchmark of their own, lag_llama_sampling.py, which compares them path by path.
 
-    python benchmarks/forecasting.py
-    python benchmarks/forecasting.py --models chronos-t5-small moirai-1.1-R-small --windows 8 --rounds 2 --compared 0
+Lag-Llama's two samplers are compared with upstream's loop path by path: all are given the same uniform numbers, so
+`exact` must draw upstream's paths, to rounding. Each has a process of its own, so that its peak memory is its own.
+
+    python -m benchmarks.forecasting families
+    python -m benchmarks.forecasting families --models chronos-t5-small --windows 8 --rounds 2 --compared 0
+    python -m benchmarks.forecasting lag-llama
 """
 
-import argparse
+import math
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 import torch
-from side_by_side import (
+from typer import Option
+
+from benchmarks.harness import (
     SEED,
     STEP,
-    about,
+    Models,
+    Output,
+    Rounds,
+    Row,
+    Samples,
+    command_line,
+    cpu_seconds,
     in_turn,
+    isolated,
+    median_cost,
     noisy_days,
     one_thread,
-    print_table,
+    print_about,
     random_model,
     ratio,
+    report,
+    run,
 )
-
+from benchmarks.harness import Cost as Costs
 from workflow_scripts.models.interface import Series
 from workflow_scripts.models.registry import VARIANTS
 
-Draw = Callable[[Any, Series, int, int], np.ndarray]
-"""model, context, samples, horizon. Returns paths [windows, samples, horizon]."""
+LOOPS = ("upstream", "exact", "frozen")
+LAG_LLAMA_CONTEXT, LONGEST_LAG = 32, 1092
+
+Draw = Callable[[Series, int, int], np.ndarray]
+"""context, samples, horizon. Returns paths [windows, samples, horizon]."""
 
 
-def main() -> None:
-    """Parse the arguments, measure, print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--models", nargs="+", default=("chronos-t5-nano", "moirai-nano"), choices=VARIANTS, metavar="MODEL"
-    )
-    parser.add_argument("--windows", type=int, default=32, help="windows in the batch")
-    parser.add_argument("--samples", type=int, default=20, help="sample paths of each window")
-    parser.add_argument("--horizons", type=int, nargs="+", default=[12, 36])
-    parser.add_argument("--rounds", type=int, default=5, help="how often all cases are measured in turn")
-    parser.add_argument(
-        "--compared", type=int, default=1000, help="samples of two windows to compare distributions by, or 0"
-    )
-    options = parser.parse_args()
+def families(
+    models: Models = ("chronos-t5-nano", "moirai-nano"),
+    windows: Annotated[int, Option(help="windows in the batch")] = 32,
+    samples: Samples = 20,
+    horizons: Annotated[list[int], Option(help="points to forecast, once for each horizon")] = (12, 36),
+    rounds: Rounds = 5,
+    compared: Annotated[int, Option(help="samples of two windows to compare distributions by, or 0")] = 1000,
+    output: Output = None,
+) -> None:
+    """Compare forecasts of Chronos and MOIRAI with those of their own packages."""
     one_thread()
-    what = f"{options.windows} windows, {options.samples} samples, context 24"
-    print(about(f"{what}; medians of {options.rounds} rounds; CPU time"))
-    rows = [measure(name, horizon, options) for name in options.models for horizon in options.horizons]
-    print_table(
-        ("model", "horizon", "ours, ms", "upstream, ms", "times faster", "same distribution: p"),
-        rows,
-    )
+    print_about(f"{windows} windows, {samples} samples, context 24; {rounds} rounds; CPU time")
+    rows = [measure(name, steps, windows, samples, rounds, compared) for name in models for steps in horizons]
+    report({"Forecasts": rows}, output)
 
 
-def measure(name: str, horizon: int, options: argparse.Namespace) -> tuple[Any, ...]:
-    """A row of the table."""
+def measure(name: str, horizon: int, windows: int, samples: int, rounds: int, compared: int) -> Row:
+    """One model and horizon."""
+    context = _context(windows, horizon)
     model = random_model(name)
-    context = _context(options.windows, horizon)
+    ours = partial(draw, model)
     upstream = UPSTREAM[VARIANTS[name].family](model, context, horizon)
     cases = {
-        "ours": partial(_seconds, ours, model, context, options.samples, horizon),
-        "upstream": partial(_seconds, upstream, model, context, options.samples, horizon),
+        name: partial(cpu_seconds, partial(way, context, samples, horizon))
+        for name, way in (("ours", ours), ("upstream", upstream))
     }
-    seconds = in_turn(cases, options.rounds)
-    level = compared(model, upstream, horizon, options.compared) if options.compared else "not compared"
-    our, other = seconds["ours"], seconds["upstream"]
-    return name, horizon, 1e3 * min(our), 1e3 * min(other), ratio(other, our), level
+    seconds = in_turn(cases, rounds)
+    return {
+        "model": name,
+        "horizon": horizon,
+        "ours, ms": 1e3 * min(seconds["ours"]),
+        "upstream, ms": 1e3 * min(seconds["upstream"]),
+        "times faster": ratio(seconds["upstream"], seconds["ours"]),
+        "same distribution: p": _p_value(ours, upstream, horizon, compared) if compared else None,
+    }
 
 
 def _context(windows: int, horizon: int) -> Series:
@@ -85,26 +101,22 @@ def _context(windows: int, horizon: int) -> Series:
     return Series(torch.from_numpy(made.context), torch.from_numpy(made.start), STEP)
 
 
-def _seconds(draw: Draw, model: Any, context: Series, samples: int, horizon: int) -> float:
-    begun = time.process_time()
-    draw(model, context, samples, horizon)
-    return time.process_time() - begun
-
-
-def ours(model: Any, context: Series, samples: int, horizon: int) -> np.ndarray:
+def draw(model: Any, context: Series, samples: int, horizon: int) -> np.ndarray:
     """This project's sampling."""
-    generator = torch.Generator().manual_seed(SEED)
-    uniforms = torch.rand(len(context.values), samples, horizon, dtype=torch.float64, generator=generator)
     with torch.inference_mode():
-        return model.sample(context, uniforms).numpy()
+        return model.sample(context, _uniforms(len(context.values), samples, horizon)).numpy()
 
 
-def compared(model: Any, upstream: Draw, horizon: int, samples: int) -> float:
+def _uniforms(*shape: int) -> torch.Tensor:
+    return torch.rand(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(SEED))
+
+
+def _p_value(ours: Draw, upstream: Draw, horizon: int, samples: int) -> float:
     """The smallest p-value of the points' tests for equal distributions, times their number, at most 1."""
     from scipy.stats import ks_2samp
 
     context = _context(2, horizon)
-    our, other = (draw(model, context, samples, horizon) for draw in (ours, upstream))
+    our, other = (way(context, samples, horizon) for way in (ours, upstream))
     levels = ks_2samp(our, other, axis=1, method="asymp").pvalue
     return min(1.0, float(levels.min() * levels.size))
 
@@ -117,11 +129,11 @@ def chronos(model: Any, context: Series, horizon: int) -> Draw:  # noqa: ARG001
     config = ChronosConfig(**model.module.config.chronos_config)
     pipeline = ChronosPipeline(config.create_tokenizer(), ChronosModel(config, model.module))
 
-    def draw(_: Any, given: Series, samples: int, steps: int) -> np.ndarray:
+    def predict(given: Series, samples: int, steps: int) -> np.ndarray:
         torch.manual_seed(SEED)
         return pipeline.predict(given.values, prediction_length=steps, num_samples=samples).numpy()
 
-    return draw
+    return predict
 
 
 def moirai(model: Any, context: Series, horizon: int) -> Draw:
@@ -139,23 +151,96 @@ def moirai(model: Any, context: Series, horizon: int) -> Draw:
         patch_size=model.patch_size(length),
     ).eval()
 
-    def draw(_: Any, given: Series, samples: int, __: int) -> np.ndarray:
+    def predict(given: Series, samples: int, _: int) -> np.ndarray:
         torch.manual_seed(SEED)
         values = given.values[..., None]
-        observed, padded = (
-            torch.ones_like(values, dtype=torch.bool),
-            torch.zeros(values.shape[:2], dtype=torch.bool),
-        )
+        observed = torch.ones_like(values, dtype=torch.bool)
+        padded = torch.zeros(values.shape[:2], dtype=torch.bool)
         with torch.inference_mode():
             return forecaster(values, observed, padded, num_samples=samples).numpy()
 
-    return draw
+    return predict
 
 
-UPSTREAM: dict[str, Callable[[Any, Series, int], Draw]] = {
-    "chronos": chronos,
-    "moirai": moirai,
-}
+UPSTREAM: dict[str, Callable[[Any, Series, int], Draw]] = {"chronos": chronos, "moirai": moirai}
+
+
+def lag_llama(
+    series: Annotated[int, Option(help="series in the batch")] = 32,
+    samples: Samples = 20,
+    horizon: Annotated[int, Option(help="points to forecast")] = 12,
+    rounds: Rounds = 3,
+    output: Output = None,
+) -> None:
+    """Compare Lag-Llama's samplers at the released size, random weights, with upstream's loop."""
+    print_about(
+        f"{series} series, {samples} samples, context {LAG_LLAMA_CONTEXT}, horizon {horizon}; {rounds} rounds"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+
+        def measured(loop: str) -> Costs:
+            result, cost = isolated("benchmarks.forecasting:sample", loop, series, samples, horizon, folder)
+            return Costs(*result, cost.peak_mib)
+
+        costs = in_turn({loop: partial(measured, loop) for loop in LOOPS}, rounds)
+        gaps = {loop: largest_gap(Path(folder), loop) for loop in LOOPS}
+    slowest = costs["upstream"]
+    rows = [
+        {
+            "loop": loop,
+            **median_cost(found).row(),
+            "faster, wall": ratio([cost.wall for cost in slowest], [cost.wall for cost in found]),
+            "faster, CPU": ratio([cost.cpu for cost in slowest], [cost.cpu for cost in found]),
+            "largest gap to upstream's paths": gaps[loop],
+        }
+        for loop, found in costs.items()
+    ]
+    report({"Lag-Llama's samplers (gaps as parts of a row's scale)": rows}, output)
+
+
+def sample(loop: str, series: int, samples: int, horizon: int, folder: str) -> tuple[float, float]:
+    """Wall and CPU seconds of one loop, without start-up; its paths go to a file of the folder."""
+    from benchmarks.upstream_lag_llama import UpstreamNetwork, calendar_features
+    from workflow_scripts.models.lag_llama import LagLlama
+
+    one_thread()
+    model = LagLlama.create(VARIANTS["lag-llama"].sizes, seed=SEED)
+    values, uniforms, start = (
+        lag_llama_values(series),
+        _uniforms(series, samples, horizon),
+        torch.arange(series) * STEP,
+    )
+    if loop == "upstream":
+        upstream = UpstreamNetwork(model.module.state_dict(), model.configuration)
+        calendar = calendar_features(start, LONGEST_LAG, LAG_LLAMA_CONTEXT + horizon)
+        work = partial(upstream.sample, values, calendar, uniforms)
+    else:
+        model.sampler = loop
+        work = partial(model.sample, Series(values, start, STEP), uniforms)
+    begun = time.perf_counter(), time.process_time()
+    drawn = work()
+    seconds = time.perf_counter() - begun[0], time.process_time() - begun[1]
+    np.save(Path(folder) / f"{loop}.npy", drawn.numpy())
+    return seconds
+
+
+def largest_gap(folder: Path, loop: str) -> float:
+    """The largest difference between a loop's paths and those of upstream's loop, in the row's scale."""
+    upstream, other = (np.load(folder / f"{name}.npy") for name in ("upstream", loop))
+    low, high = np.quantile(lag_llama_values(len(other)).numpy(), [0.25, 0.75], axis=1)
+    return float((abs(other - upstream) / (high - low)[:, None, None]).max())
+
+
+def lag_llama_values(series: int) -> torch.Tensor:
+    """Noisy daily rhythms at levels of their own, all observed; float32 [series, past]."""
+    generator = torch.Generator().manual_seed(SEED)
+    length = LAG_LLAMA_CONTEXT + LONGEST_LAG
+    phase = 2 * math.pi * (torch.arange(length) / 24 + torch.rand(series, 1, generator=generator))
+    noise = torch.randn(series, length, generator=generator)
+    return 60 + 40 * torch.rand(series, 1, generator=generator) + 5 * phase.sin() + noise
+
+
+app = command_line(families, lag_llama)
 
 if __name__ == "__main__":
-    main()
+    run(app)

@@ -4,100 +4,107 @@ Needs PyTorch, transformers and peft; what else is missing (uni2ts for MOIRAI, p
 draws) leaves out what it is needed for, and the output says so. Weights are random, windows are noise: costs do not
 depend on their values. Each case warms up, then runs for some seconds; no case is begun after the time limit.
 
-- eager fp32, eager bf16: each batch is copied to the device, forward, backward, AdamW, the loss is read back.
+- eager float32, eager bfloat16: each batch is copied to the device, forward, backward, AdamW, the loss is read back.
 - ours: this project's loop in bfloat16, windows resident on the device, fused AdamW.
 - compiled: ours with torch.compile around the loss, on a GPU only; where that fails it says why, and eager stands.
 
 MFU is the share of the matrix rate that was measured in the same process (bfloat16, 8192 x 8192; on a CPU float32,
-512 x 512), of the operations that torch counts in forward and backward.
+512 x 512), of the operations that torch counts in forward and backward. Times are wall seconds.
 
-    python benchmarks/gpu.py --json gpu.json
-    python benchmarks/gpu.py --models chronos-t5-nano --seconds 0.2 --jobs 1   # on a CPU
+    python -m benchmarks.gpu --output gpu.json
+    python -m benchmarks.gpu --models chronos-t5-nano --seconds 0.2 --jobs 1   # on a CPU
 """
 
-import argparse
 import contextlib
 import importlib.util
 import io
-import json
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from typer import Option
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+from benchmarks.harness import (
+    MIB,
+    SEED,
+    STEP,
+    Arms,
+    Models,
+    Output,
+    Row,
+    command_line,
+    isolated_command,
+    noisy_days,
+    print_about,
+    report,
+    run,
+)
+from workflow_scripts.adaptation.hooks import TrainingHooks
+from workflow_scripts.models.interface import Series
+from workflow_scripts.models.registry import family_class, variant
+from workflow_scripts.training.data import WindowArrays
+from workflow_scripts.training.loop import fit
 
-from workflow_scripts.adaptation.hooks import TrainingHooks  # noqa: E402
-from workflow_scripts.models.interface import Series  # noqa: E402
-from workflow_scripts.models.registry import VARIANTS, family_class  # noqa: E402
-from workflow_scripts.training.data import WindowArrays  # noqa: E402
-from workflow_scripts.training.loop import fit  # noqa: E402
-
-CONTEXT, HORIZON, STEP, SEED, LEARNING_RATE = 64, 12, 3600, 0, 1e-4
+CONTEXT, HORIZON, LEARNING_RATE = 64, 12, 1e-4
 CHRONOS = tuple(f"chronos-t5-{size}" for size in ("tiny", "mini", "small", "base", "large"))
-MOIRAI = tuple(f"moirai-1.1-R-{size}" for size in ("small", "base", "large"))
-MODELS = (*CHRONOS, "lag-llama", *MOIRAI)
+MODELS = (*CHRONOS, "lag-llama", *(f"moirai-1.1-R-{size}" for size in ("small", "base", "large")))
 ARMS = ("zero-shot", "lora-r2", "lora-r8", "lora-r32", "full")
 NEEDED = {"chronos": (), "moirai": ("uni2ts",), "lag-llama": ("pydantic", "scipy")}
 """What a family needs beside torch, transformers and peft."""
 
-Step = Callable[[], None]
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+ON_GPU = DEVICE.type == "cuda"
 
 
-def main() -> None:
-    """Parse the arguments, measure, print the tables, write the JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--models", nargs="+", default=MODELS, choices=VARIANTS, metavar="MODEL")
-    parser.add_argument("--arms", nargs="+", default=ARMS, choices=ARMS)
-    parser.add_argument("--batch", type=int, default=256, help="windows in one step")
-    parser.add_argument("--seconds", type=float, default=1.5, help="length of each measurement")
-    parser.add_argument("--limit", type=float, default=400, help="seconds after which no case is begun")
-    parser.add_argument("--jobs", type=int, default=4, help="jobs at once on the device; 1: not measured")
-    parser.add_argument("--json", type=Path, help="also write everything to this file")
-    parser.add_argument("--job", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.job:
-        _one_job(options)
-        return
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def gpu(
+    models: Models = MODELS,
+    arms: Arms = ARMS,
+    batch: Annotated[int, Option(help="windows in one step")] = 256,
+    seconds: Annotated[float, Option(help="length of each measurement")] = 1.5,
+    limit: Annotated[float, Option(help="seconds after which no case is begun")] = 400,
+    jobs: Annotated[int, Option(help="jobs at once on the device; 1: not measured")] = 4,
+    output: Output = None,
+) -> None:
+    """Measure every model and arm, and several jobs at once."""
     begun = time.perf_counter()
-    known = {"device": _name(device), "torch": torch.__version__, "matrix_tflops": matrix_rate(device) / 1e12}
-    print(
-        f"{known['device']}, torch {known['torch']}: {known['matrix_tflops']:.3g} TFLOP/s of matrices measured"
+    matrices = matrix_rate()
+    name = torch.cuda.get_device_name(DEVICE) if ON_GPU else "CPU"
+    print_about(
+        f"{name}, {matrices / 1e12:.3g} TFLOP/s of matrices; batch {batch}, context {CONTEXT}, horizon {HORIZON}"
     )
-    print(f"batch {options.batch}, context {CONTEXT}, horizon {HORIZON}\n")
-    cases, skipped = [], []
-    for model, arm in ((model, arm) for model in options.models for arm in options.arms):
-        missing = [name for name in NEEDED[VARIANTS[model].family] if not _is_installed(name)]
-        if missing:
-            skipped.append(f"{model}, {arm}: {', '.join(missing)} is not installed")
-        elif time.perf_counter() - begun > options.limit:
-            skipped.append(f"{model}, {arm}: the time limit of {options.limit:g} s was reached")
-        else:
-            cases.append(_guarded(model, arm, device, options, known["matrix_tflops"] * 1e12))
-    _print(cases)
-    jobs = None
-    if options.jobs > 1 and time.perf_counter() - begun < options.limit:
-        jobs = several_jobs(options)
-        print(
-            f"{jobs['jobs']} jobs of {jobs['model']}: {jobs['one_after_another']:.1f} s one after another, ",
-            end="",
-        )
-        print(f"{jobs['at_once']:.1f} s at once, imports included\n")
-    for line in skipped:
-        print(f"skipped: {line}")
-    if options.json:
-        found = {**known, "batch": options.batch, "cases": cases, "several_jobs": jobs, "skipped": skipped}
-        options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    training: list[Row] = []
+    forecasts: list[Row] = []
+    left_out: list[Row] = []
+    for case in ({"model": name, "arm": kind} for name in models for kind in arms):
+        missing = [name for name in NEEDED[variant(case["model"]).family] if not _is_installed(name)]
+        why = f"{', '.join(missing)} is not installed" if missing else ""
+        if not why and time.perf_counter() - begun > limit:
+            why = f"the time limit of {limit:g} s was reached"
+        try:
+            if not why and case["arm"] == "zero-shot":
+                rate = forecast_rate(adapted(**case), noisy_days(min(batch, 64), HORIZON, CONTEXT), seconds)
+                forecasts.append({"model": case["model"], "windows/s": rate})
+            elif not why:
+                training += (case | row for row in training_rows(case, batch, seconds, matrices))
+        except Exception as error:  # A case that fails must not end the others.
+            why = _first_line(error)
+        if why:
+            left_out.append(case | {"why": why})
+        torch.cuda.empty_cache()
+    tables = {"Training": training, "Forecasts": forecasts, "Left out": left_out}
+    if jobs > 1 and time.perf_counter() - begun < limit:
+        tables["Jobs, imports included"] = [several_jobs(models[0], jobs, batch)]
+    report(tables, output)
+
+
+def _first_line(error: Exception) -> str:
+    return (
+        f"{type(error).__name__}: {str(error).splitlines()[0][:200]}" if str(error) else type(error).__name__
+    )
 
 
 def _is_installed(name: str) -> bool:
@@ -107,120 +114,110 @@ def _is_installed(name: str) -> bool:
         return False
 
 
-def _name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+def _wait() -> None:
+    if ON_GPU:
+        torch.cuda.synchronize(DEVICE)
 
 
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def matrix_rate(device: torch.device) -> float:
+def matrix_rate() -> float:
     """Operations a second of a large matrix product, in the precision that training uses there."""
-    on_gpu = device.type == "cuda"
-    width = 8192 if on_gpu else 512
-    matrix = torch.randn(width, width, device=device, dtype=torch.bfloat16 if on_gpu else torch.float32)
-    return 2 * width**3 / _seconds_of(lambda: matrix @ matrix, device, 0.5)
+    width = 8192 if ON_GPU else 512
+    matrix = torch.randn(width, width, device=DEVICE, dtype=torch.bfloat16 if ON_GPU else torch.float32)
+    return 2 * width**3 / seconds_of(lambda: matrix @ matrix, 0.5)
 
 
-def _seconds_of(work: Callable[[], object], device: torch.device, seconds: float) -> float:
+def seconds_of(work: Callable[[], object], seconds: float) -> float:
     """Mean seconds of one call, after two that are not counted."""
     for _ in range(2):
         work()
-    _wait(device)
+    _wait()
     calls, begun = 0, time.perf_counter()
     while calls < 2 or time.perf_counter() - begun < seconds:
         work()
         calls += 1
         if calls % 10 == 0:
-            _wait(device)
-    _wait(device)
+            _wait()
+    _wait()
     return (time.perf_counter() - begun) / calls
 
 
-def _guarded(
-    model: str, arm: str, device: torch.device, options: argparse.Namespace, rate: float
-) -> dict[str, Any]:
-    """One case; where the device's memory does not suffice, or a library fails, what was said."""
-    try:
-        return {"model": model, "arm": arm} | measure(model, arm, device, options, rate)
-    except Exception as error:  # A case that fails must not end the others.
-        return {
-            "model": model,
-            "arm": arm,
-            "failed": f"{type(error).__name__}: {str(error).splitlines()[0][:200]}",
-        }
-    finally:
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
-
-
-def measure(
-    name: str, arm: str, device: torch.device, options: argparse.Namespace, rate: float
-) -> dict[str, Any]:
-    """Everything of one model and arm."""
-    windows = _windows(4 * options.batch)
-    if arm == "zero-shot":
-        return {"windows_per_second": _forecast_rate(adapted(name, arm, device), windows, device, options)}
-    case: dict[str, Any] = {
-        "operations": count_operations(adapted(name, arm, device), windows, options.batch, device)
+def training_rows(case: dict[str, str], batch: int, seconds: float, matrices: float) -> list[dict[str, Any]]:
+    """A row for each loop."""
+    windows = noisy_days(4 * batch, HORIZON, CONTEXT)
+    operations = count_operations(adapted(**case), windows, batch)
+    loops: dict[str, Callable[[], float]] = {
+        f"eager {precision}": partial(eager_seconds, case, windows, batch, precision, seconds)
+        for precision in ("float32", "bfloat16")
     }
-    for precision in ("float32", "bfloat16"):
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-        step = eager_step(adapted(name, arm, device), windows, options.batch, device, precision)
-        case[f"eager_{precision}"] = _costs(_seconds_of(step, device, options.seconds), device)
-    for label, compiled in (("ours", False), ("compiled", True)):
-        if compiled and device.type != "cuda":
-            continue
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
+    loops["ours"] = lambda: our_seconds(adapted(**case), windows, batch, seconds)
+    if ON_GPU:
+        loops["compiled"] = lambda: our_seconds(_compiled(adapted(**case)), windows, batch, seconds)
+    rows: list[dict[str, Any]] = []
+    for loop, measure in loops.items():
+        if ON_GPU:
+            torch.cuda.reset_peak_memory_stats(DEVICE)
         try:
-            seconds = our_step(adapted(name, arm, device), windows, options, device, compiled)
-            case[label] = _costs(seconds, device)
+            taken = measure()
         except Exception as error:
-            if not compiled:
+            if loop != "compiled":
                 raise
-            case["not_compiled"] = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
-    for label in ("eager_float32", "eager_bfloat16", "ours", "compiled"):
-        if label in case:
-            case[label]["examples_per_second"] = options.batch / case[label]["seconds"]
-            case[label]["mfu"] = case["operations"] / case[label]["seconds"] / rate
-    return case
+            rows.append({"loop": f"not compiled: {_first_line(error)}"})
+            continue
+        row = {
+            "loop": loop,
+            "ms/step": 1e3 * taken,
+            "examples/s": batch / taken,
+            "MFU": operations / taken / matrices,
+        }
+        row["peak MiB"] = torch.cuda.max_memory_allocated(DEVICE) / MIB if ON_GPU else None
+        rows.append(
+            row | {"over eager float32": (rows[0]["ms/step"] if rows else row["ms/step"]) / row["ms/step"]}
+        )
+    return rows
 
 
-def _costs(seconds: float, device: torch.device) -> dict[str, float]:
-    peak = torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else 0.0
-    return {"seconds": seconds, "peak_mib": peak}
-
-
-def adapted(name: str, arm: str, device: torch.device) -> Any:
+def adapted(model: str, arm: str) -> Any:
     """A model with random weights on the device, with peft's LoRA on its attention where the arm says so."""
-    variant = VARIANTS[name]
-    model = family_class(variant.family).create(variant.sizes, seed=SEED)
+    entry = variant(model)
+    made = family_class(entry.family).create(entry.sizes, seed=SEED)
     if arm.startswith("lora"):
         from peft import LoraConfig, get_peft_model
 
-        rank = int(arm.rpartition("-r")[2])
-        config = LoraConfig(target_modules=model.attention_targets, r=rank, lora_alpha=16)
-        model.module = get_peft_model(model.module, config)
+        rank = int(arm.removeprefix("lora-r"))
+        config = LoraConfig(target_modules=made.attention_targets, r=rank, lora_alpha=16)
+        made.module = get_peft_model(made.module, config)
     else:
-        model.module.requires_grad_(arm == "full")
-    if model.samplers:
-        model.sampler = "frozen"
-    model.module.to(device)
+        made.module.requires_grad_(arm == "full")
+    if made.samplers:
+        made.sampler = "frozen"
+    made.module.to(DEVICE)
+    return made
+
+
+def _compiled(model: Any) -> Any:
+    model.loss = torch.compile(model.loss)
     return model
 
 
-def _windows(count: int) -> WindowArrays:
-    generator = torch.Generator().manual_seed(SEED)
-    values = 0.3 + 0.02 * torch.randn(count, CONTEXT + HORIZON, generator=generator)
-    start = torch.arange(count) * STEP
-    return WindowArrays(values[:, :CONTEXT].numpy(), values[:, CONTEXT:].numpy(), start.numpy(), STEP)
+def count_operations(model: Any, windows: WindowArrays, batch: int) -> int:
+    """Floating-point operations of the matrix products of a forward and backward pass."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    context, target = windows.on(DEVICE).batch(slice(0, batch))
+    model.module.train()
+    with FlopCounterMode(display=False) as counter:
+        model.loss(context, target).backward()
+    return counter.get_total_flops()
 
 
-def eager_step(model: Any, windows: WindowArrays, batch: int, device: torch.device, precision: str) -> Step:
+def eager_seconds(
+    case: dict[str, str], windows: WindowArrays, batch: int, precision: str, seconds: float
+) -> float:
+    """Seconds of a step as an upstream trainer does it."""
+    return seconds_of(eager_step(adapted(**case), windows, batch, precision), seconds)
+
+
+def eager_step(model: Any, windows: WindowArrays, batch: int, precision: str) -> Callable[[], None]:
     """A step as an upstream trainer does it."""
     weights = [weight for weight in model.module.parameters() if weight.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=LEARNING_RATE)
@@ -229,8 +226,8 @@ def eager_step(model: Any, windows: WindowArrays, batch: int, device: torch.devi
 
     def step() -> None:
         context, target = host.batch(torch.randint(len(windows), (batch,)))
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-            loss = model.loss(context.to(device), target.to(device))
+        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            loss = model.loss(context.to(DEVICE), target.to(DEVICE))
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
@@ -240,133 +237,72 @@ def eager_step(model: Any, windows: WindowArrays, batch: int, device: torch.devi
     return step
 
 
-class _Timed(TrainingHooks):
-    """Seconds of the steps between two of them."""
+class Timed(TrainingHooks):
+    """Seconds between the ends of two steps."""
 
-    def __init__(self, device: torch.device, first: int, last: int) -> None:
-        self._device, self._ends, self.seconds = device, (first, last), 0.0
+    def __init__(self, first: int, last: int) -> None:
+        self._ends, self.seconds = (first, last), 0.0
 
     def after_step(self, step: int) -> None:
+        """Note the moment."""
         if step in self._ends:
-            _wait(self._device)
+            _wait()
             self.seconds = time.perf_counter() - self.seconds
 
 
-def our_step(
-    model: Any, windows: WindowArrays, options: argparse.Namespace, device: torch.device, compiled: bool
-) -> float:
+def our_seconds(model: Any, windows: WindowArrays, batch: int, seconds: float) -> float:
     """Seconds of a step of this project's loop."""
-    if compiled:
-        model.loss = torch.compile(model.loss)
-    warm, steps, seconds = (5 if device.type == "cuda" else 2), 10, 0.0
+    warm, number, taken = (5 if ON_GPU else 2), 10, 0.0
     one = WindowArrays(windows.context[:1], windows.target[:1], windows.start[:1], windows.step)
-    for number in (steps, 0):
-        if not number:
-            # As many steps as fill the time that was asked for.
-            number = min(2000, max(steps, int(options.seconds / seconds)))
-        budget = SimpleNamespace(
-            steps=warm + number, batch_size=options.batch, learning_rate=LEARNING_RATE, weight_decay=0.0,
+    for _ in range(2):
+        # At first a few; then as many steps as fill the time that was asked for.
+        number = min(2000, max(number, int(seconds / taken))) if taken else number
+        # Not TrainingParameters, which needs pydantic.
+        budget: Any = SimpleNamespace(
+            steps=warm + number, batch_size=batch, learning_rate=LEARNING_RATE, weight_decay=0.0,
             warmup_fraction=0.1, gradient_clip=1.0, evaluate_every=warm + number, patience=1, precision="bfloat16",
         )  # fmt: skip
-        timed = _Timed(device, warm, warm + number)
+        timed = Timed(warm, warm + number)
         with contextlib.redirect_stderr(io.StringIO()):
-            fit(model, windows, one, budget, SEED, device, hooks=timed)  # type: ignore[arg-type]
-        seconds = timed.seconds / number
-    return seconds
+            fit(model, windows, one, budget, SEED, DEVICE, hooks=timed)
+        taken = timed.seconds / number
+    return taken
 
 
-def count_operations(model: Any, windows: WindowArrays, batch: int, device: torch.device) -> int:
-    """Floating-point operations of the matrix products of a forward and backward pass."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    context, target = windows.on(device).batch(slice(0, batch))
-    model.module.train()
-    with FlopCounterMode(display=False) as counter:
-        model.loss(context, target).backward()
-    return counter.get_total_flops()
-
-
-def _forecast_rate(
-    model: Any, windows: WindowArrays, device: torch.device, options: argparse.Namespace
-) -> float:
+def forecast_rate(model: Any, windows: WindowArrays, seconds: float) -> float:
     """Windows a second, 20 samples of each."""
-    size = min(options.batch, 64)
-    tensors = windows.on(device)
-    context = Series(tensors.context[:size], tensors.start[:size], STEP)
+    tensors = windows.on(DEVICE)
+    context = Series(tensors.context, tensors.start, STEP)
     generator = torch.Generator().manual_seed(SEED)
-    uniforms = torch.rand(size, 20, HORIZON, dtype=torch.float64, generator=generator).to(device)
+    uniforms = torch.rand(len(windows), 20, HORIZON, dtype=torch.float64, generator=generator).to(DEVICE)
     model.module.eval()
-    return size / _seconds_of(partial(model.sample, context, uniforms), device, options.seconds)
+    return len(windows) / seconds_of(partial(model.sample, context, uniforms), seconds)
 
 
-def several_jobs(options: argparse.Namespace) -> dict[str, Any]:
+def several_jobs(model: str, jobs: int, batch: int) -> Row:
     """Wall seconds of the same jobs one after another and at once, each a process of its own."""
-    command = [
-        sys.executable,
-        __file__,
-        "--job",
-        "--models",
-        options.models[0],
-        "--batch",
-        str(options.batch),
-    ]
-    command += ["--seconds", str(options.seconds)]
+    command = isolated_command("benchmarks.gpu:one_job", model, batch)
 
     def seconds(at_once: int) -> float:
         begun = time.perf_counter()
-        for _ in range(options.jobs // at_once):
-            jobs = [subprocess.Popen(command) for _ in range(at_once)]
-            if any([job.wait() for job in jobs]):
+        for _ in range(jobs // at_once):
+            started = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(at_once)]
+            if any([job.wait() for job in started]):
                 raise SystemExit("error: a job failed; see its messages above")
         return time.perf_counter() - begun
 
-    found = {"one_after_another": seconds(1), "at_once": seconds(options.jobs)}
-    return {"jobs": options.jobs, "model": options.models[0]} | found
+    return {"model": model, "jobs": jobs, "one after another, s": seconds(1), "at once, s": seconds(jobs)}
 
 
-def _one_job(options: argparse.Namespace) -> None:
+def one_job(model: str, batch: int) -> None:
     """A fixed number of steps of LoRA, as a job of a sweep has them."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = adapted(options.models[0], "lora-r8", device)
-    step = eager_step(model, _windows(4 * options.batch), options.batch, device, "bfloat16")
-    for _ in range(200 if device.type == "cuda" else 3):
+    step = eager_step(adapted(model, "lora-r8"), noisy_days(4 * batch, HORIZON, CONTEXT), batch, "bfloat16")
+    for _ in range(200 if ON_GPU else 3):
         step()
-    _wait(device)
+    _wait()
 
 
-def _print(cases: list[dict[str, Any]]) -> None:
-    """Two tables, and what failed."""
-    columns = ("model", "arm", "loop", "ms/step", "examples/s", "MFU", "peak MiB", "over eager fp32")
-    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
-    for case, label, costs in _loops(cases):
-        times = case["eager_float32"]["seconds"] / costs["seconds"]
-        print(
-            f"| {case['model']} | {case['arm']} | {label} | {1e3 * costs['seconds']:.2f} | "
-            f"{costs['examples_per_second']:.0f} | {costs['mfu']:.1%} | {costs['peak_mib']:.0f} | {times:.2f} |"
-        )
-    print("\n| model | forecast, windows/s |\n|---|---|")
-    for case in cases:
-        if "windows_per_second" in case:
-            print(f"| {case['model']} | {case['windows_per_second']:.1f} |")
-    print()
-    for case in cases:
-        for kind in ("failed", "not_compiled"):
-            if kind in case:
-                print(f"{kind.replace('_', ' ')}: {case['model']}, {case['arm']}: {case[kind]}")
-
-
-def _loops(cases: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], str, dict[str, float]]]:
-    labels = {
-        "eager_float32": "eager fp32",
-        "eager_bfloat16": "eager bf16",
-        "ours": "ours",
-        "compiled": "compiled",
-    }
-    for case in cases:
-        for key, label in labels.items():
-            if key in case:
-                yield case, label, case[key]
-
+app = command_line(gpu)
 
 if __name__ == "__main__":
-    main()
+    run(app)

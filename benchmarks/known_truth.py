@@ -12,25 +12,25 @@ Training, forecast and statistics are the study's own, with its defaults but for
 are imported once, not for every run.
 
     snakemake --cores all --configfile params/simulated.yaml -- data
-    python benchmarks/known_truth.py --json known_truth.json
-    python benchmarks/known_truth.py --models moirai-nano --steps 5 --shift-seeds 1 --null-seeds 2 --chance-seeds 2
+    python -m benchmarks.known_truth --json known_truth.json
+    python -m benchmarks.known_truth --models moirai-nano --steps 5 --shift-seeds 1 --null-seeds 2 --chance-seeds 2
 """
 
-import argparse
-import os
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from dataclasses import asdict, dataclass, replace
+from io import StringIO
 from itertools import islice, starmap
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from typer import Argument, Option
 
+from benchmarks.harness import NANO, Models, command_line, one_thread, run
 from workflow_scripts.adaptation.adapting import adapt
 from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.adaptation.parameters import AdaptationParameters
@@ -46,8 +46,8 @@ from workflow_scripts.evaluation.patient_sums import (
     sum_rows,
 )
 from workflow_scripts.evaluation.summary import ComparisonRow
-from workflow_scripts.models.registry import VARIANTS
-from workflow_scripts.models.weights import load_variant
+from workflow_scripts.models.registry import variant
+from workflow_scripts.models.sources import EMBEDDED_FOLDER
 from workflow_scripts.reporting.known_truth import known_truth_text
 from workflow_scripts.reporting.statistics import claim
 from workflow_scripts.runtime.files import write_json
@@ -56,7 +56,6 @@ from workflow_scripts.training.data import window_arrays
 from workflow_scripts.training.parameters import ForecastParameters, TrainingParameters
 from workflow_scripts.windows.reading import Windows, read_windows
 
-MODELS = ("chronos-t5-nano", "moirai-nano", "lag-llama-nano")
 SHIFTED_ARMS = ("zero-shot", "lora-r2", "lora-r8", "full")
 WINDOWS = tuple(
     Path(f"data/simulated/windows/sepsis3/{vital}.parquet") for vital in ("heart_rate", "mean_blood_pressure")
@@ -66,7 +65,8 @@ LEVEL = 1 - STATISTICS.confidence
 COMPARED = ("model", "arm", "against_arm", "difference", "low", "high", "p_holm")
 
 Array = NDArray[np.float64]
-RunAll = Callable[[Sequence[tuple[Any, ...]]], "list[Run]"]
+RunAll = Callable[[Windows, Sequence[str], int], "dict[tuple[str, str], list[Run]]"]
+"""windows, arms, seeds. Returns all seeds of all models, by model and arm."""
 
 
 @dataclass(frozen=True)
@@ -120,30 +120,49 @@ class NullRow:
     claiming: int
 
 
-def main() -> None:
-    """Parse the arguments, make both tests, print and write what came out."""
-    options = _parse_arguments()
-    begun = time.perf_counter()
-    shifted = read_windows(options.windows[0])
-    with _workers(options.jobs) as run_all:
-        shift, comparisons = _planted(shifted, options, run_all)
-        null = _null(options, run_all)
+def known_truth(
+    windows: Annotated[list[Path], Argument(help="files of windows; the first is shifted")] = WINDOWS,
+    models: Models = NANO,
+    weights: Annotated[Path, Option(help="folder of their weights")] = EMBEDDED_FOLDER,
+    shift: Annotated[float, Option(help="what is added, in the vital sign's unit")] = 10.0,
+    shift_seeds: Annotated[int, Option(help="seeds of each arm on shifted targets")] = 3,
+    null_arms: Annotated[list[str], Option(help="an arm that is compared with itself, once for each")] = (
+        "lora-r2",
+    ),
+    null_seeds: Annotated[int, Option(help="seeds of each of them")] = 12,
+    chance_seeds: Annotated[int, Option(help="the same for zero-shot: forecasts' seeds")] = 20,
+    groups: Annotated[list[int], Option(help="seeds in an arm that is compared, once for each size")] = (
+        1,
+        3,
+    ),
+    steps: Annotated[int, Option(help="most optimiser steps")] = TrainingParameters().steps,
+    jobs: Annotated[int, Option(help="processes; changes no result")] = 2,
+    json: Annotated[Path | None, Option(help="also write the results to this file")] = None,
+) -> None:
+    """Plant a shift, compare equal arms, and print what the study says of both."""
+    shifted = read_windows(windows[0])
+    null: list[NullRow] = []
+    with _workers(jobs, list(models), weights, steps) as run_all:
+        rows, comparisons = planted(shifted, shift, shift_seeds, run_all)
+        for arms, seeds in ((["zero-shot"], chance_seeds), (null_arms, null_seeds)):
+            tasks = [list(run_all(read, arms, seeds).values()) for read in map(read_windows, windows)]
+            sizes = [size for size in groups if seeds >= 2 * size]
+            null += [null_row(", ".join(arms), tasks, size) for size in sizes]
     found = {
-        "shift": [asdict(row) for row in shift],
+        "shift": [asdict(row) for row in rows],
         "comparisons": [
-            {name: value for name, value in asdict(row).items() if name in COMPARED}
-            | {"claim": claim(row, LEVEL)}
+            {name: getattr(row, name) for name in COMPARED} | {"claim": claim(row, LEVEL)}
             for row in comparisons
         ],
         "null": [asdict(row) for row in null],
-        "planted": options.shift,
+        "planted": shift,
         "unit": shifted.metadata.unit,
         "vital": shifted.metadata.vital,
-        "vitals": [read_windows(path, ("test",)).metadata.vital for path in options.windows],
-        "models": options.models,
-        "null_arms": options.null_arms,
-        "steps": options.steps,
-        "seeds": {"shift": options.shift_seeds, "null": options.null_seeds, "chance": options.chance_seeds},
+        "vitals": [read_windows(path, ("test",)).metadata.vital for path in windows],
+        "models": list(models),
+        "null_arms": list(null_arms),
+        "steps": steps,
+        "seeds": {"shift": shift_seeds, "null": null_seeds, "chance": chance_seeds},
         "patients": {
             split: len(np.unique(shifted.select(split).subject_id))
             for split in ("train", "validation", "test")
@@ -152,74 +171,38 @@ def main() -> None:
         "confidence": STATISTICS.confidence,
         "machine": machine(),
         "versions": versions(("torch", "numpy")),
-        "seconds": round(time.perf_counter() - begun, 1),
     }
-    if options.json:
-        write_json(options.json, found)
+    if json:
+        write_json(json, found)
     print(known_truth_text(found))
 
 
-def _parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "windows", nargs="*", type=Path, default=WINDOWS, help="files of windows; the first is shifted"
-    )
-    parser.add_argument("--models", nargs="+", default=list(MODELS), help="models with embedded weights")
-    parser.add_argument(
-        "--weights", type=Path, default=Path("weights/embedded"), help="folder of their weights"
-    )
-    parser.add_argument("--shift", type=float, default=10.0, help="what is added, in the vital sign's unit")
-    parser.add_argument("--shift-seeds", type=int, default=3, help="seeds of each arm on shifted targets")
-    parser.add_argument(
-        "--null-arms", nargs="+", default=["lora-r2"], help="arms that are compared with themselves"
-    )
-    parser.add_argument("--null-seeds", type=int, default=12, help="seeds of each of them")
-    parser.add_argument(
-        "--chance-seeds", type=int, default=20, help="the same for zero-shot: forecasts' seeds"
-    )
-    parser.add_argument(
-        "--groups", nargs="+", type=int, default=[1, 3], help="seeds in an arm that is compared"
-    )
-    parser.add_argument("--steps", type=int, default=TrainingParameters().steps, help="most optimiser steps")
-    parser.add_argument("--jobs", type=int, default=2, help="processes; changes no result")
-    parser.add_argument("--json", type=Path, help="also write the results to this file")
-    return parser.parse_args()
-
-
 @contextmanager
-def _workers(jobs: int) -> Iterator[RunAll]:
+def _workers(jobs: int, models: list[str], weights: Path, steps: int) -> Iterator[RunAll]:
     """What makes many runs: in this process, or in several that import the libraries once."""
-    if jobs == 1:
-        yield lambda cases: list(starmap(_run, cases))
-        return
-    import torch
+    one_thread()
+    with get_context("fork").Pool(jobs) if jobs > 1 else nullcontext() as pool:
 
-    torch.set_num_threads(1)
-    with get_context("fork").Pool(jobs) as pool:
-        yield lambda cases: pool.starmap(_run, cases, chunksize=1)
+        def run_all(windows: Windows, arms: Sequence[str], seeds: int) -> dict[tuple[str, str], list[Run]]:
+            names = [(model, arm) for model in models for arm in arms]
+            cases = [
+                (windows, model, weights / model, arm, seed, steps)
+                for model, arm in names
+                for seed in range(seeds)
+            ]
+            runs = iter(pool.starmap(make_run, cases, chunksize=1) if pool else starmap(make_run, cases))
+            return {name: list(islice(runs, seeds)) for name in names}
 
-
-def _runs(
-    windows: Windows, arms: Sequence[str], seeds: int, options: argparse.Namespace, run_all: RunAll
-) -> dict[tuple[str, str], list[Run]]:
-    """All seeds of all models and arms."""
-    names = [(model, arm) for model in options.models for arm in arms]
-    cases = [(windows, model, arm, seed, options) for model, arm in names for seed in range(seeds)]
-    found = iter(run_all(cases))
-    return {name: list(islice(found, seeds)) for name in names}
+        yield run_all
 
 
-def _planted(
-    windows: Windows, options: argparse.Namespace, run_all: RunAll
+def planted(
+    windows: Windows, shift: float, seeds: int, run_all: RunAll
 ) -> tuple[list[ShiftRow], list[ComparisonRow]]:
     """What each arm makes of shifted targets; and each trained arm against zero-shot, each LoRA against full."""
-    shifted = replace(windows, target=windows.target + np.float32(options.shift))
-    runs = _runs(shifted, SHIFTED_ARMS, options.shift_seeds, options, run_all)
+    runs = run_all(replace(windows, target=windows.target + np.float32(shift)), SHIFTED_ARMS, seeds)
     rows = [
-        _shift_row(model, arm, own, runs[model, "zero-shot"], options.shift)
-        for (model, arm), own in runs.items()
+        _shift_row(model, arm, own, runs[model, "zero-shot"], shift) for (model, arm), own in runs.items()
     ]
     compared = [
         _comparison(model, arm, own, runs[model, against], against)
@@ -236,23 +219,10 @@ def _shift_row(model: str, arm: str, runs: Sequence[Run], base: Sequence[Run], s
     return ShiftRow(model, arm, bias.value, *bias.ends(), gained.value, *gained.ends())
 
 
-def _null(options: argparse.Namespace, run_all: RunAll) -> list[NullRow]:
-    kinds = ((["zero-shot"], options.chance_seeds), (options.null_arms, options.null_seeds))
-    found = []
-    for arms, seeds in kinds:
-        subjects = [
-            list(_runs(windows, arms, seeds, options, run_all).values())
-            for windows in map(read_windows, options.windows)
-        ]
-        name = ", ".join(arms)
-        found += [_null_row(name, subjects, size) for size in options.groups if seeds >= 2 * size]
-    return found
-
-
-def _null_row(name: str, subjects: Sequence[Sequence[Sequence[Run]]], size: int) -> NullRow:
+def null_row(name: str, tasks: Sequence[Sequence[Sequence[Run]]], size: int) -> NullRow:
     """Compare groups of `size` seeds, 0 with 1, 2 with 3 and so on; one family for each vital sign and pair."""
     families = []
-    for arms in subjects:
+    for arms in tasks:
         groups = [
             [runs[first : first + size] for first in range(0, len(runs) - size + 1, size)] for runs in arms
         ]
@@ -313,11 +283,10 @@ def _over_seeds(runs: Sequence[Run], name: str) -> Sample:
     return Sample(float(np.mean([sample.value for sample in samples])), replicates)
 
 
-def _run(windows: Windows, model: str, arm: str, seed: int, options: argparse.Namespace) -> Run:
+def make_run(windows: Windows, model: str, weights: Path, arm: str, seed: int, steps: int) -> Run:
     """Adapt, forecast, score: what one job of the study does."""
-    test = windows.select("test")
-    quantiles = _forecast(windows, test, model, Arm.parse(arm), seed, options)
-    levels = ForecastParameters().quantiles
+    test, levels = windows.select("test"), ForecastParameters().quantiles
+    quantiles = _forecast(windows, model, weights, Arm.parse(arm), seed, steps)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "forecasts.parquet"
         write_forecasts(path, test.window_id, quantiles, levels)
@@ -338,32 +307,27 @@ def _sample(sums: PatientSums, metric: int) -> Sample:
 
 
 def _forecast(
-    windows: Windows, test: Windows, name: str, arm: Arm, seed: int, options: argparse.Namespace
+    windows: Windows, model_name: str, weights: Path, arm: Arm, seed: int, steps: int
 ) -> NDArray[np.float32]:
     """Quantiles of the test windows in natural units, [windows, levels, horizon]."""
     import torch
 
     from workflow_scripts.training.forecasting import forecast
+    from workflow_scripts.training.inference import SavedModel, load_saved_model
     from workflow_scripts.training.loop import fit
 
-    variant, device = VARIANTS[name], torch.device("cpu")
+    entry, device, test = variant(model_name), torch.device("cpu"), windows.select("test")
     forecasting = ForecastParameters(lag_llama_sampler="frozen")
-    model = load_variant(variant, options.weights / name)
-    if model.samplers:
-        model.sampler = forecasting.lag_llama_sampler
-    hooks = adapt(model, arm, AdaptationParameters(), seed, options.steps)
-    with (
-        Path(os.devnull).open("w") as nowhere,
-        redirect_stderr(nowhere),
-    ):  # Hundreds of bars would be no news.
+    model = load_saved_model(SavedModel(entry, weights), forecasting, device)
+    hooks = adapt(model, arm, AdaptationParameters(), seed, steps)
+    with redirect_stderr(StringIO()):  # Hundreds of progress lines would be no news.
         if arm.trains:
-            budget = TrainingParameters(steps=options.steps)
-            train, validation = (
-                window_arrays(windows.select(split), variant) for split in ("train", "validation")
-            )
-            fit(model, train, validation, budget, seed, device, hooks=hooks)
-        return forecast(model, window_arrays(test, variant), test.window_id, forecasting, seed, device)
+            splits = (window_arrays(windows.select(split), entry) for split in ("train", "validation"))
+            fit(model, *splits, TrainingParameters(steps=steps), seed, device, hooks=hooks)
+        return forecast(model, window_arrays(test, entry), test.window_id, forecasting, seed, device)
 
+
+app = command_line(known_truth)
 
 if __name__ == "__main__":
-    main()
+    run(app)

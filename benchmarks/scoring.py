@@ -1,51 +1,84 @@
-"""Scoring: dynamic time warping of many windows, and all metrics together; reach: 2 and 5 seconds for 100,000 windows.
+"""Scoring windows, and the end of a large study.
 
-The peer is dtaidistance's C code, called for one pair of series after another. It gives the accumulated distance alone,
-not the length of its path, by which the metric is divided. Both are therefore compared where that length is known: on
-rising series and themselves, shifted by less than any step, whose best path is the diagonal.
+`windows`: dynamic time warping of many windows, and all metrics together; reach: 2 and 5 seconds for 100,000 windows.
+The peer is dtaidistance's C code, called for one pair of series after another. It gives the accumulated distance
+alone, not the length of its path, by which the metric is divided. Both are therefore compared where that length is
+known: on rising series and themselves, shifted by less than any step, whose best path is the diagonal.
 
-    python benchmarks/scoring.py
+`study`: 1,000 finished runs to tables and report, and planning the paper's whole grid. The runs are fabricated as the
+report's tests do it (tests/reporting/fabricated_study.py); the steps are the workflow's own commands. The peer of
+aggregation is one plain reading of the same files with nothing computed. Planning is `snakemake -n` of
+params/paper.yaml in an empty folder.
+
+    python -m benchmarks.scoring windows
+    python -m benchmarks.scoring study
 """
 
-import argparse
-import time
-from collections.abc import Callable
+import json
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Annotated
 
 import numpy as np
-from dtaidistance import dtw
 from numpy.typing import NDArray
-from side_by_side import SEED, about, in_turn, print_table, ratio
+from typer import Option
 
-from workflow_scripts.evaluation.metrics import score
-from workflow_scripts.evaluation.warping import mean_warping_distance
+from benchmarks.harness import (
+    ROOT,
+    SEED,
+    Arms,
+    Output,
+    Rounds,
+    command_cost,
+    command_line,
+    cpu_seconds,
+    in_turn,
+    isolated,
+    print_about,
+    ratio,
+    report,
+    run,
+    snakemake,
+    step,
+)
 
 LEVELS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
+ARMS = ("zero-shot", "full", *(f"lora-r{2**power}" for power in range(7)), "bitfit", "head-only", "ia3")
+COHORTS = ("explicit", "sepsis3")
 Array = NDArray[np.float64]
 
 
-def main() -> None:
-    """Parse the arguments, measure, print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--windows", type=int, default=100_000)
-    parser.add_argument("--points", type=int, default=36, help="points of a window")
-    parser.add_argument("--rounds", type=int, default=3, help="how often all cases are measured in turn")
-    options = parser.parse_args()
-    print(about(f"{options.windows} windows of {options.points} points; {options.rounds} rounds; CPU time"))
-    truth, quantiles = forecasts(options.windows, options.points)
+def windows(
+    windows: Annotated[int, Option(help="windows that are scored")] = 100_000,
+    points: Annotated[int, Option(help="points of a window")] = 36,
+    rounds: Rounds = 3,
+    output: Output = None,
+) -> None:
+    """Time the metrics, beside dtaidistance's DTW."""
+    from workflow_scripts.evaluation.metrics import score
+    from workflow_scripts.evaluation.warping import mean_warping_distance
+
+    print_about(f"{windows} windows of {points} points; {rounds} rounds; CPU time")
+    truth, quantiles = forecasts(windows, points)
     median = quantiles[:, LEVELS.index(0.5)]
-    seconds = in_turn(
+    cases = {
+        "DTW": partial(mean_warping_distance, truth, median),
+        "DTW, dtaidistance": partial(accumulated, truth, median),
+        "all metrics": partial(score, truth, quantiles, LEVELS, 0.0, 300.0),
+    }
+    seconds = in_turn({name: partial(cpu_seconds, work) for name, work in cases.items()}, rounds)
+    rows = [
         {
-            "DTW": _timed(lambda: mean_warping_distance(truth, median)),
-            "DTW, dtaidistance": _timed(lambda: accumulated(truth, median)),
-            "all metrics": _timed(lambda: score(truth, quantiles, LEVELS, 0.0, 300.0)),
-        },
-        options.rounds,
-    )
-    rows = [(name, min(case), max(case), ratio(case, seconds["DTW"])) for name, case in seconds.items()]
-    print_table(("what", "fastest, s", "slowest, s", "over DTW"), rows)
-    print(f"largest difference of accumulated distances: {largest_gap(truth):.1e}")
+            "what": name,
+            "fastest, s": min(case),
+            "slowest, s": max(case),
+            "over DTW": ratio(case, seconds["DTW"]),
+        }
+        for name, case in seconds.items()
+    ]
+    gap = {"largest difference of accumulated distances": largest_gap(truth)}
+    report({"Scoring": rows, "The same distance": [gap]}, output)
 
 
 def forecasts(windows: int, points: int) -> tuple[Array, Array]:
@@ -56,28 +89,83 @@ def forecasts(windows: int, points: int) -> tuple[Array, Array]:
     return truth, median[:, None] + 10 * (np.array(LEVELS)[None, :, None] - 0.5)
 
 
-def _timed(work: Callable[[], object]) -> Callable[[], float]:
-    def seconds() -> float:
-        begun = time.process_time()
-        work()
-        return time.process_time() - begun
-
-    return seconds
-
-
 def accumulated(truth: Array, forecast: Array) -> Array:
     """dtaidistance's accumulated |x - y| along the best path, for each pair."""
+    from dtaidistance import dtw
+
     pairs = zip(truth, forecast, strict=True)
     return np.array([dtw.distance_fast(x, y, inner_dist="euclidean") for x, y in pairs])
 
 
 def largest_gap(truth: Array) -> float:
     """Between both accumulated distances, where the best path is the diagonal."""
+    from workflow_scripts.evaluation.warping import mean_warping_distance
+
     rising = np.sort(truth[:100], axis=1)
     shifted = rising - np.diff(rising, axis=1).min() / 2
     ours = mean_warping_distance(rising, shifted) * rising.shape[1]
     return float(np.abs(ours - accumulated(rising, shifted)).max())
 
 
+def study(
+    arms: Arms = ARMS,
+    seeds: Annotated[int, Option(help="seeds of each arm")] = 7,
+    test_windows: Annotated[int, Option(help="test windows of each run")] = 300,
+    plan: Annotated[bool, Option(help="plan the paper's grid with Snakemake too")] = True,
+    output: Output = None,
+) -> None:
+    """Aggregate and report fabricated runs, and plan the paper's grid; each once."""
+    from tests.reporting.fabricated_study import fabricate_study
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        made = fabricate_study(
+            folder,
+            arms=tuple(arms),
+            seeds=tuple(range(seeds)),
+            cohorts=COHORTS,
+            test_windows=test_windows,
+            naive=False,
+            statistics=False,
+        )
+        runs = sorted(str(path) for path in made.runs.rglob("run.json"))
+        print_about(f"{len(runs)} runs of {test_windows} test windows each; each step once")
+        settings = json.loads(made.settings.read_text())
+        settings["parameters"] |= {"runs": runs, "evaluation": {}}
+        (folder / "aggregate.json").write_text(json.dumps(settings))
+        shared = {"summary": folder, "windows": made.windows, "cohorts": folder / "cohorts"}
+        commands = {
+            "aggregate_metrics": step("aggregate_metrics", settings=folder / "aggregate.json", **shared),
+            "make_report": step(
+                "make_report",
+                settings=made.settings,
+                runs=made.runs,
+                output=folder / "report.html",
+                figures=folder / "figures",
+                **shared,
+            ),
+        }
+        if plan:
+            paper = ROOT / "params" / "paper.yaml"
+            arguments = ("--dry-run", "--quiet", "all", "--configfile", paper)
+            commands["snakemake -n, params/paper.yaml"] = snakemake(2, *arguments)
+        rows = [
+            {"step": "plain reading of all files", **isolated("benchmarks.scoring:read_runs", runs)[1].row()}
+        ]
+        rows += [{"step": name, **command_cost(command, folder).row()} for name, command in commands.items()]
+    report({"The end of a study": rows}, output)
+
+
+def read_runs(runs: list[str]) -> None:
+    """Read every record and its forecasts."""
+    import pyarrow.parquet as parquet
+
+    for path in map(Path, runs):
+        json.loads(path.read_text())
+        parquet.read_table(path.with_name("forecasts.parquet"))
+
+
+app = command_line(windows, study)
+
 if __name__ == "__main__":
-    main()
+    run(app)

@@ -3,38 +3,43 @@
 The bare loop is forward, backward and AdamW on the same module and batch, nothing else. The upstream trainers are
 described in upstream_training.py. Memory is every tensor that exists after a step beside the model and the windows,
 against the calculation on paper: for each trainable number a gradient, two moments and a copy of the best weights,
-4 bytes each, and nothing for a frozen one. With --compiled also the bare loop on a module that torch.compile has
-compiled, which takes a C++ compiler and up to a minute a case.
+4 bytes each, and nothing for a frozen one.
 
-    python benchmarks/training_step.py
-    python benchmarks/training_step.py --compiled
-    python benchmarks/training_step.py --models chronos-t5-small moirai-1.1-R-small lag-llama --steps 4
+    python -m benchmarks.training_step
+    python -m benchmarks.training_step --models chronos-t5-small --models lag-llama --steps 4
 """
 
-import argparse
 import contextlib
 import gc
 import io
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from side_by_side import (
-    CPU,
+from typer import Option
+
+from benchmarks.harness import (
+    MIB,
     NANO,
     SEED,
+    Batch,
     Clock,
-    about,
+    Models,
+    Output,
+    Rounds,
+    Row,
+    command_line,
     in_turn,
     noisy_days,
     one_thread,
-    print_table,
+    print_about,
     random_model,
     ratio,
+    report,
+    run,
 )
-from upstream_training import TRAINERS
-
+from benchmarks.upstream_training import TRAINERS
 from workflow_scripts.adaptation.adapting import count_parameters
 from workflow_scripts.adaptation.hooks import TrainingHooks
 from workflow_scripts.models.registry import VARIANTS
@@ -42,9 +47,74 @@ from workflow_scripts.training.data import WindowArrays
 from workflow_scripts.training.loop import fit
 from workflow_scripts.training.parameters import TrainingParameters
 
+CPU = torch.device("cpu")
 HORIZON = 12
 ARMS = ("full", "lora-r2", "lora-r8")
 BYTES_FOR_A_TRAINABLE_NUMBER = 16
+
+Loop = Callable[[Any, WindowArrays, int, int, Callable[[], None]], None]
+"""model, windows, batch size, steps, what to call after each step. Trains the model's module in place."""
+
+Seconds = dict[str, list[float]]
+"""`loop arm` -> seconds of a step in every round."""
+
+
+def training_step(
+    models: Models = NANO,
+    batch: Batch = 32,
+    steps: Annotated[int, Option(help="timed steps of each case in a round")] = 20,
+    rounds: Rounds = 5,
+    compiled: Annotated[
+        bool, Option("--compiled", help="measure torch.compile too, which takes minutes")
+    ] = False,
+    output: Output = None,
+) -> None:
+    """Compare a step of training: loops, upstream's trainers, arms, memory."""
+    one_thread()
+    print_about(
+        f"batch {batch}, context 24, horizon {HORIZON}; {rounds} rounds of {steps} steps each; CPU time"
+    )
+    others = [bare, torch_compiled] if compiled else [bare]
+    # First, because what torch.compile leaves behind has no place in memory that could be asked for.
+    held = [memory(name, arm, batch) for name in models for arm in ARMS]
+    measured = {name: measure(name, [ours, *others], batch, steps, rounds) for name in models}
+    tables = {
+        "Our loop over another": [
+            loop_row(name, arm, other, seconds)
+            for other in others
+            for name, seconds in measured.items()
+            for arm in ARMS
+        ],
+        "Full fine-tuning against the upstream trainer": [
+            upstream_row(name, seconds, batch)
+            for name, seconds in measured.items()
+            if "upstream full" in seconds
+        ],
+        "LoRA's step over that of full fine-tuning": [arms_row(*item) for item in measured.items()],
+        "Memory of training": held,
+    }
+    report(tables, output)
+
+
+def measure(name: str, loops: list[Loop], batch: int, steps: int, rounds: int) -> Seconds:
+    """Each loop under each arm, and upstream's full fine-tuning, in turn."""
+    windows = noisy_days(10 * batch, HORIZON)
+    cases: dict[str, Callable[[], float]] = {}
+    for arm in ARMS:
+        for loop in loops:
+            cases[f"{loop.__name__} {arm}"] = partial(_seconds, loop, name, arm, windows, batch, steps)
+    upstream = TRAINERS.get(VARIANTS[name].family)
+    if upstream:
+        cases["upstream full"] = partial(_seconds, upstream, name, "full", windows, batch, steps)
+    return in_turn(cases, rounds)
+
+
+def _seconds(loop: Loop, name: str, arm: str, windows: WindowArrays, batch: int, steps: int) -> float:
+    clock = Clock()
+    # Progress of our loop, and the summary of transformers' Trainer.
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+        loop(random_model(name, arm), windows, batch, steps + 2, clock.tick)
+    return clock.seconds()
 
 
 class Watch(TrainingHooks):
@@ -55,52 +125,6 @@ class Watch(TrainingHooks):
 
     def after_step(self, step: int) -> None:  # noqa: ARG002
         self._tick()
-
-
-def main() -> None:
-    """Parse the arguments, measure, print the tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--models", nargs="+", default=NANO, choices=VARIANTS, metavar="MODEL")
-    parser.add_argument("--batch", type=int, default=32, help="windows in one step")
-    parser.add_argument("--steps", type=int, default=20, help="timed steps of each case in a round")
-    parser.add_argument("--rounds", type=int, default=5, help="how often all cases are measured in turn")
-    parser.add_argument("--compiled", action="store_true", help="measure torch.compile too")
-    options = parser.parse_args()
-    one_thread()
-    what = f"batch {options.batch}, context 24, horizon {HORIZON}; medians of {options.rounds} rounds"
-    print(about(f"{what}, {options.steps} steps each; CPU time"))
-    # First, because what torch.compile leaves behind has no place in memory that could be asked for.
-    held = [memory(name, arm, options.batch) for name in options.models for arm in ARMS]
-    measured = {name: measure(name, options) for name in options.models}
-    print_loops(measured)
-    print_upstream(measured, options.batch)
-    print_arms(measured)
-    print_table(("model", "arm", "trainable", "paper MiB", "measured MiB", "measured / paper"), held)
-
-
-def measure(name: str, options: argparse.Namespace) -> dict[str, list[float]]:
-    """Seconds of a step in every round: ours and the bare loop under each arm, and upstream's full fine-tuning."""
-    windows = noisy_days(10 * options.batch, HORIZON)
-    cases: dict[str, Callable[[], float]] = {}
-    for arm in ARMS:
-        for loop in (ours, bare, compiled) if options.compiled else (ours, bare):
-            cases[f"{loop.__name__} {arm}"] = partial(_seconds, loop, name, arm, windows, options)
-    upstream = TRAINERS.get(VARIANTS[name].family)
-    if upstream:
-        cases["upstream full"] = partial(_seconds, upstream, name, "full", windows, options)
-    return in_turn(cases, options.rounds)
-
-
-def _seconds(
-    loop: Callable[..., None], name: str, arm: str, windows: WindowArrays, options: argparse.Namespace
-) -> float:
-    clock = Clock()
-    # Progress of our loop, and the summary of transformers' Trainer.
-    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-        loop(random_model(name, arm), windows, options.batch, options.steps + 2, clock.tick)
-    return clock.seconds()
 
 
 def ours(model: Any, windows: WindowArrays, batch: int, steps: int, tick: Callable[[], None]) -> None:
@@ -126,15 +150,17 @@ def bare(model: Any, windows: WindowArrays, batch: int, steps: int, tick: Callab
         tick()
 
 
-def compiled(model: Any, windows: WindowArrays, batch: int, steps: int, tick: Callable[[], None]) -> None:
+def torch_compiled(
+    model: Any, windows: WindowArrays, batch: int, steps: int, tick: Callable[[], None]
+) -> None:
     """The bare loop on a compiled module, for the one shape that there is; compiling is in the first step."""
     computing = getattr(model.module, "get_base_model", lambda: model.module)()
     computing.forward = torch.compile(computing.forward, dynamic=False)
     bare(model, windows, batch, steps, tick)
 
 
-def memory(name: str, arm: str, batch: int) -> tuple[Any, ...]:
-    """What training holds beside the model and the windows: a row of the last table."""
+def memory(name: str, arm: str, batch: int) -> Row:
+    """What training holds beside the model and the windows."""
     model, windows = random_model(name, arm), noisy_days(batch, HORIZON)
     own = {weight.untyped_storage().data_ptr() for weight in model.module.state_dict().values()}
     own |= {part.ctypes.data for part in (windows.context, windows.target, windows.start)}
@@ -148,7 +174,14 @@ def memory(name: str, arm: str, batch: int) -> tuple[Any, ...]:
         ours(model, windows, batch, 2, look)
     trainable = count_parameters(model)["trainable"]
     paper = BYTES_FOR_A_TRAINABLE_NUMBER * trainable
-    return name, arm, trainable, paper / 2**20, held[-1] / 2**20, held[-1] / paper
+    return {
+        "model": name,
+        "arm": arm,
+        "trainable": trainable,
+        "paper MiB": paper / MIB,
+        "measured MiB": held[-1] / MIB,
+        "measured / paper": held[-1] / paper,
+    }
 
 
 def _storages() -> dict[int, int]:
@@ -164,38 +197,34 @@ def _storages() -> dict[int, int]:
     return found
 
 
-def print_loops(measured: dict[str, dict[str, list[float]]]) -> None:
-    """Our loop against the bare one (reach: 1.05), and against a compiled module where that was measured."""
-    for loop in ("bare", "compiled"):
-        rows = []
-        for name, seconds in measured.items():
-            for arm in ARMS:
-                if f"{loop} {arm}" in seconds:
-                    our, other = seconds[f"ours {arm}"], seconds[f"{loop} {arm}"]
-                    rows.append((name, arm, 1e3 * min(our), 1e3 * min(other), ratio(our, other)))
-        if rows:
-            print_table(("model", "arm", "ours, ms", f"{loop}, ms", f"ours / {loop}"), rows)
+def loop_row(name: str, arm: str, other: Loop, seconds: Seconds) -> Row:
+    """Our loop against another; reach: 1.05 times the bare one."""
+    our, their = seconds[f"ours {arm}"], seconds[f"{other.__name__} {arm}"]
+    milliseconds = {"ours, ms": 1e3 * min(our), "other, ms": 1e3 * min(their)}
+    return {
+        "model": name,
+        "arm": arm,
+        "other": other.__name__,
+        **milliseconds,
+        "ours / other": ratio(our, their),
+    }
 
 
-def print_upstream(measured: dict[str, dict[str, list[float]]], batch: int) -> None:
-    """Full fine-tuning in examples per second; reach: 2 at nano size, 1 at a real one."""
-    rows = []
-    for name, seconds in measured.items():
-        if "upstream full" in seconds:
-            our, other = seconds["ours full"], seconds["upstream full"]
-            rows.append((name, batch / min(our), batch / min(other), ratio(other, our)))
-    print_table(("model", "ours, examples/s", "upstream, examples/s", "times faster"), rows)
+def upstream_row(name: str, seconds: Seconds, batch: int) -> Row:
+    """Examples per second; reach: 2 times upstream's at nano size, as many at a real one."""
+    our, other = seconds["ours full"], seconds["upstream full"]
+    speeds = {"ours, examples/s": batch / min(our), "upstream, examples/s": batch / min(other)}
+    return {"model": name, **speeds, "times faster": ratio(other, our)}
 
 
-def print_arms(measured: dict[str, dict[str, list[float]]]) -> None:
+def arms_row(name: str, seconds: Seconds) -> Row:
     """LoRA's step against full's; reach: 1."""
-    rows = []
-    for name, seconds in measured.items():
-        full = seconds["ours full"]
-        ratios = (ratio(seconds[f"ours {arm}"], full) for arm in ARMS if arm != "full")
-        rows.append((name, 1e3 * min(full), *ratios))
-    print_table(("model", "full, ms", *(f"{arm} / full" for arm in ARMS if arm != "full")), rows)
+    full = seconds["ours full"]
+    ratios = {f"{arm} / full": ratio(seconds[f"ours {arm}"], full) for arm in ARMS if arm != "full"}
+    return {"model": name, "full, ms": 1e3 * min(full), **ratios}
 
+
+app = command_line(training_step)
 
 if __name__ == "__main__":
-    main()
+    run(app)

@@ -4,9 +4,8 @@
   gluonts and the chronos package (scripts/training/train.py of amazon-science/chronos-forecasting).
 - MOIRAI: uni2ts' own MoiraiFinetune under Lightning, with its data set, its transformation of each window and its
   loader (cli/train.py of SalesforceAIResearch/uni2ts).
-- Lag-Llama: its package is on no registry, so its network, loss and Lightning loop are re-enacted in plain torch from
-  their description, with gluonts' transformation of each window (lag_llama/gluon of
-  time-series-foundation-models/lag-llama, commit 013ff0c).
+- Lag-Llama: its re-enacted network and loss (upstream_lag_llama.py) under Lightning, with gluonts' transformation of
+  each window (lag_llama/gluon of time-series-foundation-models/lag-llama, commit 013ff0c).
 
 In favour of upstream: no progress bar, no logger, no checkpoints, no augmentation, no worker process (its CPU time
 would count too), and windows of the context's length instead of padded ones, but for Lag-Llama, whose network needs
@@ -22,10 +21,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from lag_llama_sampling import UpstreamLoop
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
+from benchmarks.upstream_lag_llama import UpstreamNetwork
 from workflow_scripts.models.interface import ForecastModel
 from workflow_scripts.training.data import WindowArrays
 
@@ -186,7 +185,7 @@ def train_lag_llama(
     """As upstream's estimator and Lightning module, re-enacted."""
     import lightning
 
-    network = UpstreamNetwork(model.module, model.configuration)
+    network = UpstreamNetwork(dict(model.module.named_parameters()), model.configuration)
 
     class Tuned(lightning.LightningModule):
         def __init__(self) -> None:
@@ -199,11 +198,11 @@ def train_lag_llama(
         def configure_optimizers(self) -> torch.optim.Optimizer:
             return torch.optim.Adam(self.parameters(), lr=LEARNING_RATE)
 
-    batches = _gluonts_batches(windows, network.context, max(network.lags.tolist()), batch, steps)
+    batches = lag_llama_batches(windows, network, batch, steps)
     _lightning_trainer(tick).fit(Tuned(), batches)
 
 
-def _gluonts_batches(windows: WindowArrays, context: int, longest_lag: int, batch: int, steps: int) -> Any:
+def lag_llama_batches(windows: WindowArrays, network: UpstreamNetwork, batch: int, steps: int) -> Any:
     """gluonts' transformation of one series after another, stacked."""
     from gluonts.dataset.loader import as_stacked_batches
     from gluonts.itertools import Cyclic
@@ -245,7 +244,7 @@ def _gluonts_batches(windows: WindowArrays, context: int, longest_lag: int, batc
         start_field="start",
         forecast_start_field="forecast_start",
         instance_sampler=sampler,
-        past_length=context + longest_lag,
+        past_length=network.context + max(network.lags),
         future_length=horizon,
         time_series_fields=["calendar", "observed"],
     )
@@ -262,34 +261,6 @@ def _gluonts_batches(windows: WindowArrays, context: int, longest_lag: int, batc
         ],
         num_batches_per_epoch=steps,
     )
-
-
-class UpstreamNetwork(UpstreamLoop):
-    """The re-enacted network with trainable weights, and the loss of lightning_module.compute_loss."""
-
-    def __init__(self, module: torch.nn.Module, configuration: Any) -> None:
-        sizes = (configuration.n_head, configuration.n_layer, configuration.n_embd_per_head)
-        super().__init__(dict(module.named_parameters()), list(configuration.lags), *sizes)
-        self.context = configuration.context_length
-
-    def loss(self, given: dict[str, Tensor]) -> Tensor:
-        """Mean negative log-likelihood of what was observed, of every token's next value."""
-        from torch.distributions import AffineTransform, StudentT, TransformedDistribution
-
-        past, future = given["past_target"], given["future_target"]
-        loc, scale = self._robust(past, given["past_observed"])
-        known = torch.cat([past, future[:, :-1]], dim=1)
-        calendar = torch.cat(
-            [given["past_calendar"][:, -self.context :], given["future_calendar"][:, :-1]], dim=1
-        )
-        features = self._features((known - loc) / scale, loc, scale, calendar)
-        df, shift, spread = self._head(self._network(features))
-        distribution = TransformedDistribution(StudentT(df, shift, spread), AffineTransform(loc, scale))
-        tokens = features.shape[1]
-        wanted = torch.cat([past, future], dim=1)[:, -tokens:]
-        observed = torch.cat([given["past_observed"], given["future_observed"]], dim=1)[:, -tokens:]
-        losses = -distribution.log_prob(wanted) * observed
-        return losses.sum() / observed.sum().clamp(min=1)
 
 
 TRAINERS: dict[str, Train] = {

@@ -1,43 +1,28 @@
-"""The benchmarks are plain files: their folder is made importable, and each is called as from a shell."""
+"""Each benchmark is called as from a shell, and read from the file of its tables."""
 
-import sys
+import json
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "benchmarks/simulated_cluster")]
-
-Tables = list[list[dict[str, str]]]
+Tables = list[list[dict[str, Any]]]
 
 
 @pytest.fixture
-def run_benchmark(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Tables]:
-    """Runs a benchmark with these arguments; its Markdown tables, a dictionary for each row."""
+def run_benchmark(tmp_path: Path) -> Callable[..., Tables]:
+    """Runs a benchmark with these arguments; its tables, a dictionary for each row."""
 
     def run(name: str, *arguments: str) -> Tables:
-        monkeypatch.setattr(sys, "argv", [name, *arguments])
-        import_module(name).main()
-        return tables(capsys.readouterr().out)
+        output = tmp_path / "tables.json"
+        app = import_module(f"benchmarks.{name}").app
+        done = CliRunner().invoke(app, [*arguments, "--output", str(output)], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        tables = json.loads(output.read_text(encoding="utf-8"))
+        assert all(title in done.output for title, rows in tables.items() if rows)
+        return [*tables.values()]
 
     return run
-
-
-def tables(text: str) -> Tables:
-    """All Markdown tables of a text."""
-    found: Tables = []
-    header: list[str] | None = None
-    for line in text.splitlines():
-        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
-        if not line.startswith("|"):
-            header = None
-        elif header is None:
-            header = cells
-            found.append([])
-        elif not set(line) <= {"|", "-"}:
-            found[-1].append(dict(zip(header, cells, strict=True)))
-    return found

@@ -6,12 +6,19 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from benchmarks import scoring, training_step
+from benchmarks.harness import noisy_days, random_model
+from benchmarks.upstream_lag_llama import UpstreamNetwork
+from benchmarks.upstream_training import TRAINERS, lag_llama_batches
+from workflow_scripts.models.lag_llama import LagLlama
+
 ROOT = Path(__file__).parents[2]
-Run = Callable[..., list[list[dict[str, str]]]]
+Run = Callable[..., list[list[dict[str, Any]]]]
 MISSING = (
     "pydantic", "uni2ts", "gluonts", "snakemake", "mlflow", "dvc", "pyarrow", "pandas", "polars", "duckdb", "scipy",
     "chronos", "lightning", "matplotlib",
@@ -29,8 +36,6 @@ def test_a_training_step_is_compared_with_a_bare_loop_and_holds_the_memory_of_th
     run_benchmark: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Expected memory: four numbers of 4 bytes for each that trains; frozen ones have none (within 10 %)."""
-    import training_step
-
     monkeypatch.setattr(training_step, "TRAINERS", {})
     arguments = ("--batch", "4", "--steps", "1", "--rounds", "1", "--models", "lag-llama-nano")
     loops, upstream, arms, memory = run_benchmark("training_step", *arguments)
@@ -38,15 +43,12 @@ def test_a_training_step_is_compared_with_a_bare_loop_and_holds_the_memory_of_th
     assert [row["model"] for row in arms] == ["lag-llama-nano"]
     assert not upstream
     for row in memory:
-        assert float(row["paper MiB"]) == pytest.approx(int(row["trainable"]) * 16 / 2**20, rel=0.01)
-        assert 0.999 < float(row["measured / paper"]) < 1.1
+        assert row["paper MiB"] == pytest.approx(row["trainable"] * 16 / 2**20, rel=0.01)
+        assert 0.999 < row["measured / paper"] < 1.1
 
 
 @pytest.mark.parametrize("name", NANO)
 def test_each_upstream_trainer_takes_the_steps_that_it_is_asked_for_and_learns(name: str) -> None:
-    from side_by_side import noisy_days, random_model
-    from upstream_training import TRAINERS
-
     model, windows, ticks = random_model(name, "full"), noisy_days(16, 12), []
     before = {key: weight.detach().clone() for key, weight in model.module.named_parameters()}
     context, target = windows.on(torch.device("cpu")).batch(slice(0, 16))
@@ -62,64 +64,39 @@ def test_each_upstream_trainer_takes_the_steps_that_it_is_asked_for_and_learns(n
 
 def test_the_re_enacted_loss_of_lag_llama_is_the_one_that_is_held_to_upstreams() -> None:
     """LagLlama.loss equals upstream's own numbers (tests/models/test_lag_llama_equality.py)."""
-    from side_by_side import noisy_days
-    from upstream_training import UpstreamNetwork, _gluonts_batches
-
-    from workflow_scripts.models.lag_llama import LagLlama
-
     model = LagLlama.create({"n_layer": 2, "n_head": 2, "n_embd_per_head": 8, "context_length": 16}, seed=0)
-    network, windows = UpstreamNetwork(model.module, model.configuration), noisy_days(6, 12)
-    (batch,) = _gluonts_batches(windows, 16, max(model.configuration.lags), 6, 1)
+    network = UpstreamNetwork(dict(model.module.named_parameters()), model.configuration)
+    windows = noisy_days(6, 12)
+    (batch,) = lag_llama_batches(windows, network, 6, 1)
     expected = model.loss(*windows.on(torch.device("cpu")).batch(slice(0, 6)))
     torch.testing.assert_close(network.loss(batch), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_forecast_is_drawn_from_upstreams_distribution(run_benchmark: Run) -> None:
     """Seeds are fixed, so the p-value is always the same; a wrong scale or shift gives one near 0."""
-    (rows,) = run_benchmark(
-        "forecasting",
-        "--windows",
-        "2",
-        "--samples",
-        "3",
-        "--horizons",
-        "5",
-        "--rounds",
-        "1",
-        "--compared",
-        "300",
-    )
+    sizes = ("--windows", "2", "--samples", "3", "--horizons", "5", "--rounds", "1", "--compared", "300")
+    (rows,) = run_benchmark("forecasting", "families", *sizes)
     assert [row["model"] for row in rows] == ["chronos-t5-nano", "moirai-nano"]
     for row in rows:
-        assert float(row["same distribution: p"]) > 0.01
-        assert float(row["ours, ms"]) > 0
+        assert row["same distribution: p"] > 0.01
+        assert row["ours, ms"] > 0
 
 
 def test_scoring_is_measured_beside_dtaidistance_which_accumulates_the_same(
     run_benchmark: Run,
 ) -> None:
-    import scoring
-
-    (rows,) = run_benchmark("scoring", "--windows", "50", "--points", "12", "--rounds", "1")
+    sizes = ("--windows", "50", "--points", "12", "--rounds", "1")
+    rows, (same,) = run_benchmark("scoring", "windows", *sizes)
     assert [row["what"] for row in rows] == ["DTW", "DTW, dtaidistance", "all metrics"]
+    assert same["largest difference of accumulated distances"] < 1e-9
     assert scoring.largest_gap(scoring.forecasts(100, 12)[0]) < 1e-9
 
 
 @pytest.mark.workflow
 @pytest.mark.acceptance
 def test_fabricated_runs_are_aggregated_and_reported_by_the_workflows_commands(run_benchmark: Run) -> None:
-    (rows,) = run_benchmark(
-        "aggregation",
-        "--arms",
-        "zero-shot",
-        "full",
-        "lora-r2",
-        "--seeds",
-        "1",
-        "--test-windows",
-        "6",
-        "--no-plan",
-    )
+    arms = [option for arm in ("zero-shot", "full", "lora-r2") for option in ("--arms", arm)]
+    (rows,) = run_benchmark("scoring", "study", *arms, "--seeds", "1", "--test-windows", "6", "--no-plan")
     assert [row["step"] for row in rows] == ["plain reading of all files", "aggregate_metrics", "make_report"]
 
 
@@ -127,28 +104,30 @@ def test_fabricated_runs_are_aggregated_and_reported_by_the_workflows_commands(r
 @pytest.mark.acceptance
 def test_the_phases_of_a_run_add_up_to_the_run(run_benchmark: Run) -> None:
     """The process's whole CPU time is charged to some phase, and each phase of a training got some."""
-    (rows,) = run_benchmark("profile_run", "--models", "lag-llama-nano", "--steps", "2", "--windows", "16")
+    (rows,) = run_benchmark(
+        "run_time", "phases", "--models", "lag-llama-nano", "--steps", "2", "--windows", "16"
+    )
     whole = rows.pop()
     assert whole["phase"] == "all"
-    assert sum(float(row["CPU s"]) for row in rows) == pytest.approx(float(whole["CPU s"]), abs=0.1)
-    spent = {row["phase"]: float(row["wall s"]) for row in rows}
+    assert sum(row["CPU s"] for row in rows) == pytest.approx(whole["CPU s"], abs=0.1)
+    spent = {row["phase"]: row["wall s"] for row in rows}
     for phase in ("imports", "forward", "backward", "optimiser", "validation", "sampling"):
         assert spent[phase] > 0, phase
 
 
-BLOCKED = """
+WITHOUT = """
+import runpy
 import sys
 from importlib.machinery import PathFinder
 
 class Without(PathFinder):
     @classmethod
     def find_spec(cls, name, path=None, target=None):
-        return None if name.split(".")[0] in {blocked!r} else PathFinder.find_spec(name, path, target)
+        return None if name.split(".")[0] in {missing!r} else PathFinder.find_spec(name, path, target)
 
 sys.meta_path[sys.meta_path.index(PathFinder)] = Without
-sys.argv = ["gpu.py", *{arguments!r}]
-import runpy
-runpy.run_path({script!r}, run_name="__main__")
+sys.argv = ["gpu", *{arguments!r}]
+runpy.run_module("benchmarks.gpu", run_name="__main__")
 """
 
 
@@ -156,30 +135,27 @@ runpy.run_path({script!r}, run_name="__main__")
 @pytest.mark.acceptance
 def test_the_gpu_benchmark_runs_on_a_cpu_with_torch_transformers_and_peft_alone(tmp_path: Path) -> None:
     """Whatever this project needs elsewhere is missing, and the output says what was left out for that."""
+    output = tmp_path / "gpu.json"
+    arms = ("zero-shot", "lora-r2", "full")
     arguments = [
-        "--models",
-        *NANO,
-        "--arms",
-        "zero-shot",
-        "lora-r2",
-        "full",
-        "--seconds",
-        "0.01",
-        "--batch",
-        "2",
+        *(option for model in NANO for option in ("--models", model)),
+        *(option for arm in arms for option in ("--arms", arm)),
+        *("--seconds", "0.01", "--batch", "2", "--jobs", "1", "--output", str(output)),
     ]
-    arguments += ["--jobs", "1", "--json", str(tmp_path / "gpu.json")]
-    program = BLOCKED.format(blocked=MISSING, arguments=arguments, script=str(ROOT / "benchmarks" / "gpu.py"))
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    program = WITHOUT.format(missing=MISSING, arguments=arguments)
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / "gpu.json").read_text())
-    cases = {case["arm"]: case for case in found["cases"]}
-    assert set(cases) == {"zero-shot", "lora-r2", "full"}
-    assert not any("failed" in case for case in found["cases"])
-    assert cases["zero-shot"]["windows_per_second"] > 0
-    for loop in ("eager_float32", "eager_bfloat16", "ours"):
-        costs = cases["full"][loop]
-        assert costs["examples_per_second"] == pytest.approx(2 / costs["seconds"])
-        assert math.isfinite(costs["mfu"])
-    assert any("moirai-nano" in line and "uni2ts is not installed" in line for line in found["skipped"])
-    assert any("lag-llama-nano" in line and "pydantic" in line for line in found["skipped"])
+    found = json.loads(output.read_text())
+    assert {row["arm"] for row in found["Training"]} == {"lora-r2", "full"}
+    (forecast,) = found["Forecasts"]
+    assert forecast["model"] == "chronos-t5-nano"
+    assert forecast["windows/s"] > 0
+    full = {row["loop"]: row for row in found["Training"] if row["arm"] == "full"}
+    assert set(full) == {"eager float32", "eager bfloat16", "ours"}
+    for row in full.values():
+        assert row["examples/s"] == pytest.approx(2 / row["ms/step"] * 1e3)
+        assert math.isfinite(row["MFU"])
+    left_out = {(row["model"], row["arm"]): row["why"] for row in found["Left out"]}
+    missing = {"moirai-nano": "uni2ts is not installed", "lag-llama-nano": "pydantic, scipy is not installed"}
+    assert left_out == {(model, arm): why for model, why in missing.items() for arm in arms}

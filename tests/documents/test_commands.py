@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 from snakemake.cli import get_argument_parser, parse_config
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from tests.helpers.documents import Block, blocks_of, pages
 from tests.helpers.projects import ROOT
@@ -96,7 +98,9 @@ def test_the_test_that_runs_a_block_reads_its_page(page: Path) -> None:
         "snakemake --cores all --configfile params/missing.yaml",
         "python -m workflow_scripts.steps.show_summary --no-such-option",
         "python -m workflow_scripts.no_such_step",
-        "python benchmarks/no_such_file.py",
+        "python -m benchmarks.no_such_file",
+        "python -m benchmarks.scoring windows --no-such-option",
+        "python -m benchmarks.scoring no-such-command",
         "make no-such-target",
         "no-such-program",
     ],
@@ -132,11 +136,25 @@ def check(words: list[str]) -> None:
         assert {word for word in arguments if "=" not in word} <= TARGETS
     elif program == "python" and arguments[:1] == ["-m"] and arguments[1].startswith("workflow_scripts."):
         check_step(arguments[1], arguments[2:])
+    elif program == "python" and arguments[:1] == ["-m"] and arguments[1].startswith("benchmarks."):
+        check_benchmark(arguments[1], arguments[2:])
     elif program in ("python", "pytest") or program.startswith("./"):
         files = [word for word in (program, *arguments) if word.endswith(".py")]
         assert all((ROOT / word).is_file() for word in files)
     else:
         assert program in PROGRAMS | OTHER_ENVIRONMENTS or shutil.which(program)
+
+
+def check_benchmark(module: str, arguments: list[str]) -> None:
+    """The benchmark's own command line takes the command and its options."""
+    command = get_command(import_module(module).app)
+    try:
+        context = command.make_context(module, [*arguments])
+        if isinstance(command, TyperGroup):
+            name, chosen, options = command.resolve_command(context, arguments)
+            chosen.make_context(name, options)
+    except Exception as error:
+        raise AssertionError(f"{module} does not take {arguments}: {error}") from error
 
 
 def check_step(module: str, arguments: list[str]) -> None:

@@ -5,11 +5,9 @@ the network read all tokens of every path at once, whose outputs test_lag_llama_
 upstream's. For `frozen` it keeps the context's location and scale, which is that sampler's definition.
 """
 
-import importlib.util
 import math
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -17,6 +15,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor
 
+from benchmarks import forecasting
 from workflow_scripts.models.interface import Series
 from workflow_scripts.models.lag_llama import LagLlama
 from workflow_scripts.models.lag_llama.configuration import LagLlamaConfiguration
@@ -238,21 +237,10 @@ def test_an_empty_context_or_horizon_is_refused() -> None:
             model.loss(replace(context, values=values), torch.ones(1, horizon))
 
 
-def benchmark() -> ModuleType:
-    path = Path(__file__).parents[2] / "benchmarks" / "lag_llama_sampling.py"
-    specification = importlib.util.spec_from_file_location("lag_llama_sampling", path)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
-
-
 def test_exact_draws_the_paths_of_upstreams_loop_as_the_benchmark_re_enacts_it(tmp_path: Path) -> None:
     """The official size; that loop is written without any of this project's model code."""
-    measuring = benchmark()
     for loop in ("upstream", "exact", "frozen"):
-        measured = measuring.measure(loop, 2, 3, tmp_path / f"{loop}.npy")
-        assert measured["cpu_seconds"] > 0
-    assert measuring.largest_gap(tmp_path, "exact") < 1e-5
-    assert measuring.largest_gap(tmp_path, "frozen") > 1e-3
+        _, cpu = forecasting.sample(loop, 2, 3, 12, str(tmp_path))
+        assert cpu > 0
+    assert forecasting.largest_gap(tmp_path, "exact") < 1e-5
+    assert forecasting.largest_gap(tmp_path, "frozen") > 1e-3

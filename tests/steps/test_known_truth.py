@@ -1,27 +1,14 @@
 """The study where the truth is known: what the benchmark says of a planted shift and of equal arms."""
 
-import importlib.util
 import json
-import sys
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from tests.helpers.projects import ROOT
+from benchmarks import known_truth
 from workflow_scripts.windows.making import write_windows
 from workflow_scripts.windows.reading import WindowMetadata, Windows
-
-
-@pytest.fixture(scope="module")
-def known_truth():
-    """The benchmark as a module; it is no part of the package."""
-    path = ROOT / "benchmarks" / "known_truth.py"
-    spec = importlib.util.spec_from_file_location("known_truth", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["known_truth"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["known_truth"]
 
 
 def some_windows(patients: int = 60) -> Windows:
@@ -45,16 +32,15 @@ def some_windows(patients: int = 60) -> Windows:
 
 
 @pytest.fixture(scope="module")
-def found(known_truth, tmp_path_factory):
+def found(tmp_path_factory):
     """What a small run of the whole program finds."""
     folder = tmp_path_factory.mktemp("known-truth")
     write_windows(folder / "windows.parquet", some_windows())
     seeds = ["--shift-seeds", "1", "--null-seeds", "2", "--chance-seeds", "2"]
-    options = ["--models", "moirai-nano", *seeds, "--steps", "20", "--jobs", "1"]
-    arguments = [str(folder / "windows.parquet"), *options, "--weights", str(ROOT / "weights" / "embedded")]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["known_truth.py", *arguments, "--json", str(folder / "found.json")])
-        known_truth.main()
+    sizes = ["--models", "moirai-nano", *seeds, "--steps", "20", "--jobs", "1"]
+    arguments = [str(folder / "windows.parquet"), *sizes, "--json", str(folder / "found.json")]
+    done = CliRunner().invoke(known_truth.app, arguments, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
     return json.loads((folder / "found.json").read_text())
 
 
@@ -76,9 +62,7 @@ def test_the_null_test_compares_every_pair_of_disjoint_seeds_once(found):
     assert counted == [("zero-shot", 1, 1, 1), ("lora-r2", 1, 1, 1)]
 
 
-def test_a_difference_between_equal_arms_counts_as_an_alarm_only_where_the_interval_leaves_zero_out(
-    known_truth,
-):
+def test_a_difference_between_equal_arms_counts_as_an_alarm_only_where_the_interval_leaves_zero_out():
     generator = np.random.default_rng(3)
     noise = generator.normal(0, 1, 2000)
 
@@ -88,5 +72,5 @@ def test_a_difference_between_equal_arms_counts_as_an_alarm_only_where_the_inter
 
     far = [run(0, 5.0), run(1, 9.0)]  # The same noise in both: the difference has none, and is not zero.
     same = [run(2, 5.0), run(3, 5.0)]
-    row = known_truth._null_row("lora-r2", [[far, same]], 1)
+    row = known_truth.null_row("lora-r2", [[far, same]], 1)
     assert (row.pairs, row.alarms, row.claims, row.families, row.claiming) == (2, 1, 1, 1, 1)

@@ -1,4 +1,4 @@
-"""What benchmarks/known_truth.py found: a planted shift, and arms that do not differ."""
+"""What benchmarks.known_truth found: a planted shift, and arms that do not differ."""
 
 from collections.abc import Mapping
 from typing import Any

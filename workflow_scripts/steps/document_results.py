@@ -20,9 +20,7 @@ def document_results(
     project: Annotated[
         Path, Option(help="folder with results/<dataset> and data/<dataset>, as the workflow makes them")
     ] = Path(),
-    known_truth: Annotated[
-        Path | None, Option(help="what benchmarks/known_truth.py wrote with --json")
-    ] = None,
+    known_truth: Annotated[Path | None, Option(help="what benchmarks.known_truth wrote with --json")] = None,
 ) -> None:
     """Write a study of open data as a page of the documentation: Markdown, and a few figures as SVG beside it.
 

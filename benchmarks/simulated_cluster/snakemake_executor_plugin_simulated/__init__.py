@@ -6,6 +6,7 @@ needs, and jumps to the next end of a job whenever the scheduler has nothing lef
 scheduler's delays, and hours of GPU work pass in seconds.
 
 VITALORA_DURATIONS: a JSON file, {"runs": {family: {method: [seconds, …]}}, "rules": {rule: [seconds, …]}}.
+VITALORA_FACTOR: how much longer each run takes.
 VITALORA_SIMULATION: a JSON file to write: jobs, makespan, the work of all jobs on GPUs, the time between the first
 start and the last end of such a job, the scheduler's time.
 """
@@ -36,18 +37,18 @@ common_settings = CommonSettings(
 class Durations:
     """Recorded seconds: of a run by its family and method, of another job by its rule."""
 
-    def __init__(self, path: Path) -> None:
-        self._recorded = json.loads(path.read_text(encoding="utf-8"))
+    def __init__(self, path: Path, factor: float) -> None:
+        self._recorded, self._factor = json.loads(path.read_text(encoding="utf-8")), factor
 
     def of(self, job: Any) -> float:
         """One of the recorded times of such jobs, the same at every call."""
-        names = job.wildcards_dict
-        recorded = self._recorded["rules"].get(job.rule.name, [1.0])
-        if job.rule.name != "evaluate_transfer" and "model" in names and "arm" in names:
-            model = names["model"]
-            family = family_of(model)
-            recorded = self._recorded["runs"][family][Arm.parse(names["arm"]).method]
-        return float(recorded[zlib.crc32(repr(sorted(names.items())).encode()) % len(recorded)])
+        names, rule = job.wildcards_dict, job.rule.name
+        if is_run := rule != "evaluate_transfer" and "model" in names and "arm" in names:
+            recorded = self._recorded["runs"][family_of(names["model"])][Arm.parse(names["arm"]).method]
+        else:
+            recorded = self._recorded["rules"].get(rule, [1.0])
+        chosen = recorded[zlib.crc32(repr(sorted(names.items())).encode()) % len(recorded)]
+        return float(chosen) * (self._factor if is_run else 1.0)
 
 
 class Clock:
@@ -88,7 +89,9 @@ class Executor(AbstractExecutor):
 
     def __init__(self, workflow: Any, logger: Any) -> None:
         super().__init__(workflow, logger)
-        self._durations = Durations(Path(os.environ["VITALORA_DURATIONS"]))
+        self._durations = Durations(
+            Path(os.environ["VITALORA_DURATIONS"]), float(os.environ["VITALORA_FACTOR"])
+        )
         self._clock: Clock | None = None
         self._jobs = 0
         self._gpu_work = self._last_end = 0.0
