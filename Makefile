@@ -39,7 +39,7 @@ unit-test: $(STAMP) ## Run the quick tests only
 	@$(ACTIVATE) && python -m pytest $(PARALLEL) -m "not workflow"
 
 mutants: $(STAMP) ## Change the code in small ways, one at a time, and count what the quick tests notice
-	@$(ACTIVATE) && pip install --quiet --disable-pip-version-check --no-deps --target $(ENVIRONMENT)/mutation \
+	@$(ACTIVATE) && pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(ENVIRONMENT)/mutation \
 		--requirement envs/mutation.txt && PYTHONPATH=$(ENVIRONMENT)/mutation python tests/mutation/run_mutants.py
 
 faults: $(STAMP) ## Inject every fault of the catalogue and write docs/reliability.md
