@@ -6,7 +6,6 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
 from workflow_scripts.adaptation.arms import (
@@ -56,13 +55,13 @@ shell.prefix(
 
 @contextmanager
 def shown_as_one_message():
-    """Show an error that the user can fix as Snakemake shows its own."""
+    """End with the message of an error that the user can fix, without Snakemake's traceback."""
     try:
         yield
     except UserError as error:
-        raise WorkflowError(str(error)) from None
+        sys.exit(f"error: {error}")
     except OSError as error:
-        raise WorkflowError(str(refusal_of_storage(error) or error)) from None
+        sys.exit(f"error: {refusal_of_storage(error) or error}")
 
 
 # ---- The study
@@ -138,7 +137,7 @@ def missing_runs():
         return {}
     missing = [run for run in study.runs() if not Path(RUN_RECORD.format(**vars(run))).exists()]
     if len(missing) == len(run_records()):
-        raise WorkflowError(f"{RESULTS}/runs\n  no run of this study has finished: there is nothing to show")
+        sys.exit(f"error: {RESULTS}/runs\n  no run of this study has finished: there is nothing to show")
     logs = (RUN_LOG, WINDOWS_LOG, COHORT_LOG)
     return {RUN_RECORD.format(**vars(run)): [log.format(**vars(run)) for log in logs] for run in missing}
 

@@ -115,8 +115,8 @@ def refuse_to_touch_changed():
     if workflow.touch and REPLACED_SETTINGS:
         for path, content in REPLACED_SETTINGS.items():
             path.write_bytes(content)
-        raise WorkflowError(
-            f"{', '.join(map(str, REPLACED_SETTINGS))}\n"
+        sys.exit(
+            f"error: {', '.join(map(str, REPLACED_SETTINGS))}\n"
             "  found:      params.yaml or code that differs from what the results were made with\n"
             "  expected:   with --touch, the params.yaml and the code of the results\n"
             "  what to do: undo the change, run `snakemake --touch`, then change again; nothing was touched"
