@@ -3,7 +3,7 @@
 import pytest
 
 from workflow_scripts.models.registry import SCRATCH_VARIANTS, variant
-from workflow_scripts.training.loop import _rate_factor
+from workflow_scripts.training.loop import rate_factor
 from workflow_scripts.training.released import NO_CLIPPING, released_budget
 
 
@@ -28,5 +28,5 @@ def test_the_learning_rates_are_the_released_ones() -> None:
 
 def test_the_rate_starts_at_its_peak_and_is_still_90_percent_after_a_fifth_of_the_epochs() -> None:
     budget = released_budget(variant("n-hits-hr").training, 1024)
-    assert _rate_factor(0, budget) == 1
-    assert _rate_factor(200, budget) == pytest.approx(0.905, abs=1e-3)
+    assert rate_factor(0, budget) == 1
+    assert rate_factor(200, budget) == pytest.approx(0.905, abs=1e-3)

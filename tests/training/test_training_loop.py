@@ -9,7 +9,7 @@ import torch
 from tests.helpers.linear_model import LinearModel
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.training.data import WindowArrays
-from workflow_scripts.training.loop import _rate_factor, fit
+from workflow_scripts.training.loop import fit, rate_factor
 from workflow_scripts.training.parameters import TrainingParameters
 
 CPU = torch.device("cpu")
@@ -75,7 +75,7 @@ def test_a_loss_that_is_not_finite_ends_training_with_the_step():
 
 def test_the_learning_rate_rises_linearly_and_falls_as_a_cosine():
     parameters = TrainingParameters(steps=100, warmup_fraction=0.1)
-    factors = [_rate_factor(step, parameters) for step in range(101)]
+    factors = [rate_factor(step, parameters) for step in range(101)]
     assert factors[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
     assert factors[55] == pytest.approx(0.5 * (1 + math.cos(math.pi * 45 / 90)))
     assert factors[100] == pytest.approx(0.0, abs=1e-12)

@@ -77,16 +77,16 @@ class Method:
         asked.model.module.requires_grad_(False)
         return TrainingHooks()
 
-    def save(self, model: "ForecastModel", rank: int | None, folder: Path, base_name: str) -> dict[str, Any]:
+    def save(self, model: "ForecastModel", rank: int | None, folder: Path, base_name: str) -> dict[str, Any]:  # noqa: ARG002
         """Write what was learned; return what arm.json must say of it beside the arm and the base model."""
-        raise NotImplementedError(f"{self.name} learns nothing")
+        raise TypeError(f"{self.name} learns nothing, so nothing of it is stored")
 
-    def load(self, model: "ForecastModel", folder: Path, description: "Mapping[str, Any]") -> None:
+    def load(self, model: "ForecastModel", folder: Path, description: "Mapping[str, Any]") -> None:  # noqa: ARG002
         """Put what was saved on a model with the original base weights. description: the content of arm.json.
 
         Raises ValueError, or an error of the library that reads the file, where it does not fit the model.
         """
-        raise NotImplementedError(f"{self.name} learns nothing")
+        raise TypeError(f"{self.name} learns nothing, so nothing of it is stored")
 
     def merge(self, model: "ForecastModel") -> None:
         """Fold what was learned into the base weights; nothing to do where it changed these themselves."""

@@ -3,6 +3,7 @@
 import copy
 import re
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,15 +25,15 @@ if TYPE_CHECKING:
 PEFT_WEIGHTS = "adapter_model.safetensors"
 
 
-class PeftMethod(Method):
+class PeftMethod(Method, ABC):
     """Wraps the module by peft. A subclass plans, and gives peft's configuration."""
 
     is_adapter = True
     uses_peft = True
 
+    @abstractmethod
     def config(self, asked: Adaptation, planned: Plan) -> "PeftConfig":
         """peft's configuration of the method."""
-        raise NotImplementedError
 
     def hooks(self, module: Any) -> TrainingHooks:  # noqa: ARG002
         """What the training loop must call. module: the wrapped one."""
@@ -147,9 +148,9 @@ class LinearAdapter(PeftMethod):
         model = asked.model
         return model.attention_targets if asked.parameters.targets == "attention" else model.linear_targets
 
+    @abstractmethod
     def count(self, layer: LinearLayer, rank: int, parameters: Any) -> int:
         """How many numbers the adapter of one linear map trains. rank: 0 where the method has none."""
-        raise NotImplementedError
 
     def problem(self, layer: LinearLayer, rank: int, parameters: Any) -> str:  # noqa: ARG002
         """Why the layer's shape or weights do not allow the method; empty where they do."""
@@ -205,8 +206,8 @@ class LowRankAdapter(LinearAdapter):
         return ""
 
     def lora_options(self) -> dict[str, Any]:
-        """What a method gives `peft.LoraConfig` in place of, or beside, the defaults."""
-        raise NotImplementedError
+        """What a method gives `peft.LoraConfig` in place of, or beside, the defaults; nothing for LoRA itself."""
+        return {}
 
     def config(self, asked: Adaptation, planned: Plan) -> "PeftConfig":  # noqa: ARG002
         """peft's LoRA, as the method varies it."""

@@ -1,6 +1,7 @@
 """Methods that train some of the base model's own parameters, chosen by name."""
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,14 +18,14 @@ SELECTED_WEIGHTS = "selected.safetensors"
 NOTHING_MATCHES = "this model has no parameters of the kind that the method trains"
 
 
-class Selection(Method):
+class Selection(Method, ABC):
     """Trains the parameters whose names match a pattern, and stores them under these names."""
 
     is_adapter = True
 
+    @abstractmethod
     def pattern(self, model: "ForecastModel") -> str:
         """The regular expression that matches the full names of what trains."""
-        raise NotImplementedError
 
     def plan(self, asked: Adaptation) -> Plan:
         """The matching parameters, under every name that they have. Raises UserError where there are none."""

@@ -1,6 +1,7 @@
 """The record of a run, run.json, as one typed model that writes it and reads it (docs/tables.md)."""
 
 import json
+from abc import abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -98,9 +99,9 @@ class Record(RecordPart):
     finished_at: str
 
     @property
+    @abstractmethod
     def folder(self) -> tuple[str, ...]:
         """The last names of the folder that it is in."""
-        raise NotImplementedError
 
     def write(self, path: Path) -> None:
         """Write the file; it is complete or absent."""

@@ -56,12 +56,12 @@ class Source:
     def require(self, cohorts: list[str]) -> None:
         """Raise UserError where a study of these cohorts cannot start. Called before any job."""
 
-    def write_tables(self, raw: Path, folder: Path) -> None:
+    def write_tables(self, raw: Path, folder: Path) -> None:  # noqa: ARG002
         """Write vitals.parquet and stays.parquet (contract.py) into an empty folder.
 
         raw: the raw folder. Raises UserError for raw files that cannot be read.
         """
-        raise NotImplementedError
+        raise TypeError(f"{self.dataset.name} has rules of its own that write its tables")
 
 
 def source_of(dataset: str) -> Source:

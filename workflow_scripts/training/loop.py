@@ -135,7 +135,7 @@ class _Run:
         self._weights = list(self._trainable.values())
         self._optimiser = adamw(self._weights, parameters.learning_rate, parameters.weight_decay, device)
         self._schedule = torch.optim.lr_scheduler.LambdaLR(
-            self._optimiser, lambda step: _rate_factor(step, parameters)
+            self._optimiser, lambda step: rate_factor(step, parameters)
         )
         self._best: list[Tensor] = []
         self._without_improvement = 0
@@ -270,7 +270,7 @@ def _require_finite(loss: float, kind: str, step: int) -> None:
         )
 
 
-def _rate_factor(step: int, parameters: "TrainingParameters") -> float:
+def rate_factor(step: int, parameters: "TrainingParameters") -> float:
     """Linear warm-up to 1, then cosine decay to 0 at the last step."""
     warmup = max(1, round(parameters.warmup_fraction * parameters.steps))
     if step < warmup:

@@ -1,7 +1,5 @@
 """LoRA (Hu et al. 2021, arXiv 2106.09685): W + (alpha / rank) B A, A random and B zero."""
 
-from typing import Any
-
 from workflow_scripts.adaptation.peft_adapters import LowRankAdapter
 
 
@@ -10,10 +8,6 @@ class Lora(LowRankAdapter):
 
     name = "lora"
     label = "LoRA"
-
-    def lora_options(self) -> dict[str, Any]:
-        """peft's own method."""
-        return {}
 
 
 METHOD = Lora()
