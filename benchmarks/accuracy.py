@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from typer import Argument, Option
 
-from benchmarks.harness import Output, Row, Samples, command_line, cpu_seconds, one_thread, report, run
+from benchmarks import harness
 from workflow_scripts.evaluation.metrics import score
 from workflow_scripts.models.baselines import forecast_baseline
 from workflow_scripts.models.interface import ForecastModel
@@ -40,18 +40,18 @@ Quantiles = NDArray[np.float32]
 def models(
     windows: Files,
     weights: Annotated[Path, Option(help="folder with one folder for each model")] = EMBEDDED_FOLDER,
-    samples: Samples = 20,
-    output: Output = None,
+    samples: harness.Samples = 20,
+    output: harness.Output = None,
 ) -> None:
     """Score every embedded model zero-shot, and relative to persistence."""
-    one_thread()
+    harness.one_thread()
     parameters = ForecastParameters(samples=samples)
-    report(
+    harness.report(
         {_title(read): _model_rows(read, weights, parameters) for read in map(read_windows, windows)}, output
     )
 
 
-def _model_rows(windows: Windows, weights: Path, parameters: ForecastParameters) -> list[Row]:
+def _model_rows(windows: Windows, weights: Path, parameters: ForecastParameters) -> list[harness.Row]:
     found = {
         name: forecast_baseline(
             name,
@@ -69,7 +69,7 @@ def _model_rows(windows: Windows, weights: Path, parameters: ForecastParameters)
     return [_relative(name, own, errors["persistence"]) for name, own in errors.items()]
 
 
-def _relative(name: str, errors: dict[str, Any], persistence: dict[str, Any]) -> Row:
+def _relative(name: str, errors: dict[str, Any], persistence: dict[str, Any]) -> harness.Row:
     pairs = {
         column: value
         for key in RELATIVE
@@ -81,19 +81,19 @@ def _relative(name: str, errors: dict[str, Any], persistence: dict[str, Any]) ->
 def samplers(
     windows: Files,
     weights: Annotated[Path, Option(help="a model's folder")] = EMBEDDED_FOLDER / "lag-llama-nano",
-    samples: Samples = 20,
-    output: Output = None,
+    samples: harness.Samples = 20,
+    output: harness.Output = None,
 ) -> None:
     """Compare the forecasts and errors of Lag-Llama's samplers."""
-    one_thread()
+    harness.one_thread()
     parameters = ForecastParameters(samples=samples)
-    report(
+    harness.report(
         {_title(read): _sampler_rows(read, weights, parameters) for read in map(read_windows, windows)},
         output,
     )
 
 
-def _sampler_rows(windows: Windows, weights: Path, parameters: ForecastParameters) -> list[Row]:
+def _sampler_rows(windows: Windows, weights: Path, parameters: ForecastParameters) -> list[harness.Row]:
     """One row for each figure, one column for each sampler."""
     model = load_variant(variant("lag-llama-nano"), weights)
     found: dict[str, Quantiles] = {}
@@ -103,7 +103,7 @@ def _sampler_rows(windows: Windows, weights: Path, parameters: ForecastParameter
         def draw(name: str = name, seed: int = seed) -> None:
             found[name] = _forecast(model, "lag-llama-nano", windows, parameters, seed)
 
-        rows["CPU seconds"][name] = cpu_seconds(draw)
+        rows["CPU seconds"][name] = harness.cpu_seconds(draw)
     middle = parameters.quantiles.index(0.5)
     exact = found["exact"][:, middle].astype(np.float64)
     for name, quantiles in found.items():
@@ -140,7 +140,7 @@ def _errors(windows: Windows, quantiles: Quantiles, parameters: ForecastParamete
     return score(windows.target, quantiles, parameters.quantiles, about.scale_low, about.scale_high).metrics
 
 
-app = command_line(models, samplers)
+app = harness.command_line(models, samplers)
 
 if __name__ == "__main__":
-    run(app)
+    harness.run(app)

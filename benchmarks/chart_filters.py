@@ -65,7 +65,7 @@ def duckdb(source: str, folder: str) -> None:
         f"read_csv('{source}', header = true, delim = ',', quote = '\"', escape = '\"', columns = {columns})"
     )
     query = f"select {', '.join(COLUMNS)} from {read} where ITEMID in ({', '.join(map(str, ITEMS))})"
-    duckdb.execute(f"copy ({query}) to '{folder / 'rows.parquet'}' (format parquet, compression zstd)")
+    duckdb.execute(f"copy ({query}) to '{folder}/rows.parquet' (format parquet, compression zstd)")
 
 
 def pandas(source: str, folder: str) -> None:

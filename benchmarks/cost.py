@@ -15,30 +15,9 @@ from typing import Annotated, Any
 
 from typer import Option
 
-from benchmarks.harness import (
-    MIB,
-    NANO,
-    SEED,
-    Arms,
-    Batch,
-    Models,
-    Output,
-    Rounds,
-    Row,
-    Samples,
-    command_line,
-    cpu_seconds,
-    in_turn,
-    isolated,
-    noisy_days,
-    print_about,
-    random_model,
-    ratio,
-    report,
-    run,
-)
+from benchmarks import harness
 
-MODELS = (*NANO, "chronos-t5-tiny", "moirai-1.1-R-small", "lag-llama")
+MODELS = (*harness.NANO, "chronos-t5-tiny", "moirai-1.1-R-small", "lag-llama")
 ARMS = ("zero-shot", "lora-r2", "lora-r8", "lora-r32", "full")
 HORIZON = 12
 BYTES_OF_ADAMW = 12
@@ -46,23 +25,23 @@ BYTES_OF_ADAMW = 12
 
 
 def cost(
-    models: Models = MODELS,
-    arms: Arms = ARMS,
-    batch: Batch = 32,
+    models: harness.Models = MODELS,
+    arms: harness.Arms = ARMS,
+    batch: harness.Batch = 32,
     steps: Annotated[int, Option(help="timed steps of each case, after two that are not")] = 5,
-    samples: Samples = 20,
-    rounds: Rounds = 2,
-    output: Output = None,
+    samples: harness.Samples = 20,
+    rounds: harness.Rounds = 2,
+    output: harness.Output = None,
 ) -> None:
     """Measure every model under every arm; arms whose rank is above a model's width are left out."""
     check_names(models, arms)
-    print_about(f"batch {batch}, context 24, horizon {HORIZON}; medians of {rounds} rounds; CPU time")
+    harness.print_about(f"batch {batch}, context 24, horizon {HORIZON}; medians of {rounds} rounds; CPU time")
     rows = []
     for name in models:
         cases = {kind: partial(_isolated, name, kind, batch, steps, samples) for kind in arms}
-        found = {kind: cases for kind, cases in in_turn(cases, rounds).items() if cases[0]}
+        found = {kind: cases for kind, cases in harness.in_turn(cases, rounds).items() if cases[0]}
         rows += [_row(name, kind, found, batch) for kind in found]
-    report({"Costs": rows}, output)
+    harness.report({"Costs": rows}, output)
 
 
 def check_names(models: list[str], arms: list[str]) -> None:
@@ -82,7 +61,7 @@ def check_names(models: list[str], arms: list[str]) -> None:
 
 
 def _isolated(*case: Any) -> dict[str, float]:
-    return isolated("benchmarks.cost:measure", *case)[0]
+    return harness.isolated("benchmarks.cost:measure", *case)[0]
 
 
 def measure(model_name: str, arm: str, batch: int, steps: int, samples: int) -> dict[str, float]:
@@ -94,21 +73,21 @@ def measure(model_name: str, arm: str, batch: int, steps: int, samples: int) -> 
     from workflow_scripts.runtime.machine import peak_host_mib
 
     try:
-        model = random_model(model_name, arm)
+        model = harness.random_model(model_name, arm)
     except UserError:
         return {}
-    context, target = noisy_days(batch, HORIZON).on(torch.device("cpu")).batch(slice(0, batch))
+    context, target = harness.noisy_days(batch, HORIZON).on(torch.device("cpu")).batch(slice(0, batch))
     trainable = count_parameters(model)["trainable"]
-    case = {"trainable": trainable, "paper MiB": BYTES_OF_ADAMW * trainable / MIB}
+    case = {"trainable": trainable, "paper MiB": BYTES_OF_ADAMW * trainable / harness.MIB}
     if trainable and arm != "zero-shot":
         case |= _train(model, context, target, steps)
     uniforms = torch.rand(
-        batch, samples, HORIZON, dtype=torch.float64, generator=torch.Generator().manual_seed(SEED)
+        batch, samples, HORIZON, dtype=torch.float64, generator=torch.Generator().manual_seed(harness.SEED)
     )
     model.module.eval()
     with torch.inference_mode():
         draw = partial(model.quantiles, context, uniforms, [0.1, 0.5, 0.9])
-        case["window"] = min(cpu_seconds(draw) for _ in range(3)) / batch
+        case["window"] = min(harness.cpu_seconds(draw) for _ in range(3)) / batch
     return case | {"peak MiB": peak_host_mib()}
 
 
@@ -129,18 +108,18 @@ def _train(model: Any, context: Any, target: Any, steps: int) -> dict[str, float
         optimiser.step()
 
     before = peak_host_mib()
-    seconds = [cpu_seconds(step) for _ in range(steps + 2)]
+    seconds = [harness.cpu_seconds(step) for _ in range(steps + 2)]
     moments = [part for state in optimiser.state.values() for part in state.values() if part.dim()]
     gradients = [weight.grad for weight in weights if weight.grad is not None]
     held = sum(tensor.numel() * tensor.element_size() for tensor in [*moments, *gradients])
     return {
         "step": statistics.median(seconds[2:]),
-        "held MiB": held / MIB,
+        "held MiB": held / harness.MIB,
         "grown MiB": peak_host_mib() - before,
     }
 
 
-def _row(model: str, arm: str, found: dict[str, list[dict[str, float]]], batch: int) -> Row:
+def _row(model: str, arm: str, found: dict[str, list[dict[str, float]]], batch: int) -> harness.Row:
     """Medians over the rounds; the ratio of steps is taken within each round."""
     cases = found[arm]
     case = {name: statistics.median(case[name] for case in cases) for name in cases[0]}
@@ -150,7 +129,7 @@ def _row(model: str, arm: str, found: dict[str, list[dict[str, float]]], batch: 
     return row | {
         "step ms": step and 1e3 * step,
         "examples/s": step and batch / step,
-        "step / full": ratio([case["step"] for case in cases], full) if step and full else None,
+        "step / full": harness.ratio([case["step"] for case in cases], full) if step and full else None,
         "paper MiB": case["paper MiB"],
         "held MiB": case.get("held MiB"),
         "grown MiB": case.get("grown MiB"),
@@ -159,7 +138,7 @@ def _row(model: str, arm: str, found: dict[str, list[dict[str, float]]], batch: 
     }
 
 
-app = command_line(cost)
+app = harness.command_line(cost)
 
 if __name__ == "__main__":
-    run(app)
+    harness.run(app)

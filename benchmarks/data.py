@@ -20,19 +20,7 @@ from typing import Annotated, Any
 
 from typer import Option
 
-from benchmarks.harness import (
-    Cost,
-    Output,
-    Rounds,
-    Row,
-    command_line,
-    in_turn,
-    isolated,
-    median_cost,
-    print_about,
-    report,
-    run,
-)
+from benchmarks import harness
 
 FULL_ROWS = 330_712_483
 ROWS_PER_PATIENT = 7_460
@@ -42,32 +30,34 @@ WAYS = ("igzip", "zcat", "vitalora", "polars", "duckdb", "pandas")
 
 def extract(
     percent: Annotated[list[float], Option(help="size of a table, once for each")] = (1, 3, 10),
-    rounds: Rounds = 3,
+    rounds: harness.Rounds = 3,
     ways: Annotated[list[str], Option(help="a way of chart_filters.py, once for each")] = WAYS,
     once: Annotated[list[str], Option(help="a slow way that runs in the first round alone")] = (),
     folder: Annotated[Path | None, Option(help="where simulated tables are, and stay")] = None,
     figure: Annotated[Path | None, Option(help="file for a figure (SVG or PNG)")] = None,
-    output: Output = None,
+    output: harness.Output = None,
 ) -> None:
     """Compare ways to filter CHARTEVENTS; the medians of the rounds."""
-    print_about(f"medians of {rounds} rounds")
+    harness.print_about(f"medians of {rounds} rounds")
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:
         for size in percent:
             paths, count = simulated(folder or Path(name), size)
             for path in paths:
                 cases = {kind: partial(filtered, kind, path) for kind in ways if kind not in once}
-                found = in_turn({kind: partial(filtered, kind, path) for kind in ways if kind in once}, 1)
-                found |= in_turn(cases, rounds)
+                found = harness.in_turn(
+                    {kind: partial(filtered, kind, path) for kind in ways if kind in once}, 1
+                )
+                found |= harness.in_turn(cases, rounds)
                 rows += size_rows(
-                    path.suffix == ".gz", count, {kind: median_cost(found[kind]) for kind in ways}
+                    path.suffix == ".gz", count, {kind: harness.median_cost(found[kind]) for kind in ways}
                 )
     tables = {f"Filtering CHARTEVENTS; ratios to {ways[0]}": rows}
     if len(percent) > 1:
         tables[f"All {FULL_ROWS:,} rows, by the line through the smallest and the largest size"] = full_table(
             rows
         )
-    report(tables, output)
+    harness.report(tables, output)
     if figure:
         draw(rows, figure)
 
@@ -97,13 +87,13 @@ def make_tables(patients: int, routine_events: float, folder: str) -> int:
     return simulate_mimic(parameters, Path(folder))["chartevents"]
 
 
-def filtered(way: str, source: Path) -> Cost:
+def filtered(way: str, source: Path) -> harness.Cost:
     """What a way costs."""
     with tempfile.TemporaryDirectory() as folder:
-        return isolated(f"benchmarks.chart_filters:{way}", str(source), folder)[1]
+        return harness.isolated(f"benchmarks.chart_filters:{way}", str(source), folder)[1]
 
 
-def size_rows(zipped: bool, count: int, costs: dict[str, Cost]) -> list[dict[str, Any]]:
+def size_rows(zipped: bool, count: int, costs: dict[str, harness.Cost]) -> list[dict[str, Any]]:
     """All ways on one file; the ratios are to the first way."""
     first = next(iter(costs.values()))
     kind = "gzipped" if zipped else "plain"
@@ -120,7 +110,7 @@ def size_rows(zipped: bool, count: int, costs: dict[str, Cost]) -> list[dict[str
     ]
 
 
-def full_table(rows: list[dict[str, Any]]) -> list[Row]:
+def full_table(rows: list[dict[str, Any]]) -> list[harness.Row]:
     """Minutes for the whole release."""
     found = []
     for way, kind in dict.fromkeys((row["way"], row["file"]) for row in rows):
@@ -166,23 +156,23 @@ def simulate(
         0,
         4.7,
     ),
-    output: Output = None,
+    output: harness.Output = None,
 ) -> None:
     """Time the simulator: gzipped chart events a second, all other tables and start-up included."""
-    print_about("each size once")
+    harness.print_about("each size once")
     rows = []
     for routine in routine_events:
         for number in patients:
             with tempfile.TemporaryDirectory() as folder:
-                count, cost = isolated("benchmarks.data:make_tables", number, routine, folder)
+                count, cost = harness.isolated("benchmarks.data:make_tables", number, routine, folder)
             speeds = {"a second": count / cost.wall, "a CPU second": count / cost.cpu}
             rows.append(
                 {"patients": number, "routine events": routine, "chart events": count, **speeds, **cost.row()}
             )
-    report({"The simulator": rows}, output)
+    harness.report({"The simulator": rows}, output)
 
 
-app = command_line(extract, simulate)
+app = harness.command_line(extract, simulate)
 
 if __name__ == "__main__":
-    run(app)
+    harness.run(app)

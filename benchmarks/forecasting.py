@@ -27,28 +27,7 @@ import numpy as np
 import torch
 from typer import Option
 
-from benchmarks.harness import (
-    SEED,
-    STEP,
-    Models,
-    Output,
-    Rounds,
-    Row,
-    Samples,
-    command_line,
-    cpu_seconds,
-    in_turn,
-    isolated,
-    median_cost,
-    noisy_days,
-    one_thread,
-    print_about,
-    random_model,
-    ratio,
-    report,
-    run,
-)
-from benchmarks.harness import Cost as Costs
+from benchmarks import harness
 from workflow_scripts.models.interface import Series
 from workflow_scripts.models.registry import VARIANTS
 
@@ -60,45 +39,45 @@ Draw = Callable[[Series, int, int], np.ndarray]
 
 
 def families(
-    models: Models = ("chronos-t5-nano", "moirai-nano"),
+    models: harness.Models = ("chronos-t5-nano", "moirai-nano"),
     windows: Annotated[int, Option(help="windows in the batch")] = 32,
-    samples: Samples = 20,
+    samples: harness.Samples = 20,
     horizons: Annotated[list[int], Option(help="points to forecast, once for each horizon")] = (12, 36),
-    rounds: Rounds = 5,
+    rounds: harness.Rounds = 5,
     compared: Annotated[int, Option(help="samples of two windows to compare distributions by, or 0")] = 1000,
-    output: Output = None,
+    output: harness.Output = None,
 ) -> None:
     """Compare forecasts of Chronos and MOIRAI with those of their own packages."""
-    one_thread()
-    print_about(f"{windows} windows, {samples} samples, context 24; {rounds} rounds; CPU time")
+    harness.one_thread()
+    harness.print_about(f"{windows} windows, {samples} samples, context 24; {rounds} rounds; CPU time")
     rows = [measure(name, steps, windows, samples, rounds, compared) for name in models for steps in horizons]
-    report({"Forecasts": rows}, output)
+    harness.report({"Forecasts": rows}, output)
 
 
-def measure(name: str, horizon: int, windows: int, samples: int, rounds: int, compared: int) -> Row:
+def measure(name: str, horizon: int, windows: int, samples: int, rounds: int, compared: int) -> harness.Row:
     """One model and horizon."""
     context = _context(windows, horizon)
-    model = random_model(name)
+    model = harness.random_model(name)
     ours = partial(draw, model)
     upstream = UPSTREAM[VARIANTS[name].family](model, context, horizon)
     cases = {
-        name: partial(cpu_seconds, partial(way, context, samples, horizon))
+        name: partial(harness.cpu_seconds, partial(way, context, samples, horizon))
         for name, way in (("ours", ours), ("upstream", upstream))
     }
-    seconds = in_turn(cases, rounds)
+    seconds = harness.in_turn(cases, rounds)
     return {
         "model": name,
         "horizon": horizon,
         "ours, ms": 1e3 * min(seconds["ours"]),
         "upstream, ms": 1e3 * min(seconds["upstream"]),
-        "times faster": ratio(seconds["upstream"], seconds["ours"]),
+        "times faster": harness.ratio(seconds["upstream"], seconds["ours"]),
         "same distribution: p": _p_value(ours, upstream, horizon, compared) if compared else None,
     }
 
 
 def _context(windows: int, horizon: int) -> Series:
-    made = noisy_days(windows, horizon)
-    return Series(torch.from_numpy(made.context), torch.from_numpy(made.start), STEP)
+    made = harness.noisy_days(windows, horizon)
+    return Series(torch.from_numpy(made.context), torch.from_numpy(made.start), harness.STEP)
 
 
 def draw(model: Any, context: Series, samples: int, horizon: int) -> np.ndarray:
@@ -108,7 +87,7 @@ def draw(model: Any, context: Series, samples: int, horizon: int) -> np.ndarray:
 
 
 def _uniforms(*shape: int) -> torch.Tensor:
-    return torch.rand(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(SEED))
+    return torch.rand(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(harness.SEED))
 
 
 def _p_value(ours: Draw, upstream: Draw, horizon: int, samples: int) -> float:
@@ -130,7 +109,7 @@ def chronos(model: Any, context: Series, horizon: int) -> Draw:  # noqa: ARG001
     pipeline = ChronosPipeline(config.create_tokenizer(), ChronosModel(config, model.module))
 
     def predict(given: Series, samples: int, steps: int) -> np.ndarray:
-        torch.manual_seed(SEED)
+        torch.manual_seed(harness.SEED)
         return pipeline.predict(given.values, prediction_length=steps, num_samples=samples).numpy()
 
     return predict
@@ -152,7 +131,7 @@ def moirai(model: Any, context: Series, horizon: int) -> Draw:
     ).eval()
 
     def predict(given: Series, samples: int, _: int) -> np.ndarray:
-        torch.manual_seed(SEED)
+        torch.manual_seed(harness.SEED)
         values = given.values[..., None]
         observed = torch.ones_like(values, dtype=torch.bool)
         padded = torch.zeros(values.shape[:2], dtype=torch.bool)
@@ -167,35 +146,37 @@ UPSTREAM: dict[str, Callable[[Any, Series, int], Draw]] = {"chronos": chronos, "
 
 def lag_llama(
     series: Annotated[int, Option(help="series in the batch")] = 32,
-    samples: Samples = 20,
+    samples: harness.Samples = 20,
     horizon: Annotated[int, Option(help="points to forecast")] = 12,
-    rounds: Rounds = 3,
-    output: Output = None,
+    rounds: harness.Rounds = 3,
+    output: harness.Output = None,
 ) -> None:
     """Compare Lag-Llama's samplers at the released size, random weights, with upstream's loop."""
-    print_about(
+    harness.print_about(
         f"{series} series, {samples} samples, context {LAG_LLAMA_CONTEXT}, horizon {horizon}; {rounds} rounds"
     )
     with tempfile.TemporaryDirectory() as folder:
 
-        def measured(loop: str) -> Costs:
-            result, cost = isolated("benchmarks.forecasting:sample", loop, series, samples, horizon, folder)
-            return Costs(*result, cost.peak_mib)
+        def measured(loop: str) -> harness.Cost:
+            result, cost = harness.isolated(
+                "benchmarks.forecasting:sample", loop, series, samples, horizon, folder
+            )
+            return harness.Cost(*result, cost.peak_mib)
 
-        costs = in_turn({loop: partial(measured, loop) for loop in LOOPS}, rounds)
+        costs = harness.in_turn({loop: partial(measured, loop) for loop in LOOPS}, rounds)
         gaps = {loop: largest_gap(Path(folder), loop) for loop in LOOPS}
     slowest = costs["upstream"]
     rows = [
         {
             "loop": loop,
-            **median_cost(found).row(),
-            "faster, wall": ratio([cost.wall for cost in slowest], [cost.wall for cost in found]),
-            "faster, CPU": ratio([cost.cpu for cost in slowest], [cost.cpu for cost in found]),
+            **harness.median_cost(found).row(),
+            "faster, wall": harness.ratio([cost.wall for cost in slowest], [cost.wall for cost in found]),
+            "faster, CPU": harness.ratio([cost.cpu for cost in slowest], [cost.cpu for cost in found]),
             "largest gap to upstream's paths": gaps[loop],
         }
         for loop, found in costs.items()
     ]
-    report({"Lag-Llama's samplers (gaps as parts of a row's scale)": rows}, output)
+    harness.report({"Lag-Llama's samplers (gaps as parts of a row's scale)": rows}, output)
 
 
 def sample(loop: str, series: int, samples: int, horizon: int, folder: str) -> tuple[float, float]:
@@ -203,12 +184,12 @@ def sample(loop: str, series: int, samples: int, horizon: int, folder: str) -> t
     from benchmarks.upstream_lag_llama import UpstreamNetwork, calendar_features
     from workflow_scripts.models.lag_llama import LagLlama
 
-    one_thread()
-    model = LagLlama.create(VARIANTS["lag-llama"].sizes, seed=SEED)
+    harness.one_thread()
+    model = LagLlama.create(VARIANTS["lag-llama"].sizes, seed=harness.SEED)
     values, uniforms, start = (
         lag_llama_values(series),
         _uniforms(series, samples, horizon),
-        torch.arange(series) * STEP,
+        torch.arange(series) * harness.STEP,
     )
     if loop == "upstream":
         upstream = UpstreamNetwork(model.module.state_dict(), model.configuration)
@@ -216,7 +197,7 @@ def sample(loop: str, series: int, samples: int, horizon: int, folder: str) -> t
         work = partial(upstream.sample, values, calendar, uniforms)
     else:
         model.sampler = loop
-        work = partial(model.sample, Series(values, start, STEP), uniforms)
+        work = partial(model.sample, Series(values, start, harness.STEP), uniforms)
     begun = time.perf_counter(), time.process_time()
     drawn = work()
     seconds = time.perf_counter() - begun[0], time.process_time() - begun[1]
@@ -233,14 +214,14 @@ def largest_gap(folder: Path, loop: str) -> float:
 
 def lag_llama_values(series: int) -> torch.Tensor:
     """Noisy daily rhythms at levels of their own, all observed; float32 [series, past]."""
-    generator = torch.Generator().manual_seed(SEED)
+    generator = torch.Generator().manual_seed(harness.SEED)
     length = LAG_LLAMA_CONTEXT + LONGEST_LAG
     phase = 2 * math.pi * (torch.arange(length) / 24 + torch.rand(series, 1, generator=generator))
     noise = torch.randn(series, length, generator=generator)
     return 60 + 40 * torch.rand(series, 1, generator=generator) + 5 * phase.sin() + noise
 
 
-app = command_line(families, lag_llama)
+app = harness.command_line(families, lag_llama)
 
 if __name__ == "__main__":
-    run(app)
+    harness.run(app)

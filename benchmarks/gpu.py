@@ -1,8 +1,8 @@
 """Training and forecasting on one device: an eager float32 loop as upstream's, the same in bfloat16, and ours.
 
-Needs PyTorch, transformers and peft; what else is missing (uni2ts for MOIRAI, pydantic for Lag-Llama, SciPy for its
-draws) leaves out what it is needed for, and the output says so. Weights are random, windows are noise: costs do not
-depend on their values. Each case warms up, then runs for some seconds; no case is begun after the time limit.
+Needs PyTorch, transformers (and pydantic, which it installs) and peft; what else is missing (uni2ts for MOIRAI, SciPy
+for Lag-Llama) leaves out what it is needed for, and the output says so. Weights are random: costs do not depend on
+their values. Each case warms up, then runs for some seconds; no case is begun after the time limit.
 
 - eager float32, eager bfloat16: each batch is copied to the device, forward, backward, AdamW, the loss is read back.
 - ours: this project's loop in bfloat16, windows resident on the device, fused AdamW.
@@ -22,38 +22,24 @@ import subprocess
 import time
 from collections.abc import Callable
 from functools import partial
-from types import SimpleNamespace
 from typing import Annotated, Any
 
 import torch
 from typer import Option
 
-from benchmarks.harness import (
-    MIB,
-    SEED,
-    STEP,
-    Arms,
-    Models,
-    Output,
-    Row,
-    command_line,
-    isolated_command,
-    noisy_days,
-    print_about,
-    report,
-    run,
-)
+from benchmarks import harness
 from workflow_scripts.adaptation.hooks import TrainingHooks
 from workflow_scripts.models.interface import Series
-from workflow_scripts.models.registry import family_class, variant
+from workflow_scripts.models.registry import variant
 from workflow_scripts.training.data import WindowArrays
 from workflow_scripts.training.loop import fit
+from workflow_scripts.training.parameters import TrainingParameters
 
 CONTEXT, HORIZON, LEARNING_RATE = 64, 12, 1e-4
 CHRONOS = tuple(f"chronos-t5-{size}" for size in ("tiny", "mini", "small", "base", "large"))
 MODELS = (*CHRONOS, "lag-llama", *(f"moirai-1.1-R-{size}" for size in ("small", "base", "large")))
 ARMS = ("zero-shot", "lora-r2", "lora-r8", "lora-r32", "full")
-NEEDED = {"chronos": (), "moirai": ("uni2ts",), "lag-llama": ("pydantic", "scipy")}
+NEEDED = {"chronos": (), "moirai": ("uni2ts",), "lag-llama": ("scipy",)}
 """What a family needs beside torch, transformers and peft."""
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -61,24 +47,24 @@ ON_GPU = DEVICE.type == "cuda"
 
 
 def gpu(
-    models: Models = MODELS,
-    arms: Arms = ARMS,
+    models: harness.Models = MODELS,
+    arms: harness.Arms = ARMS,
     batch: Annotated[int, Option(help="windows in one step")] = 256,
     seconds: Annotated[float, Option(help="length of each measurement")] = 1.5,
     limit: Annotated[float, Option(help="seconds after which no case is begun")] = 400,
     jobs: Annotated[int, Option(help="jobs at once on the device; 1: not measured")] = 4,
-    output: Output = None,
+    output: harness.Output = None,
 ) -> None:
     """Measure every model and arm, and several jobs at once."""
     begun = time.perf_counter()
     matrices = matrix_rate()
     name = torch.cuda.get_device_name(DEVICE) if ON_GPU else "CPU"
-    print_about(
+    harness.print_about(
         f"{name}, {matrices / 1e12:.3g} TFLOP/s of matrices; batch {batch}, context {CONTEXT}, horizon {HORIZON}"
     )
-    training: list[Row] = []
-    forecasts: list[Row] = []
-    left_out: list[Row] = []
+    training: list[harness.Row] = []
+    forecasts: list[harness.Row] = []
+    left_out: list[harness.Row] = []
     for case in ({"model": name, "arm": kind} for name in models for kind in arms):
         missing = [name for name in NEEDED[variant(case["model"]).family] if not _is_installed(name)]
         why = f"{', '.join(missing)} is not installed" if missing else ""
@@ -86,7 +72,9 @@ def gpu(
             why = f"the time limit of {limit:g} s was reached"
         try:
             if not why and case["arm"] == "zero-shot":
-                rate = forecast_rate(adapted(**case), noisy_days(min(batch, 64), HORIZON, CONTEXT), seconds)
+                rate = forecast_rate(
+                    adapted(**case), harness.noisy_days(min(batch, 64), HORIZON, CONTEXT), seconds
+                )
                 forecasts.append({"model": case["model"], "windows/s": rate})
             elif not why:
                 training += (case | row for row in training_rows(case, batch, seconds, matrices))
@@ -98,7 +86,7 @@ def gpu(
     tables = {"Training": training, "Forecasts": forecasts, "Left out": left_out}
     if jobs > 1 and time.perf_counter() - begun < limit:
         tables["Jobs, imports included"] = [several_jobs(models[0], jobs, batch)]
-    report(tables, output)
+    harness.report(tables, output)
 
 
 def _first_line(error: Exception) -> str:
@@ -143,7 +131,7 @@ def seconds_of(work: Callable[[], object], seconds: float) -> float:
 
 def training_rows(case: dict[str, str], batch: int, seconds: float, matrices: float) -> list[dict[str, Any]]:
     """A row for each loop."""
-    windows = noisy_days(4 * batch, HORIZON, CONTEXT)
+    windows = harness.noisy_days(4 * batch, HORIZON, CONTEXT)
     operations = count_operations(adapted(**case), windows, batch)
     loops: dict[str, Callable[[], float]] = {
         f"eager {precision}": partial(eager_seconds, case, windows, batch, precision, seconds)
@@ -169,7 +157,7 @@ def training_rows(case: dict[str, str], batch: int, seconds: float, matrices: fl
             "examples/s": batch / taken,
             "MFU": operations / taken / matrices,
         }
-        row["peak MiB"] = torch.cuda.max_memory_allocated(DEVICE) / MIB if ON_GPU else None
+        row["peak MiB"] = torch.cuda.max_memory_allocated(DEVICE) / harness.MIB if ON_GPU else None
         rows.append(
             row | {"over eager float32": (rows[0]["ms/step"] if rows else row["ms/step"]) / row["ms/step"]}
         )
@@ -177,17 +165,8 @@ def training_rows(case: dict[str, str], batch: int, seconds: float, matrices: fl
 
 
 def adapted(model: str, arm: str) -> Any:
-    """A model with random weights on the device, with peft's LoRA on its attention where the arm says so."""
-    entry = variant(model)
-    made = family_class(entry.family).create(entry.sizes, seed=SEED)
-    if arm.startswith("lora"):
-        from peft import LoraConfig, get_peft_model
-
-        rank = int(arm.removeprefix("lora-r"))
-        config = LoraConfig(target_modules=made.attention_targets, r=rank, lora_alpha=16)
-        made.module = get_peft_model(made.module, config)
-    else:
-        made.module.requires_grad_(arm == "full")
+    """A model with random weights on the device."""
+    made = harness.random_model(model, arm)
     if made.samplers:
         made.sampler = "frozen"
     made.module.to(DEVICE)
@@ -257,14 +236,16 @@ def our_seconds(model: Any, windows: WindowArrays, batch: int, seconds: float) -
     for _ in range(2):
         # At first a few; then as many steps as fill the time that was asked for.
         number = min(2000, max(number, int(seconds / taken))) if taken else number
-        # Not TrainingParameters, which needs pydantic.
-        budget: Any = SimpleNamespace(
-            steps=warm + number, batch_size=batch, learning_rate=LEARNING_RATE, weight_decay=0.0,
-            warmup_fraction=0.1, gradient_clip=1.0, evaluate_every=warm + number, patience=1, precision="bfloat16",
-        )  # fmt: skip
+        budget = TrainingParameters(
+            steps=warm + number,
+            batch_size=batch,
+            learning_rate=LEARNING_RATE,
+            evaluate_every=warm + number,
+            precision="bfloat16",
+        )
         timed = Timed(warm, warm + number)
         with contextlib.redirect_stderr(io.StringIO()):
-            fit(model, windows, one, budget, SEED, DEVICE, hooks=timed)
+            fit(model, windows, one, budget, harness.SEED, DEVICE, hooks=timed)
         taken = timed.seconds / number
     return taken
 
@@ -272,16 +253,16 @@ def our_seconds(model: Any, windows: WindowArrays, batch: int, seconds: float) -
 def forecast_rate(model: Any, windows: WindowArrays, seconds: float) -> float:
     """Windows a second, 20 samples of each."""
     tensors = windows.on(DEVICE)
-    context = Series(tensors.context, tensors.start, STEP)
-    generator = torch.Generator().manual_seed(SEED)
+    context = Series(tensors.context, tensors.start, harness.STEP)
+    generator = torch.Generator().manual_seed(harness.SEED)
     uniforms = torch.rand(len(windows), 20, HORIZON, dtype=torch.float64, generator=generator).to(DEVICE)
     model.module.eval()
     return len(windows) / seconds_of(partial(model.sample, context, uniforms), seconds)
 
 
-def several_jobs(model: str, jobs: int, batch: int) -> Row:
+def several_jobs(model: str, jobs: int, batch: int) -> harness.Row:
     """Wall seconds of the same jobs one after another and at once, each a process of its own."""
-    command = isolated_command("benchmarks.gpu:one_job", model, batch)
+    command = harness.isolated_command("benchmarks.gpu:one_job", model, batch)
 
     def seconds(at_once: int) -> float:
         begun = time.perf_counter()
@@ -296,13 +277,15 @@ def several_jobs(model: str, jobs: int, batch: int) -> Row:
 
 def one_job(model: str, batch: int) -> None:
     """A fixed number of steps of LoRA, as a job of a sweep has them."""
-    step = eager_step(adapted(model, "lora-r8"), noisy_days(4 * batch, HORIZON, CONTEXT), batch, "bfloat16")
+    step = eager_step(
+        adapted(model, "lora-r8"), harness.noisy_days(4 * batch, HORIZON, CONTEXT), batch, "bfloat16"
+    )
     for _ in range(200 if ON_GPU else 3):
         step()
     _wait()
 
 
-app = command_line(gpu)
+app = harness.command_line(gpu)
 
 if __name__ == "__main__":
-    run(app)
+    harness.run(app)

@@ -141,18 +141,17 @@ def isolated_command(function: str, *arguments: Any) -> list[str]:
 
 
 def isolated(function: str, *arguments: Any) -> tuple[Any, Cost]:
-    """What a function returns in a process of its own, and what the process cost."""
+    """What a function returns in a process of its own, and what the process cost. Raises UserError where it fails."""
     begun = time.perf_counter()
-    done = subprocess.run(
-        isolated_command(function, *arguments), cwd=ROOT, stdout=subprocess.PIPE, check=True
-    )
+    done = subprocess.run(isolated_command(function, *arguments), cwd=ROOT, stdout=subprocess.PIPE)
+    if done.returncode:
+        raise UserError(function, f"exit code {done.returncode}", "0", "see its messages above")
     found = json.loads(done.stdout.splitlines()[-1])
     return found["result"], Cost(time.perf_counter() - begun, found["cpu"], found["peak_mib"])
 
 
 def command_cost(command: Sequence[object], folder: Path, **environment: str) -> Cost:
     """What a command in a folder cost. Raises UserError with the end of what it printed where it fails."""
-    said = io.BytesIO()
     begun = time.perf_counter()
     process = subprocess.Popen(
         [str(part) for part in command],
@@ -162,11 +161,11 @@ def command_cost(command: Sequence[object], folder: Path, **environment: str) ->
         stderr=subprocess.STDOUT,
     )
     assert process.stdout is not None
-    said.write(process.stdout.read())
+    said = process.stdout.read()
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        end = said.getvalue().decode(errors="replace")[-3000:]
+        end = said.decode(errors="replace")[-3000:]
         raise UserError(
             " ".join(map(str, command))[:300],
             f"exit code {process.returncode}\n{end}",

@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typer import Argument, Option
 
-from benchmarks.harness import NANO, Models, command_line, one_thread, run
+from benchmarks import harness
 from workflow_scripts.adaptation.adapting import adapt
 from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.adaptation.parameters import AdaptationParameters
@@ -45,7 +45,6 @@ from workflow_scripts.evaluation.patient_sums import (
     sum_by_patient,
     sum_rows,
 )
-from workflow_scripts.evaluation.summary import ComparisonRow
 from workflow_scripts.models.registry import variant
 from workflow_scripts.models.sources import EMBEDDED_FOLDER
 from workflow_scripts.reporting.known_truth import known_truth_text
@@ -62,7 +61,6 @@ WINDOWS = tuple(
 )
 STATISTICS = EvaluationParameters()
 LEVEL = 1 - STATISTICS.confidence
-COMPARED = ("model", "arm", "against_arm", "difference", "low", "high", "p_holm")
 
 Array = NDArray[np.float64]
 RunAll = Callable[[Windows, Sequence[str], int], "dict[tuple[str, str], list[Run]]"]
@@ -105,6 +103,20 @@ class ShiftRow:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """The MSE of an arm less that of another, with what the report's claims are made of."""
+
+    model: str
+    arm: str
+    against_arm: str
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    p_holm: float | None = None
+
+
+@dataclass(frozen=True)
 class NullRow:
     """Pairs of equal arms. alarms: intervals without zero; claims: what the report would claim, after Holm.
 
@@ -122,7 +134,7 @@ class NullRow:
 
 def known_truth(
     windows: Annotated[list[Path], Argument(help="files of windows; the first is shifted")] = WINDOWS,
-    models: Models = NANO,
+    models: harness.Models = harness.NANO,
     weights: Annotated[Path, Option(help="folder of their weights")] = EMBEDDED_FOLDER,
     shift: Annotated[float, Option(help="what is added, in the vital sign's unit")] = 10.0,
     shift_seeds: Annotated[int, Option(help="seeds of each arm on shifted targets")] = 3,
@@ -150,10 +162,7 @@ def known_truth(
             null += [null_row(", ".join(arms), tasks, size) for size in sizes]
     found = {
         "shift": [asdict(row) for row in rows],
-        "comparisons": [
-            {name: getattr(row, name) for name in COMPARED} | {"claim": claim(row, LEVEL)}
-            for row in comparisons
-        ],
+        "comparisons": [asdict(row) | {"claim": claim(row, LEVEL)} for row in comparisons],
         "null": [asdict(row) for row in null],
         "planted": shift,
         "unit": shifted.metadata.unit,
@@ -180,7 +189,7 @@ def known_truth(
 @contextmanager
 def _workers(jobs: int, models: list[str], weights: Path, steps: int) -> Iterator[RunAll]:
     """What makes many runs: in this process, or in several that import the libraries once."""
-    one_thread()
+    harness.one_thread()
     with get_context("fork").Pool(jobs) if jobs > 1 else nullcontext() as pool:
 
         def run_all(windows: Windows, arms: Sequence[str], seeds: int) -> dict[tuple[str, str], list[Run]]:
@@ -198,7 +207,7 @@ def _workers(jobs: int, models: list[str], weights: Path, steps: int) -> Iterato
 
 def planted(
     windows: Windows, shift: float, seeds: int, run_all: RunAll
-) -> tuple[list[ShiftRow], list[ComparisonRow]]:
+) -> tuple[list[ShiftRow], list[Comparison]]:
     """What each arm makes of shifted targets; and each trained arm against zero-shot, each LoRA against full."""
     runs = run_all(replace(windows, target=windows.target + np.float32(shift)), SHIFTED_ARMS, seeds)
     rows = [
@@ -243,34 +252,14 @@ def null_row(name: str, tasks: Sequence[Sequence[Sequence[Run]]], size: int) -> 
 
 def _comparison(
     model: str, arm: str, runs: Sequence[Run], others: Sequence[Run], against: str = ""
-) -> ComparisonRow:
+) -> Comparison:
     """The MSE of two arms as the report compares it, before Holm's correction."""
     ours, theirs = _over_seeds(runs, "mse"), _over_seeds(others, "mse")
     found = compare(ours.value, theirs.value, ours.replicates, theirs.replicates, STATISTICS.confidence)
-    return ComparisonRow(
-        cohort="",
-        vital="",
-        metric="mse",
-        model=model,
-        arm=arm,
-        against_model=model,
-        against_arm=against,
-        seeds=len(runs),
-        patients=0,
-        windows=0,
-        difference=found.value,
-        low=found.low,
-        high=found.high,
-        p_value=found.p_value,
-        p_holm=None,
-        comparisons=0,
-        win_rate=None,
-        tie_rate=None,
-        reason="",
-    )
+    return Comparison(model, arm, against, found.value, found.low, found.high, found.p_value)
 
 
-def _corrected(rows: Sequence[ComparisonRow]) -> list[ComparisonRow]:
+def _corrected(rows: Sequence[Comparison]) -> list[Comparison]:
     """One family, with Holm's correction."""
     return [replace(row, p_holm=p) for row, p in zip(rows, holm([row.p_value for row in rows]), strict=True)]
 
@@ -327,7 +316,7 @@ def _forecast(
         return forecast(model, window_arrays(test, entry), test.window_id, forecasting, seed, device)
 
 
-app = command_line(known_truth)
+app = harness.command_line(known_truth)
 
 if __name__ == "__main__":
-    run(app)
+    harness.run(app)

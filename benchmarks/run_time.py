@@ -32,6 +32,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from itertools import product
@@ -40,29 +41,7 @@ from typing import Annotated, Any
 
 from typer import Option
 
-from benchmarks.harness import (
-    NANO,
-    ROOT,
-    SEED,
-    Cost,
-    Models,
-    Output,
-    Rounds,
-    Row,
-    command_cost,
-    command_line,
-    cpu_seconds,
-    in_turn,
-    isolated,
-    noisy_days,
-    one_thread,
-    print_about,
-    random_model,
-    ratio,
-    report,
-    run,
-    snakemake,
-)
+from benchmarks import harness
 
 CLASSES = {
     "chronos": "from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration",
@@ -111,18 +90,23 @@ WATCHED = {
 """Phase -> where its functions are: `module` or `module:class`, and names."""
 
 
-def study(cores: Annotated[str, Option(help="cores for Snakemake")] = "2", output: Output = None) -> None:
+def study(
+    cores: Annotated[str, Option(help="cores for Snakemake")] = "2",
+    config: Annotated[list[str], Option(help="a setting as for snakemake --config, once for each")] = (),
+    output: harness.Output = None,
+) -> None:
     """Run the default study from nothing in a temporary folder; the environment exists already."""
-    print_about(f"the default study, {cores} cores, one thread a job")
+    harness.print_about(f"the default study, {cores} cores, one thread a job")
     with tempfile.TemporaryDirectory() as name:
-        shutil.copy(ROOT / "params.yaml", name)
-        arguments = [str(part) for part in snakemake(cores, "--directory", name, "--quiet", "all")[3:]]
-        own, cost = isolated("benchmarks.run_time:run_snakemake", arguments)
+        shutil.copy(harness.ROOT / "params.yaml", name)
+        arguments = harness.snakemake(cores, "--directory", name, "--quiet", "all")[3:]
+        arguments += ["--config", *config] if config else []
+        own, cost = harness.isolated("benchmarks.run_time:run_snakemake", [str(part) for part in arguments])
         logs = Path(name) / "logs"
         shutil.move(logs / "simulate_mimic.benchmark.tsv", logs / "simulated")
         rules = rule_rows(rule_jobs(logs / "simulated"))
     whole = {"wall s": cost.wall, "CPU s of Snakemake itself": own}
-    report({"Jobs, summed by rule": rules, "The whole study": [whole]}, output)
+    harness.report({"Jobs, summed by rule": rules, "The whole study": [whole]}, output)
 
 
 def run_snakemake(arguments: list[str]) -> float:
@@ -150,7 +134,7 @@ def rule_jobs(logs: Path) -> dict[str, list[dict[str, str]]]:
     return jobs
 
 
-def rule_rows(jobs: dict[str, list[dict[str, str]]]) -> list[Row]:
+def rule_rows(jobs: dict[str, list[dict[str, str]]]) -> list[harness.Row]:
     """One row for each rule."""
     return [
         {
@@ -190,7 +174,7 @@ class Workplace:
         if not weights.exists():
             weights = self.folder / model
             if not weights.exists():
-                random_model(model).save(weights)
+                harness.random_model(model).save(weights)
         options = {
             **{"dataset": "simulated", "cohort": "explicit", "vital": "heart_rate"},
             **{"model": model, "arm": arm, "seed": seed, "weights": weights},
@@ -199,7 +183,7 @@ class Workplace:
         }
         return [str(part) for name, value in options.items() for part in (f"--{name}", value)]
 
-    def job(self, model: str, rank: int, seed: int, owner: str) -> tuple[Cost, float]:
+    def job(self, model: str, rank: int, seed: int, owner: str) -> tuple[harness.Cost, float]:
         """A LoRA run's own cost, and its wall seconds to the first step. owner: what VITALORA_WARM holds."""
         from workflow_scripts.settings import run_imports
 
@@ -207,11 +191,11 @@ class Workplace:
         preload = ",".join(run_imports(model, arm))
         command = [sys.executable, "-m", "workflow_scripts.runtime.warm", "--preload", preload]
         command += ["--benchmark", str(measured), "run_arm", *self.arguments(model, arm, seed)]
-        command_cost(command, self.folder, VITALORA_WARM=owner)
+        harness.command_cost(command, self.folder, VITALORA_WARM=owner)
         (row,) = csv.DictReader(measured.read_text().splitlines(), delimiter="\t")
-        return Cost(float(row["s"]), float(row["cpu_time"]), float(row["max_rss"])), self.record()["seconds"][
-            "start_up"
-        ]
+        return harness.Cost(float(row["s"]), float(row["cpu_time"]), float(row["max_rss"])), self.record()[
+            "seconds"
+        ]["start_up"]
 
     def record(self) -> dict[str, Any]:
         """The last run's run.json."""
@@ -222,46 +206,41 @@ def _write_windows(path: Path, counts: dict[str, int]) -> None:
     """Random walks around 80 beats a minute; counts: split -> windows."""
     import numpy as np
 
+    from tests.helpers.some_windows import some_windows
     from workflow_scripts.windows.making import write_windows
-    from workflow_scripts.windows.reading import WindowMetadata, Windows
 
     count = sum(counts.values())
-    series = (80 + np.random.default_rng(SEED).normal(0, 1, (count, 36)).cumsum(axis=1)).astype(np.float32)
-    numbers = np.arange(count)
-    windows = Windows(
-        context=series[:, :24],
-        target=series[:, 24:],
-        start=numbers * 3600,
-        split=np.repeat(list(counts), list(counts.values())),
-        hours_from_onset=np.full(count, np.nan, np.float32),
-        covariates=np.zeros((count, 0, 24), np.float32),
-        window_id=numbers,
-        subject_id=numbers,
-        icustay_id=numbers,
-        metadata=WindowMetadata("heart_rate", "bpm", 0.0, 300.0, 60, 24, 12, "by_patient"),
+    random = np.random.default_rng(harness.SEED)
+    series = (80 + random.normal(0, 1, (count, 36)).cumsum(axis=1)).astype(np.float32)
+    split = np.repeat(list(counts), list(counts.values()))
+    write_windows(
+        path, replace(some_windows(count), context=series[:, :24], target=series[:, 24:], split=split)
     )
-    write_windows(path, windows)
 
 
 @contextmanager
 def _workplace(steps: int, train: int) -> Iterator[tuple[Workplace, str]]:
     """A workplace, and the process that its warm servers end with."""
-    one_thread()
+    harness.one_thread()
     windows = {"train": train, "validation": max(1, train // 8), "test": max(1, train // 8)}
     with tempfile.TemporaryDirectory() as name, subprocess.Popen(["cat"], stdin=subprocess.PIPE) as owner:
         yield Workplace(Path(name), steps, windows), str(owner.pid)
 
 
-def floor(model: str) -> Cost:
+def floor(model: str) -> harness.Cost:
     """Import torch and the one class of the model."""
     from workflow_scripts.models.registry import variant
 
-    return command_cost([sys.executable, "-c", f"import torch\n{CLASSES[variant(model).family]}"], ROOT)
+    return harness.command_cost(
+        [sys.executable, "-c", f"import torch\n{CLASSES[variant(model).family]}"], harness.ROOT
+    )
 
 
-def start_up(models: Models = NANO, rounds: Rounds = 3, output: Output = None) -> None:
+def start_up(
+    models: harness.Models = harness.NANO, rounds: harness.Rounds = 3, output: harness.Output = None
+) -> None:
     """What the shortest job costs, plain and warm, over its floor."""
-    print_about(f"LoRA of rank 2, one step, 32 windows; medians of {rounds} rounds")
+    harness.print_about(f"LoRA of rank 2, one step, 32 windows; medians of {rounds} rounds")
     rows = []
     with _workplace(steps=1, train=64) as (place, owner):
         for name in models:
@@ -270,28 +249,30 @@ def start_up(models: Models = NANO, rounds: Rounds = 3, output: Output = None) -
                 "plain": partial(place.job, name, 2, 0, "0"),
                 "warm": partial(place.job, name, 2, 0, owner),
             }
-            found = in_turn({"floor": lambda name=name: (floor(name), 0.0), **kinds}, rounds)
+            found = harness.in_turn({"floor": lambda name=name: (floor(name), 0.0), **kinds}, rounds)
             cpu = {kind: [cost.cpu for cost, _ in jobs] for kind, jobs in found.items()}
             first = {kind: [until or cost.wall for cost, until in jobs] for kind, jobs in found.items()}
             rows.append(
                 {"model": name}
                 | {f"{kind}, CPU s": statistics.median(costs) for kind, costs in cpu.items()}
-                | {"warm / floor": ratio(cpu["warm"], cpu["floor"])}
+                | {"warm / floor": harness.ratio(cpu["warm"], cpu["floor"])}
                 | {f"{kind}, wall s to the first step": statistics.median(all) for kind, all in first.items()}
             )
-    report({"Start-up": rows}, output)
+    harness.report({"Start-up": rows}, output)
 
 
 def sweep(
     model: Annotated[str, Option(help="a model with embedded weights")] = "moirai-nano",
     steps: Annotated[int, Option(help="most steps of a training")] = 100,
     windows: Annotated[int, Option(help="training windows")] = 900,
-    output: Output = None,
+    output: harness.Output = None,
 ) -> None:
     """Seven ranks and three seeds, one job after another, plain and warm."""
     from workflow_scripts.settings import run_imports
 
-    print_about(f"{model}, {len(RANKS) * len(SEEDS)} jobs, {steps} steps at most, {windows} training windows")
+    harness.print_about(
+        f"{model}, {len(RANKS) * len(SEEDS)} jobs, {steps} steps at most, {windows} training windows"
+    )
     with _workplace(steps, windows) as (place, owner):
         place.job(model, 1, 0, "0")  # Readies the disk.
         owners = {"plain": "0", "warm": owner}
@@ -301,7 +282,7 @@ def sweep(
             costs[kind].append(place.job(model, rank, seed, pid)[0])
         imports = "import " + ", ".join(["workflow_scripts.steps.run_arm", *run_imports(model, "lora-r2")])
         # The first job's wall time has the server's imports; its CPU time, as every job's, is its own.
-        server = command_cost([sys.executable, "-c", imports], ROOT)
+        server = harness.command_cost([sys.executable, "-c", imports], harness.ROOT)
     rows = [
         {
             "jobs": kind,
@@ -310,29 +291,31 @@ def sweep(
         }
         for kind, found in costs.items()
     ]
-    report({"All jobs, the warm server's imports included": rows}, output)
+    harness.report({"All jobs, the warm server's imports included": rows}, output)
 
 
 def phases(
-    models: Models = NANO,
+    models: harness.Models = harness.NANO,
     arm: Annotated[str, Option(help="an arm of docs/methods.md")] = "lora-r8",
     steps: Annotated[int, Option(help="most steps of the training")] = 100,
     windows: Annotated[int, Option(help="training windows; an eighth of it to validate, to test")] = 900,
     warm: Annotated[bool, Option("--warm", help="fork the run, as the workflow does")] = False,
-    output: Output = None,
+    output: harness.Output = None,
 ) -> None:
     """The phases of a single run."""
     kind = "warm" if warm else "plain"
-    print_about(f"{arm}, {steps} steps at most, {windows} training windows, {kind}; single runs")
+    harness.print_about(f"{arm}, {steps} steps at most, {windows} training windows, {kind}; single runs")
     with _workplace(steps, windows) as (place, _):
         tables = {f"{name}, {arm}": phase_rows(place, name, arm, warm) for name in models}
-    report(tables, output)
+    harness.report(tables, output)
 
 
-def phase_rows(place: Workplace, model: str, arm: str, warm: bool) -> list[Row]:
+def phase_rows(place: Workplace, model: str, arm: str, warm: bool) -> list[harness.Row]:
     """Each phase's wall and CPU seconds, and its floor in CPU seconds where one is known."""
     spent_file = place.folder / "phases.json"
-    isolated("benchmarks.run_time:watch_run", model, place.arguments(model, arm), warm, str(spent_file))
+    harness.isolated(
+        "benchmarks.run_time:watch_run", model, place.arguments(model, arm), warm, str(spent_file)
+    )
     spent = json.loads(spent_file.read_text())
     floors = floors_of(place, model, arm) | {"imports": floor(model).cpu}
     total = {"wall": sum(wall for wall, _ in spent.values()), "cpu": sum(cpu for _, cpu in spent.values())}
@@ -446,8 +429,8 @@ def floors_of(place: Workplace, model: str, arm: str) -> dict[str, float]:
     matrices, copies = _rates()
     training, windows = place.record()["training"], place.windows
     steps, evaluations = training["steps"], len(training["validation_loss"])
-    trained = random_model(model, arm)
-    context, target = noisy_days(32, 12).on(torch.device("cpu")).batch(slice(0, 32))
+    trained = harness.random_model(model, arm)
+    context, target = harness.noisy_days(32, 12).on(torch.device("cpu")).batch(slice(0, 32))
     with FlopCounterMode(display=False) as counter:
         loss = trained.loss(context, target)
         forward = counter.get_total_flops()
@@ -477,13 +460,12 @@ def _rates() -> tuple[float, float]:
     import torch
 
     matrix, block = torch.randn(512, 512), torch.randn(2**23)
-    found = in_turn(
-        {"matrix": lambda: cpu_seconds(lambda: matrix @ matrix), "copy": lambda: cpu_seconds(block.clone)}, 20
-    )
+    works = {"matrix": lambda: matrix @ matrix, "copy": block.clone}
+    found = harness.in_turn({name: partial(harness.cpu_seconds, work) for name, work in works.items()}, 20)
     return 2 * 512**3 / min(found["matrix"]), block.numel() * 4 / min(found["copy"])
 
 
-app = command_line(study, phases, start_up, sweep)
+app = harness.command_line(study, phases, start_up, sweep)
 
 if __name__ == "__main__":
-    run(app)
+    harness.run(app)

@@ -25,7 +25,7 @@ from typing import Annotated, Any
 import yaml
 from typer import Argument, Option
 
-from benchmarks.harness import ROOT, Output, command_cost, command_line, print_about, report, run
+from benchmarks import harness
 
 RECORDED = Path(__file__).with_name("recorded_durations.json")
 SEEDED_JOBS = 170
@@ -36,11 +36,11 @@ def simulate(
     jobs: Annotated[list[int], Option(help="size of the study, once for each")] = (1000, 5000, 20000),
     gpus: Annotated[list[int], Option(help="number of GPUs, once for each")] = (4, 16, 64, 256),
     factor: Annotated[float, Option(help="how much longer than recorded each run takes")] = 1.0,
-    output: Output = None,
+    output: harness.Output = None,
 ) -> None:
     """Simulate every size on every number of GPUs."""
-    print_about(f"simulated GPUs; runs take {factor:g} times as long as recorded")
-    report(
+    harness.print_about(f"simulated GPUs; runs take {factor:g} times as long as recorded")
+    harness.report(
         {"Simulated studies": [simulated(size, number, factor) for size in jobs for number in gpus]}, output
     )
 
@@ -50,15 +50,15 @@ def simulated(jobs: int, gpus: int, factor: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _copy_project(folder)
-        study = yaml.safe_load((ROOT / "params/paper.yaml").read_text(encoding="utf-8"))
+        study = yaml.safe_load((harness.ROOT / "params/paper.yaml").read_text(encoding="utf-8"))
         seeds = list(range(max(1, round(jobs / SEEDED_JOBS))))
         study |= {"dataset": "simulated", "seeds": seeds, "tracking": {"uri": ""}}
         (folder / "study.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")
         command = [sys.executable, "-m", "snakemake", "--cores", 4 * gpus, "--resources", f"gpu={gpus}"]
-        cost = command_cost(
+        cost = harness.command_cost(
             [*command, "--executor", "simulated", "--configfile", "study.yaml"],
             folder,
-            PYTHONPATH=os.pathsep.join([str(ROOT / "benchmarks/simulated_cluster"), name]),
+            PYTHONPATH=os.pathsep.join([str(harness.ROOT / "benchmarks/simulated_cluster"), name]),
             VITALORA_DURATIONS=str(RECORDED),
             VITALORA_FACTOR=str(factor),
             VITALORA_SIMULATION=str(folder / "simulation.json"),
@@ -85,10 +85,10 @@ def simulated(jobs: int, gpus: int, factor: float) -> dict[str, Any]:
 def _copy_project(folder: Path) -> None:
     """What the workflow is made of, without data and results."""
     for name in ("workflow_scripts", "rules", "profiles", "envs", "weights/embedded"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(harness.ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Snakefile", "params.yaml", "weights.lock.yaml"):
-        if (ROOT / name).exists():
-            shutil.copy(ROOT / name, folder / name)
+        if (harness.ROOT / name).exists():
+            shutil.copy(harness.ROOT / name, folder / name)
 
 
 def record(
@@ -123,7 +123,7 @@ def recorded(results: Path) -> dict[str, dict[str, Any]]:
     }
 
 
-app = command_line(simulate, record)
+app = harness.command_line(simulate, record)
 
 if __name__ == "__main__":
-    run(app)
+    harness.run(app)

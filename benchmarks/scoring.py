@@ -24,24 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typer import Option
 
-from benchmarks.harness import (
-    ROOT,
-    SEED,
-    Arms,
-    Output,
-    Rounds,
-    command_cost,
-    command_line,
-    cpu_seconds,
-    in_turn,
-    isolated,
-    print_about,
-    ratio,
-    report,
-    run,
-    snakemake,
-    step,
-)
+from benchmarks import harness
 
 LEVELS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
 ARMS = ("zero-shot", "full", *(f"lora-r{2**power}" for power in range(7)), "bitfit", "head-only", "ia3")
@@ -52,14 +35,14 @@ Array = NDArray[np.float64]
 def windows(
     windows: Annotated[int, Option(help="windows that are scored")] = 100_000,
     points: Annotated[int, Option(help="points of a window")] = 36,
-    rounds: Rounds = 3,
-    output: Output = None,
+    rounds: harness.Rounds = 3,
+    output: harness.Output = None,
 ) -> None:
     """Time the metrics, beside dtaidistance's DTW."""
     from workflow_scripts.evaluation.metrics import score
     from workflow_scripts.evaluation.warping import mean_warping_distance
 
-    print_about(f"{windows} windows of {points} points; {rounds} rounds; CPU time")
+    harness.print_about(f"{windows} windows of {points} points; {rounds} rounds; CPU time")
     truth, quantiles = forecasts(windows, points)
     median = quantiles[:, LEVELS.index(0.5)]
     cases = {
@@ -67,23 +50,25 @@ def windows(
         "DTW, dtaidistance": partial(accumulated, truth, median),
         "all metrics": partial(score, truth, quantiles, LEVELS, 0.0, 300.0),
     }
-    seconds = in_turn({name: partial(cpu_seconds, work) for name, work in cases.items()}, rounds)
+    seconds = harness.in_turn(
+        {name: partial(harness.cpu_seconds, work) for name, work in cases.items()}, rounds
+    )
     rows = [
         {
             "what": name,
             "fastest, s": min(case),
             "slowest, s": max(case),
-            "over DTW": ratio(case, seconds["DTW"]),
+            "over DTW": harness.ratio(case, seconds["DTW"]),
         }
         for name, case in seconds.items()
     ]
     gap = {"largest difference of accumulated distances": largest_gap(truth)}
-    report({"Scoring": rows, "The same distance": [gap]}, output)
+    harness.report({"Scoring": rows, "The same distance": [gap]}, output)
 
 
 def forecasts(windows: int, points: int) -> tuple[Array, Array]:
     """Truths [windows, points] and forecast quantiles [windows, levels, points], beats per minute."""
-    random = np.random.default_rng(SEED)
+    random = np.random.default_rng(harness.SEED)
     truth = 80 + random.normal(0, 2, (windows, points)).cumsum(axis=1)
     median = truth + random.normal(0, 5, truth.shape)
     return truth, median[:, None] + 10 * (np.array(LEVELS)[None, :, None] - 0.5)
@@ -108,11 +93,11 @@ def largest_gap(truth: Array) -> float:
 
 
 def study(
-    arms: Arms = ARMS,
+    arms: harness.Arms = ARMS,
     seeds: Annotated[int, Option(help="seeds of each arm")] = 7,
     test_windows: Annotated[int, Option(help="test windows of each run")] = 300,
     plan: Annotated[bool, Option(help="plan the paper's grid with Snakemake too")] = True,
-    output: Output = None,
+    output: harness.Output = None,
 ) -> None:
     """Aggregate and report fabricated runs, and plan the paper's grid; each once."""
     from tests.reporting.fabricated_study import fabricate_study
@@ -129,14 +114,16 @@ def study(
             statistics=False,
         )
         runs = sorted(str(path) for path in made.runs.rglob("run.json"))
-        print_about(f"{len(runs)} runs of {test_windows} test windows each; each step once")
+        harness.print_about(f"{len(runs)} runs of {test_windows} test windows each; each step once")
         settings = json.loads(made.settings.read_text())
         settings["parameters"] |= {"runs": runs, "evaluation": {}}
         (folder / "aggregate.json").write_text(json.dumps(settings))
         shared = {"summary": folder, "windows": made.windows, "cohorts": folder / "cohorts"}
         commands = {
-            "aggregate_metrics": step("aggregate_metrics", settings=folder / "aggregate.json", **shared),
-            "make_report": step(
+            "aggregate_metrics": harness.step(
+                "aggregate_metrics", settings=folder / "aggregate.json", **shared
+            ),
+            "make_report": harness.step(
                 "make_report",
                 settings=made.settings,
                 runs=made.runs,
@@ -146,14 +133,20 @@ def study(
             ),
         }
         if plan:
-            paper = ROOT / "params" / "paper.yaml"
+            paper = harness.ROOT / "params" / "paper.yaml"
             arguments = ("--dry-run", "--quiet", "all", "--configfile", paper)
-            commands["snakemake -n, params/paper.yaml"] = snakemake(2, *arguments)
+            commands["snakemake -n, params/paper.yaml"] = harness.snakemake(2, *arguments)
         rows = [
-            {"step": "plain reading of all files", **isolated("benchmarks.scoring:read_runs", runs)[1].row()}
+            {
+                "step": "plain reading of all files",
+                **harness.isolated("benchmarks.scoring:read_runs", runs)[1].row(),
+            }
         ]
-        rows += [{"step": name, **command_cost(command, folder).row()} for name, command in commands.items()]
-    report({"The end of a study": rows}, output)
+        rows += [
+            {"step": name, **harness.command_cost(command, folder).row()}
+            for name, command in commands.items()
+        ]
+    harness.report({"The end of a study": rows}, output)
 
 
 def read_runs(runs: list[str]) -> None:
@@ -165,7 +158,7 @@ def read_runs(runs: list[str]) -> None:
         parquet.read_table(path.with_name("forecasts.parquet"))
 
 
-app = command_line(windows, study)
+app = harness.command_line(windows, study)
 
 if __name__ == "__main__":
-    run(app)
+    harness.run(app)

@@ -19,26 +19,7 @@ from typing import Annotated, Any
 import torch
 from typer import Option
 
-from benchmarks.harness import (
-    MIB,
-    NANO,
-    SEED,
-    Batch,
-    Clock,
-    Models,
-    Output,
-    Rounds,
-    Row,
-    command_line,
-    in_turn,
-    noisy_days,
-    one_thread,
-    print_about,
-    random_model,
-    ratio,
-    report,
-    run,
-)
+from benchmarks import harness
 from benchmarks.upstream_training import TRAINERS
 from workflow_scripts.adaptation.adapting import count_parameters
 from workflow_scripts.adaptation.hooks import TrainingHooks
@@ -60,18 +41,18 @@ Seconds = dict[str, list[float]]
 
 
 def training_step(
-    models: Models = NANO,
-    batch: Batch = 32,
+    models: harness.Models = harness.NANO,
+    batch: harness.Batch = 32,
     steps: Annotated[int, Option(help="timed steps of each case in a round")] = 20,
-    rounds: Rounds = 5,
+    rounds: harness.Rounds = 5,
     compiled: Annotated[
         bool, Option("--compiled", help="measure torch.compile too, which takes minutes")
     ] = False,
-    output: Output = None,
+    output: harness.Output = None,
 ) -> None:
     """Compare a step of training: loops, upstream's trainers, arms, memory."""
-    one_thread()
-    print_about(
+    harness.one_thread()
+    harness.print_about(
         f"batch {batch}, context 24, horizon {HORIZON}; {rounds} rounds of {steps} steps each; CPU time"
     )
     others = [bare, torch_compiled] if compiled else [bare]
@@ -93,12 +74,12 @@ def training_step(
         "LoRA's step over that of full fine-tuning": [arms_row(*item) for item in measured.items()],
         "Memory of training": held,
     }
-    report(tables, output)
+    harness.report(tables, output)
 
 
 def measure(name: str, loops: list[Loop], batch: int, steps: int, rounds: int) -> Seconds:
     """Each loop under each arm, and upstream's full fine-tuning, in turn."""
-    windows = noisy_days(10 * batch, HORIZON)
+    windows = harness.noisy_days(10 * batch, HORIZON)
     cases: dict[str, Callable[[], float]] = {}
     for arm in ARMS:
         for loop in loops:
@@ -106,14 +87,14 @@ def measure(name: str, loops: list[Loop], batch: int, steps: int, rounds: int) -
     upstream = TRAINERS.get(VARIANTS[name].family)
     if upstream:
         cases["upstream full"] = partial(_seconds, upstream, name, "full", windows, batch, steps)
-    return in_turn(cases, rounds)
+    return harness.in_turn(cases, rounds)
 
 
 def _seconds(loop: Loop, name: str, arm: str, windows: WindowArrays, batch: int, steps: int) -> float:
-    clock = Clock()
+    clock = harness.Clock()
     # Progress of our loop, and the summary of transformers' Trainer.
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-        loop(random_model(name, arm), windows, batch, steps + 2, clock.tick)
+        loop(harness.random_model(name, arm), windows, batch, steps + 2, clock.tick)
     return clock.seconds()
 
 
@@ -131,7 +112,7 @@ def ours(model: Any, windows: WindowArrays, batch: int, steps: int, tick: Callab
     """This project's loop."""
     parameters = TrainingParameters(steps=steps, batch_size=batch, evaluate_every=steps)
     one = WindowArrays(windows.context[:1], windows.target[:1], windows.start[:1], windows.step)
-    fit(model, windows, one, parameters, SEED, CPU, hooks=Watch(tick))
+    fit(model, windows, one, parameters, harness.SEED, CPU, hooks=Watch(tick))
 
 
 def bare(model: Any, windows: WindowArrays, batch: int, steps: int, tick: Callable[[], None]) -> None:
@@ -159,9 +140,9 @@ def torch_compiled(
     bare(model, windows, batch, steps, tick)
 
 
-def memory(name: str, arm: str, batch: int) -> Row:
+def memory(name: str, arm: str, batch: int) -> harness.Row:
     """What training holds beside the model and the windows."""
-    model, windows = random_model(name, arm), noisy_days(batch, HORIZON)
+    model, windows = harness.random_model(name, arm), harness.noisy_days(batch, HORIZON)
     own = {weight.untyped_storage().data_ptr() for weight in model.module.state_dict().values()}
     own |= {part.ctypes.data for part in (windows.context, windows.target, windows.start)}
     held: list[int] = []
@@ -178,8 +159,8 @@ def memory(name: str, arm: str, batch: int) -> Row:
         "model": name,
         "arm": arm,
         "trainable": trainable,
-        "paper MiB": paper / MIB,
-        "measured MiB": held[-1] / MIB,
+        "paper MiB": paper / harness.MIB,
+        "measured MiB": held[-1] / harness.MIB,
         "measured / paper": held[-1] / paper,
     }
 
@@ -197,7 +178,7 @@ def _storages() -> dict[int, int]:
     return found
 
 
-def loop_row(name: str, arm: str, other: Loop, seconds: Seconds) -> Row:
+def loop_row(name: str, arm: str, other: Loop, seconds: Seconds) -> harness.Row:
     """Our loop against another; reach: 1.05 times the bare one."""
     our, their = seconds[f"ours {arm}"], seconds[f"{other.__name__} {arm}"]
     milliseconds = {"ours, ms": 1e3 * min(our), "other, ms": 1e3 * min(their)}
@@ -206,25 +187,25 @@ def loop_row(name: str, arm: str, other: Loop, seconds: Seconds) -> Row:
         "arm": arm,
         "other": other.__name__,
         **milliseconds,
-        "ours / other": ratio(our, their),
+        "ours / other": harness.ratio(our, their),
     }
 
 
-def upstream_row(name: str, seconds: Seconds, batch: int) -> Row:
+def upstream_row(name: str, seconds: Seconds, batch: int) -> harness.Row:
     """Examples per second; reach: 2 times upstream's at nano size, as many at a real one."""
     our, other = seconds["ours full"], seconds["upstream full"]
     speeds = {"ours, examples/s": batch / min(our), "upstream, examples/s": batch / min(other)}
-    return {"model": name, **speeds, "times faster": ratio(other, our)}
+    return {"model": name, **speeds, "times faster": harness.ratio(other, our)}
 
 
-def arms_row(name: str, seconds: Seconds) -> Row:
+def arms_row(name: str, seconds: Seconds) -> harness.Row:
     """LoRA's step against full's; reach: 1."""
     full = seconds["ours full"]
-    ratios = {f"{arm} / full": ratio(seconds[f"ours {arm}"], full) for arm in ARMS if arm != "full"}
+    ratios = {f"{arm} / full": harness.ratio(seconds[f"ours {arm}"], full) for arm in ARMS if arm != "full"}
     return {"model": name, "full, ms": 1e3 * min(full), **ratios}
 
 
-app = command_line(training_step)
+app = harness.command_line(training_step)
 
 if __name__ == "__main__":
-    run(app)
+    harness.run(app)

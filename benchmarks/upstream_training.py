@@ -204,16 +204,9 @@ def train_lag_llama(
 
 def lag_llama_batches(windows: WindowArrays, network: UpstreamNetwork, batch: int, steps: int) -> Any:
     """gluonts' transformation of one series after another, stacked."""
+    from gluonts import time_feature
     from gluonts.dataset.loader import as_stacked_batches
     from gluonts.itertools import Cyclic
-    from gluonts.time_feature import (
-        day_of_month,
-        day_of_week,
-        day_of_year,
-        hour_of_day,
-        minute_of_hour,
-        second_of_minute,
-    )
     from gluonts.transform import (
         AddObservedValuesIndicator,
         AddTimeFeatures,
@@ -223,7 +216,15 @@ def lag_llama_batches(windows: WindowArrays, network: UpstreamNetwork, batch: in
     )
 
     horizon = windows.target.shape[1]
-    calendar = [second_of_minute, minute_of_hour, hour_of_day, day_of_week, day_of_month, day_of_year]
+    names = (
+        "second_of_minute",
+        "minute_of_hour",
+        "hour_of_day",
+        "day_of_week",
+        "day_of_month",
+        "day_of_year",
+    )
+    calendar = [getattr(time_feature, name) for name in names]
     series = [
         AsNumpyArray(field="target", expected_ndim=1),
         AddObservedValuesIndicator(target_field="target", output_field="observed"),
