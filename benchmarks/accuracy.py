@@ -1,14 +1,14 @@
-"""Errors of embedded models on every window of a data set. Only figures over many windows are printed.
+"""Zero-shot errors of embedded models on every window of a data set. Only figures over many windows are printed.
 
-Nothing is trained here, so training, validation and test windows all count. `models`: zero-shot, beside carrying the
-last value forward. `samplers`: how far Lag-Llama's two samplers differ; `exact` with other uniform numbers is the
-measure of chance.
+Nothing is trained here, so training, validation and test windows all count. Errors are also given relative to carrying
+the last value forward. Lag-Llama is forecast by each of its samplers: `frozen` is given the same uniform numbers as
+`exact`, and `exact` with other numbers is the measure of chance.
 
     snakemake --cores 1 --config dataset=mimic-iii-demo --until make_windows
-    python -m benchmarks.accuracy models data/mimic-iii-demo/windows/*/*.parquet
-    python -m benchmarks.accuracy samplers data/mimic-iii-demo/windows/*/*.parquet
+    python -m benchmarks.accuracy data/mimic-iii-demo/windows/*/*.parquet
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +20,6 @@ from typer import Argument, Option
 from benchmarks import harness
 from workflow_scripts.evaluation.metrics import score
 from workflow_scripts.models.baselines import forecast_baseline
-from workflow_scripts.models.interface import ForecastModel
 from workflow_scripts.models.registry import variant
 from workflow_scripts.models.sources import EMBEDDED_FOLDER
 from workflow_scripts.models.weights import load_variant
@@ -29,118 +28,88 @@ from workflow_scripts.training.forecasting import forecast
 from workflow_scripts.training.parameters import ForecastParameters
 from workflow_scripts.windows.reading import Windows, read_windows
 
+METRICS = ("mse", "mae", "wql", "mape", "dtw", "coverage_80")
 RELATIVE = ("mse", "mae", "wql")
-METRICS = ("mse", "mape", "dtw", "mae", "wql", "coverage_80")
 SAMPLERS = {"exact": ("exact", 0), "frozen": ("frozen", 0), "exact, other numbers": ("exact", 1)}
-
-Files = Annotated[list[Path], Argument(help="files of the window step")]
-Quantiles = NDArray[np.float32]
+"""Sampler and seed of Lag-Llama's forecasts; the first is what the others are compared with."""
 
 
-def models(
-    windows: Files,
+def accuracy(
+    windows: Annotated[list[Path], Argument(help="files of the window step")],
+    models: harness.Models = harness.NANO,
     weights: Annotated[Path, Option(help="folder with one folder for each model")] = EMBEDDED_FOLDER,
     samples: harness.Samples = 20,
     output: harness.Output = None,
 ) -> None:
-    """Score every embedded model zero-shot, and relative to persistence."""
-    harness.one_thread()
+    """Score models zero-shot, and say how far Lag-Llama's samplers differ."""
     parameters = ForecastParameters(samples=samples)
-    harness.report(
-        {_title(read): _model_rows(read, weights, parameters) for read in map(read_windows, windows)}, output
-    )
+    tables: dict[str, list[harness.Row]] = {}
+    for path in windows:
+        read = read_windows(path)
+        about, patients = read.metadata, len(np.unique(read.subject_id))
+        title = f"{path.parent.name}, {about.vital}, {about.unit}: {len(read)} windows of {patients} patients"
+        found = dict(forecasts(read, models, weights, parameters))
+        tables[title] = error_rows(read, found, parameters)
+        tables[f"{title}; medians less those of exact"] = gap_rows(found, parameters)
+    harness.report(tables, output)
 
 
-def _model_rows(windows: Windows, weights: Path, parameters: ForecastParameters) -> list[harness.Row]:
-    found = {
-        name: forecast_baseline(
+def forecasts(
+    windows: Windows, models: list[str], weights: Path, parameters: ForecastParameters
+) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """Names and quantiles in natural units, persistence first; a model's as a run of the study makes them."""
+    about = windows.metadata
+    for name in ("persistence", "mean-of-context"):
+        yield (
             name,
-            windows.context,
-            windows.metadata.horizon,
-            parameters.quantiles,
-            windows.metadata.interval_minutes,
+            forecast_baseline(
+                name, windows.context, about.horizon, parameters.quantiles, about.interval_minutes
+            ),
         )
-        for name in ("persistence", "mean-of-context")
-    }
-    for folder in sorted(path for path in weights.iterdir() if (path / "model.safetensors").exists()):
-        model = load_variant(variant(folder.name), folder)
-        found[folder.name] = _forecast(model, folder.name, windows, parameters)
-    errors = {name: _errors(windows, quantiles, parameters) for name, quantiles in found.items()}
-    return [_relative(name, own, errors["persistence"]) for name, own in errors.items()]
+    for name in models:
+        model, arrays = load_variant(variant(name), weights / name), window_arrays(windows, variant(name))
+        for label, (sampler, seed) in SAMPLERS.items() if model.samplers else [("", ("", 0))]:
+            if model.samplers:
+                model.sampler = sampler
+            drawn = forecast(model, arrays, windows.window_id, parameters, seed, torch.device("cpu"))
+            yield f"{name}, {label}" if label else name, drawn
 
 
-def _relative(name: str, errors: dict[str, Any], persistence: dict[str, Any]) -> harness.Row:
-    pairs = {
-        column: value
-        for key in RELATIVE
-        for column, value in ((key, errors[key]), (f"{key} / persistence", errors[key] / persistence[key]))
-    }
-    return {"model": name, **pairs, "coverage_80": errors["coverage_80"]}
-
-
-def samplers(
-    windows: Files,
-    weights: Annotated[Path, Option(help="a model's folder")] = EMBEDDED_FOLDER / "lag-llama-nano",
-    samples: harness.Samples = 20,
-    output: harness.Output = None,
-) -> None:
-    """Compare the forecasts and errors of Lag-Llama's samplers."""
-    harness.one_thread()
-    parameters = ForecastParameters(samples=samples)
-    harness.report(
-        {_title(read): _sampler_rows(read, weights, parameters) for read in map(read_windows, windows)},
-        output,
-    )
-
-
-def _sampler_rows(windows: Windows, weights: Path, parameters: ForecastParameters) -> list[harness.Row]:
-    """One row for each figure, one column for each sampler."""
-    model = load_variant(variant("lag-llama-nano"), weights)
-    found: dict[str, Quantiles] = {}
-    rows: dict[str, dict[str, Any]] = {"CPU seconds": {}}
-    for name, (model.sampler, seed) in SAMPLERS.items():
-
-        def draw(name: str = name, seed: int = seed) -> None:
-            found[name] = _forecast(model, "lag-llama-nano", windows, parameters, seed)
-
-        rows["CPU seconds"][name] = harness.cpu_seconds(draw)
-    middle = parameters.quantiles.index(0.5)
-    exact = found["exact"][:, middle].astype(np.float64)
+def error_rows(
+    windows: Windows, found: dict[str, NDArray[np.float32]], parameters: ForecastParameters
+) -> list[harness.Row]:
+    """Each forecaster's errors, and some of them over those of persistence."""
+    scale = windows.metadata.scale_low, windows.metadata.scale_high
+    rows: list[dict[str, Any]] = []
     for name, quantiles in found.items():
-        errors = _errors(windows, quantiles, parameters)
-        gap = quantiles[:, middle] - exact
-        figures = {metric: errors[metric] for metric in METRICS} | {
-            "median less exact's: mean": gap.mean(),
-            "mean absolute": abs(gap).mean(),
-            "95 % are below": np.quantile(abs(gap), 0.95),
-            "mean absolute, first step": abs(gap[:, 0]).mean(),
-            "mean absolute, last step": abs(gap[:, -1]).mean(),
-        }
-        for figure, value in figures.items():
-            rows.setdefault(figure, {})[name] = float(value)
-    return [{"figure": figure, **values} for figure, values in rows.items()]
+        errors = score(windows.target, quantiles, parameters.quantiles, *scale).metrics
+        rows.append({"model": name} | {metric: errors[metric] for metric in METRICS})
+        rows[-1] |= {f"{metric}, relative": errors[metric] / rows[0][metric] for metric in RELATIVE}
+    return rows
 
 
-def _title(windows: Windows) -> str:
-    about = windows.metadata
-    patients = len(np.unique(windows.subject_id))
-    return f"{about.vital}, {about.unit}: {len(windows)} windows of {patients} patients"
+def gap_rows(found: dict[str, NDArray[np.float32]], parameters: ForecastParameters) -> list[harness.Row]:
+    """How far the medians of Lag-Llama's samplers lie from those of `exact`, in the vital sign's unit."""
+    middle = parameters.quantiles.index(0.5)
+    rows = []
+    for name, quantiles in found.items():
+        model, _, label = name.partition(", ")
+        if label in SAMPLERS:
+            gap = quantiles[:, middle].astype(np.float64) - found[f"{model}, exact"][:, middle]
+            rows.append(
+                {
+                    "model": name,
+                    "mean": float(gap.mean()),
+                    "mean absolute": float(abs(gap).mean()),
+                    "95 % are below": float(np.quantile(abs(gap), 0.95)),
+                    "mean absolute, first step": float(abs(gap[:, 0]).mean()),
+                    "mean absolute, last step": float(abs(gap[:, -1]).mean()),
+                }
+            )
+    return rows
 
 
-def _forecast(
-    model: ForecastModel, name: str, windows: Windows, parameters: ForecastParameters, seed: int = 0
-) -> Quantiles:
-    """Quantiles of every window in natural units, as a run of the study makes them."""
-    arrays = window_arrays(windows, variant(name))
-    return forecast(model, arrays, windows.window_id, parameters, seed, torch.device("cpu"))
-
-
-def _errors(windows: Windows, quantiles: Quantiles, parameters: ForecastParameters) -> dict[str, Any]:
-    about = windows.metadata
-    return score(windows.target, quantiles, parameters.quantiles, about.scale_low, about.scale_high).metrics
-
-
-app = harness.command_line(models, samplers)
+app = harness.command_line(accuracy)
 
 if __name__ == "__main__":
     harness.run(app)
