@@ -74,9 +74,10 @@ class Sample:
     value: float
     replicates: Array
 
-    def ends(self) -> tuple[float, float]:
-        """Its interval."""
-        return interval(self.replicates, STATISTICS.confidence)
+    def cells(self, name: str) -> dict[str, float]:
+        """The number and its interval under this name."""
+        low, high = interval(self.replicates, STATISTICS.confidence)
+        return {name: self.value, f"{name}_low": low, f"{name}_high": high}
 
 
 @dataclass(frozen=True)
@@ -86,20 +87,6 @@ class Run:
     seed: int
     mse: Sample
     bias: Sample
-
-
-@dataclass(frozen=True)
-class ShiftRow:
-    """One arm on the shifted targets, over its seeds. recovered: its bias less zero-shot's, as a share of the shift."""
-
-    model: str
-    arm: str
-    bias: float
-    bias_low: float
-    bias_high: float
-    recovered: float
-    recovered_low: float
-    recovered_high: float
 
 
 @dataclass(frozen=True)
@@ -116,44 +103,23 @@ class Comparison:
     p_holm: float | None = None
 
 
-@dataclass(frozen=True)
-class NullRow:
-    """Pairs of equal arms. alarms: intervals without zero; claims: what the report would claim, after Holm.
-
-    families: of `pairs`; claiming: those with at least one claim.
-    """
-
-    arm: str
-    seeds: int
-    pairs: int
-    alarms: int
-    claims: int
-    families: int
-    claiming: int
-
-
 def known_truth(
     windows: Annotated[list[Path], Argument(help="files of windows; the first is shifted")] = WINDOWS,
     models: harness.Models = harness.NANO,
     weights: Annotated[Path, Option(help="folder of their weights")] = EMBEDDED_FOLDER,
     shift: Annotated[float, Option(help="what is added, in the vital sign's unit")] = 10.0,
     shift_seeds: Annotated[int, Option(help="seeds of each arm on shifted targets")] = 3,
-    null_arms: Annotated[list[str], Option(help="an arm that is compared with itself, once for each")] = (
-        "lora-r2",
-    ),
+    null_arms: Annotated[list[str], Option(help="an arm that is compared with itself")] = ("lora-r2",),
     null_seeds: Annotated[int, Option(help="seeds of each of them")] = 12,
     chance_seeds: Annotated[int, Option(help="the same for zero-shot: forecasts' seeds")] = 20,
-    groups: Annotated[list[int], Option(help="seeds in an arm that is compared, once for each size")] = (
-        1,
-        3,
-    ),
+    groups: Annotated[list[int], Option(help="seeds in an arm that is compared")] = (1, 3),
     steps: Annotated[int, Option(help="most optimiser steps")] = TrainingParameters().steps,
     jobs: Annotated[int, Option(help="processes; changes no result")] = 2,
     json: Annotated[Path | None, Option(help="also write the results to this file")] = None,
 ) -> None:
     """Plant a shift, compare equal arms, and print what the study says of both."""
     shifted = read_windows(windows[0])
-    null: list[NullRow] = []
+    null: list[harness.Row] = []
     with _workers(jobs, list(models), weights, steps) as run_all:
         rows, comparisons = planted(shifted, shift, shift_seeds, run_all)
         for arms, seeds in ((["zero-shot"], chance_seeds), (null_arms, null_seeds)):
@@ -161,9 +127,9 @@ def known_truth(
             sizes = [size for size in groups if seeds >= 2 * size]
             null += [null_row(", ".join(arms), tasks, size) for size in sizes]
     found = {
-        "shift": [asdict(row) for row in rows],
+        "shift": rows,
         "comparisons": [asdict(row) | {"claim": claim(row, LEVEL)} for row in comparisons],
-        "null": [asdict(row) for row in null],
+        "null": null,
         "planted": shift,
         "unit": shifted.metadata.unit,
         "vital": shifted.metadata.vital,
@@ -207,7 +173,7 @@ def _workers(jobs: int, models: list[str], weights: Path, steps: int) -> Iterato
 
 def planted(
     windows: Windows, shift: float, seeds: int, run_all: RunAll
-) -> tuple[list[ShiftRow], list[Comparison]]:
+) -> tuple[list[harness.Row], list[Comparison]]:
     """What each arm makes of shifted targets; and each trained arm against zero-shot, each LoRA against full."""
     runs = run_all(replace(windows, target=windows.target + np.float32(shift)), SHIFTED_ARMS, seeds)
     rows = [
@@ -222,14 +188,19 @@ def planted(
     return rows, _corrected(compared)
 
 
-def _shift_row(model: str, arm: str, runs: Sequence[Run], base: Sequence[Run], shift: float) -> ShiftRow:
+def _shift_row(model: str, arm: str, runs: Sequence[Run], base: Sequence[Run], shift: float) -> harness.Row:
+    """One arm on the shifted targets. recovered: its bias less zero-shot's, as a share of the shift."""
     bias, unadapted = _over_seeds(runs, "bias"), _over_seeds(base, "bias")
     gained = Sample((bias.value - unadapted.value) / shift, (bias.replicates - unadapted.replicates) / shift)
-    return ShiftRow(model, arm, bias.value, *bias.ends(), gained.value, *gained.ends())
+    return {"model": model, "arm": arm, **bias.cells("bias"), **gained.cells("recovered")}
 
 
-def null_row(name: str, tasks: Sequence[Sequence[Sequence[Run]]], size: int) -> NullRow:
-    """Compare groups of `size` seeds, 0 with 1, 2 with 3 and so on; one family for each vital sign and pair."""
+def null_row(name: str, tasks: Sequence[Sequence[Sequence[Run]]], size: int) -> harness.Row:
+    """Compare groups of `size` seeds, 0 with 1, 2 with 3 and so on; one family for each vital sign and pair.
+
+    alarms: intervals without zero; claims: what the report would claim, after Holm; families: of `pairs`; claiming:
+    families with at least one claim.
+    """
     families = []
     for arms in tasks:
         groups = [
@@ -239,15 +210,15 @@ def null_row(name: str, tasks: Sequence[Sequence[Sequence[Run]]], size: int) -> 
             compared = [_comparison(name, name, of[2 * pair], of[2 * pair + 1]) for of in groups]
             families.append(_corrected(compared))
     claims = [[claim(row, LEVEL) in ("lower", "higher") for row in family] for family in families]
-    return NullRow(
-        arm=name,
-        seeds=size,
-        pairs=sum(map(len, families)),
-        alarms=sum((row.low or 0) * (row.high or 0) > 0 for family in families for row in family),
-        claims=sum(map(sum, claims)),
-        families=len(families),
-        claiming=sum(map(any, claims)),
-    )
+    return {
+        "arm": name,
+        "seeds": size,
+        "pairs": sum(map(len, families)),
+        "alarms": sum(row.low * row.high > 0 for family in families for row in family),
+        "claims": sum(map(sum, claims)),
+        "families": len(families),
+        "claiming": sum(map(any, claims)),
+    }
 
 
 def _comparison(

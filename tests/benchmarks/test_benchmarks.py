@@ -104,9 +104,7 @@ def test_fabricated_runs_are_aggregated_and_reported_by_the_workflows_commands(r
 @pytest.mark.acceptance
 def test_the_phases_of_a_run_add_up_to_the_run(run_benchmark: Run) -> None:
     """The process's whole CPU time is charged to some phase, and each phase of a training got some."""
-    (rows,) = run_benchmark(
-        "run_time", "phases", "--models", "lag-llama-nano", "--steps", "2", "--windows", "16"
-    )
+    (rows,) = run_benchmark("run_phases", "--models", "lag-llama-nano", "--steps", "2", "--windows", "16")
     whole = rows.pop()
     assert whole["phase"] == "all"
     assert sum(row["CPU s"] for row in rows) == pytest.approx(whole["CPU s"], abs=0.1)
