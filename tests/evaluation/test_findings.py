@@ -385,3 +385,124 @@ def test_the_table_reads_back_as_it_was_written(task, tmp_path):
     path.write_text(rows_text(FindingRow, rows))
     assert rows_text(FindingRow, read_rows(path, FindingRow)) == path.read_text()
     assert [field.name for field in fields(FindingRow)] == path.read_text().splitlines()[0].split(",")
+
+
+def test_what_cannot_be_tested_names_the_claim_and_what_is_missing(task):
+    """The claims of docs/findings.md for heart rate, in a study that has no model of the paper's families."""
+    chronos, lag_llama, moirai = (
+        f"no such model of {name} in the study" for name in ("Chronos", "Lag-Llama", "MOIRAI")
+    )
+    rows = findings(task({("persistence", "baseline"): (1.0, 0.0)}))
+    assert [(row.finding, row.claim, row.reason) for row in rows] == [
+        (1, "zero-shot: Chronos ahead of Lag-Llama", chronos),
+        (1, "zero-shot: Chronos ahead of MOIRAI", chronos),
+        (2, "Chronos: LoRA improves on zero-shot", chronos),
+        (2, "Lag-Llama: LoRA improves on zero-shot", lag_llama),
+        (2, "MOIRAI: LoRA improves on zero-shot", moirai),
+        (3, "Lag-Llama: LoRA better than full fine-tuning", lag_llama),
+        (4, "MOIRAI: full fine-tuning better than both LoRA and zero-shot", moirai),
+        (4, "MOIRAI: LoRA within 5% of full fine-tuning", moirai),
+        (4, "MOIRAI base: full fine-tuning worse than zero-shot", moirai),
+        (4, "MOIRAI large: full fine-tuning worse than zero-shot", moirai),
+        (5, "Chronos: LoRA better than full fine-tuning, or equal within 1%", chronos),
+        (6, "LoRA on Chronos-T5 small beats the best from scratch", chronos),
+        (
+            7,
+            "the gain of LoRA levels off with rank",
+            "no such model of the paper's families in the study",
+        ),
+        (
+            7,
+            "Chronos: the smallest model gains more from rank than the largest",
+            "fewer than two sizes of Chronos in the study",
+        ),
+        (
+            7,
+            "Lag-Llama: the smallest model gains more from rank than the largest",
+            "fewer than two sizes of Lag-Llama in the study",
+        ),
+        (
+            7,
+            "MOIRAI: the smallest model gains more from rank than the largest",
+            "fewer than two sizes of MOIRAI in the study",
+        ),
+    ]
+    assert {(row.claims, row.seeds, row.value, row.p_holm) for row in rows} == {(0, 0, None, None)}
+
+
+def test_arms_that_a_family_lacks_are_named(task):
+    alone = {("chronos-t5-tiny", "zero-shot"): (1.0, 0.0)}
+    (row,) = rows_of(task(alone), 2, "Chronos")
+    assert row.reason == "no arm of LoRA in the study"
+    best, *_ = rows_of(task({("moirai-nano", "zero-shot"): (1.0, 0.0)}), 4)
+    assert best.reason == "no arm of full fine-tuning and LoRA in the study"
+    some = chronos() | {("chronos-t5-small", "zero-shot"): (1.0, 0.0)}
+    (row,) = rows_of(task(some), 2, "Chronos")
+    assert row.reason == "no arm of LoRA in the study", "the larger model has none"
+
+
+def test_levelling_off_asks_for_two_ranks_and_a_zero_shot_arm(task):
+    reason = "fewer than two ranks of LoRA, or no zero-shot arm"
+    for errors, zero_shot in (((1.0,), True), ((1.5, 1.0), False)):
+        arms = sweep(errors)
+        if not zero_shot:
+            del arms["chronos-t5-tiny", "zero-shot"]
+        row = rows_of(task(arms), 7, "levels off")[0]
+        assert (row.verdict, row.reason) == ("not tested", reason)
+    row = rows_of(task(sweep((1.5, 1.0))), 7, "levels off below the highest rank (2)")[0]
+    assert row.found == "rank 2: the smallest within 1% of the best"
+    assert row.verdict == "disagrees"
+
+
+def test_gains_from_rank_are_compared_where_both_sizes_have_two_ranks(task):
+    small, one = sweep((4.0, 2.0)), sweep((4.0,), model="chronos-t5-small")
+    (row,) = rows_of(task(small | one), 7, "Chronos: the smallest model")
+    assert row.reason == "fewer than two ranks of LoRA"
+    small = sweep((4.0, 2.0), zero_shot=5.0)
+    (row,) = rows_of(task(small | sweep((4.0, 3.0), model="chronos-t5-small")), 7, "Chronos: the smallest")
+    assert row.measure == "change per doubling of the rank"
+    assert row.found == (
+        "a doubling of the rank changes the error of Chronos-T5 tiny by -40.55 percentage points against that of "
+        "Chronos-T5 small"
+    )
+
+
+def test_a_claim_on_rank_is_vacuous_only_where_no_rank_of_any_size_gains(task):
+    small = sweep((2.0, 2.0), zero_shot=2.0)
+    none = small | sweep((3.0, 3.0), model="chronos-t5-small", zero_shot=2.0)
+    (row,) = rows_of(task(none), 7, "Chronos: the smallest")
+    assert row.reason == "no rank is better than zero-shot on these patients"
+    one = small | sweep((3.0, 1.9), model="chronos-t5-small", zero_shot=2.0)
+    (row,) = rows_of(task(one), 7, "Chronos: the smallest")
+    assert row.verdict in ("agrees", "disagrees")
+
+
+def test_the_largest_of_three_sizes_is_the_one_with_most_parameters(task):
+    sizes = sweep((4.0, 3.0), model="moirai-1.0-R-base") | sweep((4.0, 2.0), model="moirai-1.0-R-small")
+    (row,) = rows_of(task(sizes), 7, "MOIRAI: the smallest model")
+    assert row.arms.startswith("moirai-1.0-R-small")
+    assert row.against.startswith("moirai-1.0-R-base")
+
+
+@pytest.mark.parametrize(("vital", "wanted"), [("heart_rate", "small"), ("mean_blood_pressure", "tiny")])
+def test_models_from_scratch_are_held_against_the_chronos_that_the_paper_names(task, vital, wanted):
+    arms = chronos(lora=0.5) | chronos(lora=0.6, model="chronos-t5-small") | SCRATCH
+    (row,) = rows_of(task(arms, vital=vital), 6)
+    assert row.arms == f"chronos-t5-{wanted} lora-r4"
+    assert "in place of" not in row.claim
+    lora = 0.6 if wanted == "small" else 0.5
+    assert row.found == f"the error of LoRA {100 * (1 - lora / 0.85):.2f} % below that of the best from scratch"
+
+
+def test_other_vital_signs_have_no_claim_about_models_from_scratch(task):
+    (row,) = rows_of(task(chronos() | SCRATCH, vital="temperature"), 6)
+    assert (row.claim, row.verdict) == ("LoRA Chronos against models from scratch", "not tested")
+    assert row.reason == "the paper says it of mean blood pressure and heart rate, not of temperature"
+
+
+def test_a_failed_arm_of_the_other_side_is_named_in_the_reason(task):
+    found = task(chronos(), failed=[("chronos-t5-tiny", "zero-shot")])
+    (row,) = rows_of(found, 2, "Chronos")
+    assert row.reason == (
+        "Chronos-T5 tiny, zero-shot: each of 5 seeds: forecast not finite in 2 of 120 test windows"
+    )
