@@ -218,7 +218,11 @@ def test_bands_hold_their_lower_edge(study):
 
 
 @pytest.mark.parametrize(
-    ("years", "band"), [(17.99, "0-17"), (18, "18-44"), (45, "45-64"), (80, "80+"), (91.4, "80+")]
+    ("years", "band"),
+    [
+        *((17.99, "0-17"), (18, "18-44"), (44.99, "18-44"), (45, "45-64"), (64.99, "45-64")),
+        *((65, "65-79"), (79.99, "65-79"), (80, "80+"), (91.4, "80+"), (np.nan, "unknown")),
+    ],
 )
 def test_patients_older_than_89_fall_into_the_last_age_band(study, tmp_path, years, band):
     test = read_windows(study.windows / "explicit" / f"{VITAL}.parquet", ("test",))
@@ -248,6 +252,48 @@ def test_a_stay_of_which_the_cohort_table_says_nothing_is_unknown(study, tmp_pat
     pq.write_table(pa.table({"icustay_id": stays[:27], "sex": sexes}), tmp_path / "cohort.parquet")
     sex = next(each for each in divide(test, tmp_path / "cohort.parquet") if each.dimension == "sex")
     assert [(group.level, group.patients) for group in sex.groups] == [("female", 15), ("unknown", 25)]
+
+
+def test_text_that_is_stored_as_a_dictionary_and_whole_years_are_read_too(study, tmp_path):
+    test = read_windows(study.windows / "explicit" / f"{VITAL}.parquet", ("test",))
+    stays = np.unique(test.icustay_id)
+    sexes, years = pa.array(["female", "male"] * 20).dictionary_encode(), pa.array([50] * 40)
+    table = pa.table({"icustay_id": stays, "sex": sexes, "age_years": years, "icu_type": [""] * 40})
+    pq.write_table(table, tmp_path / "cohort.parquet")
+    _, sex, age, icu = divide(test, tmp_path / "cohort.parquet")
+    assert [(group.level, group.patients) for group in sex.groups] == [("female", 20), ("male", 20)]
+    assert [(group.level, group.patients) for group in age.groups] == [("45-64", 40)]
+    assert [(group.level, group.patients) for group in icu.groups] == [("unknown", 40)]
+
+
+def test_an_age_that_is_text_is_refused_with_its_type(study, tmp_path):
+    test = read_windows(study.windows / "explicit" / f"{VITAL}.parquet", ("test",))
+    stays = np.unique(test.icustay_id)
+    pq.write_table(pa.table({"icustay_id": stays, "age_years": ["50"] * 40}), tmp_path / "cohort.parquet")
+    _, _, age, _ = divide(test, tmp_path / "cohort.parquet")
+    assert age.missing == "the cohort table's column age_years is of another type, string"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "shown"),
+    [
+        ([10, 40], []),
+        ([11, 40], [11, 40]),
+        ([5, 5, 30, 20], [30]),
+        ([5, 6, 30, 20], [30, 20]),
+        ([10], []),
+        ([11], [11]),
+    ],
+)
+def test_groups_are_shown_from_eleven_patients_on(sizes, shown):
+    """Groups of fewer are hidden; where they are fewer than 11 together, the smallest other one is hidden too."""
+    ends = np.cumsum(sizes)
+    groups = [np.arange(end - size, end) for size, end in zip(sizes, ends, strict=True)]
+    reasons = hide_small(groups)
+    assert [size for size, reason in zip(sizes, reasons, strict=True) if not reason] == shown
+    assert [reason for size, reason in zip(sizes, reasons, strict=True) if size < 11] == [
+        TOO_SMALL for size in sizes if size < 11
+    ]
 
 
 def test_windows_without_any_onset_are_not_divided_by_it(tmp_path):

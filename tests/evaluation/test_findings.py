@@ -491,7 +491,9 @@ def test_models_from_scratch_are_held_against_the_chronos_that_the_paper_names(t
     assert row.arms == f"chronos-t5-{wanted} lora-r4"
     assert "in place of" not in row.claim
     lora = 0.6 if wanted == "small" else 0.5
-    assert row.found == f"the error of LoRA {100 * (1 - lora / 0.85):.2f} % below that of the best from scratch"
+    assert (
+        row.found == f"the error of LoRA {100 * (1 - lora / 0.85):.2f} % below that of the best from scratch"
+    )
 
 
 def test_other_vital_signs_have_no_claim_about_models_from_scratch(task):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from workflow_scripts.evaluation.metrics import METRIC_NAMES, score
+from workflow_scripts.evaluation.metrics import METRIC_NAMES, score, score_steps, shares_below
 from workflow_scripts.runtime.errors import UserError
 
 LEVELS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
@@ -155,11 +155,64 @@ def test_a_zero_denominator_makes_only_its_own_metric_undefined():
         (lambda y, f: (y, f[:, :8], LEVELS[:8]), "no quantile level 0.9"),
         (lambda y, f: (np.where(np.arange(len(y))[:, None] == 1, np.nan, y), f, LEVELS), "1 windows without"),
         (lambda y, f: (np.where(np.isnan(y), np.inf, y), f, LEVELS), "infinite"),
+        (lambda y, f: (y[0], f, LEVELS), "truths"),
+        (lambda y, f: (y[:-1], f, LEVELS), "truths"),
+        (lambda y, f: (y, f, LEVELS[:-1]), "8 levels"),
+        (lambda y, f: (y, f, [*LEVELS[:4], 0.55, *LEVELS[5:]]), "no quantile level 0.5"),
     ],
 )
 def test_arrays_that_cannot_be_scored_are_refused(change, message):
     with pytest.raises(UserError, match=message):
         score(*change(*make_forecasts()), LOW, HIGH)
+
+
+@pytest.mark.parametrize("high", [LOW, LOW - 1, np.nan])
+def test_a_scale_that_does_not_rise_is_refused(high):
+    with pytest.raises(UserError, match="scale"):
+        score(*make_forecasts(), LEVELS, LOW, high)
+
+
+def test_where_every_truth_is_zero_the_weighted_quantile_loss_has_no_denominator():
+    metrics = score(np.zeros((2, 3)), np.ones((2, 9, 3)), LEVELS, -1.0, 1.0).metrics
+    assert metrics["wql"] is None
+    assert metrics["mae"] == 1.0
+    assert metrics["coverage_80"] == 0.0
+
+
+BY_HAND = np.array([[[8.0, 10, 10], [10, 12, 11], [12, 14, 12]], [[0.0, 0, 0], [1, 1, 1], [2, 2, 2]]])
+"""Levels 0.1, 0.5, 0.9 at three steps of two windows."""
+
+
+def test_coverage_holds_both_bounds_and_the_quantile_loss_is_the_one_by_hand():
+    truth = np.array([[8.0, 14.0, np.nan], [3.0, np.nan, -1.0]])
+    found = score(truth, BY_HAND, [0.1, 0.5, 0.9], 0.0, 10.0)
+    assert found.metrics["coverage_80"] == 2 / 4
+    assert found.per_window["covered"].tolist() == [2, 0]
+    assert found.per_window["observed"].tolist() == [2, 2]
+    assert found.per_window["absolute_truth"].tolist() == [22, 4]
+    # 2 (y - f) (q - [y < f]) at 0.1, 0.5 and 0.9, of the observed points:
+    first = (0 + 2 * 2 * 0.5 + 2 * 4 * 0.1) + (2 * 4 * 0.1 + 2 * 2 * 0.5 + 0)
+    second = (2 * 3 * 0.1 + 2 * 2 * 0.5 + 2 * 1 * 0.9) + (2 * 1 * 0.9 + 2 * 2 * 0.5 + 2 * 3 * 0.1)
+    assert found.per_window["quantile_loss"] == pytest.approx(np.array([first, second]) / 3)
+    assert found.metrics["wql"] == pytest.approx((first + second) / 3 / 26)
+
+
+def test_errors_at_every_step_are_the_ones_by_hand():
+    truth = np.array([[8.0, 14.0, np.nan], [3.0, np.nan, -1.0]], np.float32)
+    steps = score_steps(truth, BY_HAND.astype(np.float32), [0.1, 0.5, 0.9], -5.0, 5.0)
+    np.testing.assert_allclose(steps[0], [[0.04, 2, 1], [0.04, 2, 1], [0, 0, 0]], rtol=1e-6)
+    np.testing.assert_allclose(steps[1], [[0.04, 2, 0], [0, 0, 0], [0.04, 2, 0]], rtol=1e-6)
+    broken = BY_HAND.copy()
+    broken[1, 0, 1] = np.inf
+    steps = score_steps(truth, broken, [0.1, 0.5, 0.9], -5.0, 5.0)
+    assert np.isnan(steps[1, [0, 2]]).all()
+    assert (steps[1, 1] == 0).all(), "nothing was observed there"
+    assert np.isfinite(steps[0]).all()
+
+
+def test_the_share_below_a_quantile_counts_equal_truths_and_observed_points_only():
+    truth = np.array([[8.0, 14.0, np.nan], [3.0, np.nan, -1.0]])
+    assert shares_below(truth, BY_HAND).tolist() == [2 / 4, 2 / 4, 3 / 4]
 
 
 def test_float32_forecasts_are_scored_in_double_precision():

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.evaluation.study_records import run_record, write_record
+from workflow_scripts.evaluation.aggregation import collect_rows
 from workflow_scripts.evaluation.missing_runs import missing_row
 
 RECORD = Path("results/simulated/runs/sepsis3/heart_rate/moirai-nano/lora-r2/seed3/run.json")
@@ -24,6 +26,35 @@ def test_a_missing_run_has_its_names_and_no_value() -> None:
 def test_baselines_and_models_from_scratch_are_named_too(model: str, arm: str, family: str) -> None:
     row = missing_row(Path(f"results/x/runs/all/heart_rate/{model}/{arm}/seed0/run.json"), [], [])
     assert (row.family, row.rank) == (family, None)
+
+
+def test_a_missing_run_shares_the_windows_of_its_cohort_and_vital_sign(tmp_path: Path) -> None:
+    """Counts of windows and patients are known from a run that finished; nothing else of it is taken."""
+    other = run_record(vital="spo2")
+    other["key"]["cohort"] = "sepsis3"
+    same = run_record(vital="heart_rate", arm="full")
+    same["key"]["cohort"] = "sepsis3"
+    same["counts"] |= {"train_windows": 901, "test_patients": 42}
+    finished = collect_rows([write_record(tmp_path, record) for record in (run_record(), other, same)])
+    row = missing_row(RECORD, [], finished)
+    counts = (row.train_windows, row.validation_windows, row.test_windows, row.test_patients)
+    assert counts == (901, 110, 120, 42)
+    assert (row.non_finite_windows, row.mse, row.trainable_parameters, row.code_hash) == (
+        None,
+        None,
+        None,
+        "",
+    )
+
+
+def test_an_error_is_known_by_what_follows_it_and_the_whole_log_is_looked_through(tmp_path: Path) -> None:
+    log = tmp_path / "run.log"
+    log.write_text(
+        "error: memory for training\n  found:      1 GiB more asked for\nerror: 4711 in line 3\nend\n"
+    )
+    assert missing_row(RECORD, [log], []).reason == "not finished: memory for training: 1 GiB more asked for"
+    log.write_text("error: no second line")
+    assert missing_row(RECORD, [log], []).reason.endswith("its log names no error")
 
 
 def test_the_reason_is_the_last_error_of_the_first_log_that_has_one(tmp_path: Path) -> None:

@@ -1,14 +1,17 @@
 """What a run's record says of its cost, and that it reads back as it was written."""
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.evaluation.study_records import run_record
-from workflow_scripts.evaluation.recording import Provenance, record_run
+from workflow_scripts.evaluation.recording import Provenance, record_run, record_transfer
 from workflow_scripts.evaluation.run_record import RunHashes, RunKey, RunRecord
+from workflow_scripts.evaluation.transfer_record import TransferHashes, TransferKey, TransferRecord
+from workflow_scripts.evaluation.unseen import Unseen, take
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.training.loop import History
 from workflow_scripts.training.parameters import TrainingParameters
@@ -27,10 +30,10 @@ def tuned(steps: int, examples: int, seconds: float, failure: str = "") -> Tuned
     return Tuned(TrainingParameters(), History(steps, steps, 0.5, seconds=seconds), [trial], failure)
 
 
-def record(training: Tuned | None) -> RunRecord:
-    """The record of a run on two test windows of one step."""
+def two_windows() -> Windows:
+    """Two test windows of one step, of one patient."""
     numbers = np.arange(2)
-    windows = Windows(
+    return Windows(
         context=np.ones((2, 3), np.float32),
         target=np.ones((2, 1), np.float32),
         start=numbers,
@@ -38,12 +41,16 @@ def record(training: Tuned | None) -> RunRecord:
         hours_from_onset=np.zeros(2, np.float32),
         covariates=np.zeros((2, 0, 3), np.float32),
         window_id=numbers,
-        subject_id=numbers,
+        subject_id=np.array([7, 7]),
         icustay_id=numbers,
         metadata=WindowMetadata("heart_rate", "bpm", 0.0, 300.0, 60, 3, 1, "by_patient"),
     )
+
+
+def record(training: Tuned | None) -> RunRecord:
+    """The record of a run on these windows, which began ten seconds ago."""
     outcome = Outcome(
-        test=windows,
+        test=two_windows(),
         train_windows=40,
         validation_windows=8,
         quantiles=np.ones((2, 3, 1), np.float32),
@@ -52,8 +59,11 @@ def record(training: Tuned | None) -> RunRecord:
         forecast_seconds=0.5,
         tuned=training,
         growth_host_mib=12.34,
+        peak_device_mib=88.0,
+        adapter_mib=0.25,
     )
-    return record_run(KEY, outcome, FORECAST, HASHES, Provenance({}, {}, None), started=0.0)
+    started = time.perf_counter() - 10
+    return record_run(KEY, outcome, FORECAST, HASHES, Provenance({}, {}, None), started)
 
 
 def test_rates_count_the_windows_that_were_seen_not_full_batches() -> None:
@@ -67,6 +77,124 @@ def test_rates_count_the_windows_that_were_seen_not_full_batches() -> None:
 def test_what_trains_nothing_has_no_rates() -> None:
     cost = record(None).cost
     assert cost.examples_per_second is cost.seconds_per_step is None
+
+
+@pytest.mark.parametrize(("steps", "seconds"), [(0, 4.0), (10, 0.0)])
+def test_a_training_that_ended_at_once_has_no_rates(steps: int, seconds: float) -> None:
+    cost = record(tuned(steps, examples=32 * steps, seconds=seconds)).cost
+    assert cost.examples_per_second is cost.seconds_per_step is None
+
+
+def test_small_rates_keep_six_decimals_and_times_three() -> None:
+    found = record(tuned(steps=3, examples=96, seconds=2.00049))
+    assert found.cost.seconds_per_step == 0.66683
+    assert found.cost.examples_per_second == 47.988
+    assert found.seconds.training == 2.0
+    assert (found.seconds.start_up, found.seconds.forecast) == (1.0, 0.5)
+    assert found.seconds.total == pytest.approx(10, abs=5)
+    assert len(str(found.seconds.total).partition(".")[2]) <= 3
+
+
+def test_the_record_counts_windows_and_patients_and_has_their_geometry() -> None:
+    found = record(None)
+    assert found.counts.model_dump() == {
+        "train_windows": 40,
+        "validation_windows": 8,
+        "test_windows": 2,
+        "test_patients": 1,
+        "non_finite_windows": 0,
+    }
+    assert found.windows.model_dump() == {
+        "unit": "bpm",
+        "scale_low": 0.0,
+        "scale_high": 300.0,
+        "interval_minutes": 60,
+        "context": 3,
+        "horizon": 1,
+        "split_kind": "by_patient",
+        "covariates": [],
+    }
+    assert (found.parameters.total, found.parameters.trainable) == (10, 2)
+    assert (found.cost.adapter_mib, found.memory.peak_device_mib) == (0.25, 88.0)
+    assert (found.metrics.mse, found.metrics.coverage_80) == (0.0, 1.0)
+    assert found.training is None
+
+
+def test_totals_are_over_all_candidates_and_the_history_is_that_of_the_chosen_one() -> None:
+    chosen = TrainingParameters(learning_rate=2e-3, batch_size=16)
+    trials = [Trial(1e-3, 7, 5, 0.5, 224, 3.0, ""), Trial(2e-3, 10, 10, 0.25, 160, 1.0, "")]
+    history = History(10, 10, 0.25, train_loss=[(1, 0.5)], validation_loss=[(0, 0.75)], examples=160)
+    found = record(Tuned(chosen, history, trials, ""))
+    training = found.training
+    assert training is not None
+    assert (training.learning_rate, training.batch_size) == (2e-3, 16)
+    assert (training.total_steps, training.total_examples) == (17, 384)
+    assert (training.steps, training.best_step, training.best_validation_loss) == (10, 10, 0.25)
+    assert (training.train_loss, training.validation_loss) == ([(1, 0.5)], [(0, 0.75)])
+    assert [trial.model_dump() for trial in training.trials] == [vars(trial) for trial in trials]
+    assert found.cost.seconds_per_step == pytest.approx(4 / 17, abs=1e-6)
+    assert found.seconds.training == 4.0
+
+
+TRANSFER_KEY = TransferKey(
+    dataset="simulated",
+    trained_on="all",
+    evaluated_on="sepsis3",
+    vital="spo2",
+    model="chronos-t5-nano",
+    arm="lora-r2",
+    seed=0,
+)
+TRANSFER_HASHES = TransferHashes(
+    code="c0de", windows="da7a", own_windows="0e0e", weights="ba5e", adapter="ada9", forecasts="f04e"
+)
+
+
+def transfer(unseen: Unseen, quantiles: np.ndarray, failure: str = "") -> TransferRecord:
+    """The record of an adapter on another cohort."""
+    return record_transfer(
+        TRANSFER_KEY,
+        unseen,
+        quantiles,
+        FORECAST,
+        TRANSFER_HASHES,
+        Provenance({"python": "3.11"}, {"cores": 2}, "0123"),
+        time.perf_counter() - 10,
+        1.23456,
+        failure,
+    )
+
+
+def test_a_transfer_counts_who_is_left_out_and_scores_the_others(tmp_path: Path) -> None:
+    unseen = Unseen(two_windows(), np.array([True, False, True, False, False]), 2)
+    written = transfer(unseen, np.full((2, 3, 1), 31, np.float32))
+    assert written.counts.model_dump() == {
+        "test_windows": 2,
+        "test_patients": 1,
+        "excluded_windows": 3,
+        "excluded_patients": 2,
+        "non_finite_windows": 0,
+    }
+    assert (written.metrics.mae, written.metrics.mse) == (30.0, pytest.approx(0.01))
+    assert written.seconds.forecast == 1.235
+    assert written.seconds.total == pytest.approx(10, abs=5)
+    assert written.memory.peak_host_mib > 10
+    assert (written.failure, written.git_commit, written.machine) == ("", "0123", {"cores": 2})
+    path = tmp_path.joinpath(*written.folder, "record.json")
+    path.parent.mkdir(parents=True)
+    written.write(path)
+    assert TransferRecord.read_in_place(path) == written
+
+
+def test_a_transfer_to_nobody_has_no_metric_and_one_that_failed_counts_its_windows() -> None:
+    windows = two_windows()
+    nobody = Unseen(take(windows, np.array([False, False])), np.zeros(2, bool), 1)
+    empty = transfer(nobody, np.empty((0, 3, 1), np.float32))
+    assert (empty.counts.test_windows, empty.counts.test_patients, empty.counts.excluded_windows) == (0, 0, 2)
+    assert set(empty.metrics.model_dump().values()) == {None}
+    failed = transfer(Unseen(windows, np.ones(2, bool), 0), np.full((2, 3, 1), np.nan, np.float32), "nan")
+    assert (failed.failure, failed.counts.non_finite_windows) == ("nan", 2)
+    assert set(failed.metrics.model_dump().values()) == {None}
 
 
 def test_growth_of_memory_is_beside_the_peak() -> None:

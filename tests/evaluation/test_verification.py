@@ -149,7 +149,7 @@ def test_a_record_that_cannot_be_read_is_the_one_problem(path: Path, test: Windo
 
 
 @pytest.fixture
-def transfer(path: Path, test: Windows, tmp_path: Path) -> Path:
+def transfer(path: Path, tmp_path: Path) -> Path:
     """The record.json of an adapter on another cohort, with the same forecasts."""
     run = json.loads(path.read_text())
     folder = tmp_path.joinpath("explicit", "angus", "heart_rate", "chronos-t5-nano", "lora-r2", "seed4")
