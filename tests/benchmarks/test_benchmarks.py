@@ -15,7 +15,9 @@ from benchmarks import scoring, training_step
 from benchmarks.harness import noisy_days, random_model
 from benchmarks.upstream_lag_llama import UpstreamNetwork
 from benchmarks.upstream_training import TRAINERS, lag_llama_batches
+from tests.helpers.some_windows import some_windows
 from workflow_scripts.models.lag_llama import LagLlama
+from workflow_scripts.windows.making import write_windows
 
 ROOT = Path(__file__).parents[2]
 Run = Callable[..., list[list[dict[str, Any]]]]
@@ -157,3 +159,19 @@ def test_the_gpu_benchmark_runs_on_a_cpu_with_torch_transformers_and_peft_alone(
     left_out = {(row["model"], row["arm"]): row["why"] for row in found["Left out"]}
     missing = {"moirai-nano": "uni2ts is not installed", "lag-llama-nano": "scipy is not installed"}
     assert left_out == {(model, arm): why for model, why in missing.items() for arm in arms}
+
+
+def test_errors_are_relative_to_persistence_and_gaps_to_the_exact_sampler(
+    run_benchmark: Run, tmp_path: Path
+) -> None:
+    write_windows(tmp_path / "windows.parquet", some_windows(12))
+    sizes = ("--models", "lag-llama-nano", "--samples", "10")
+    errors, gaps = run_benchmark("accuracy", str(tmp_path / "windows.parquet"), *sizes)
+    assert [row["model"] for row in errors[:2]] == ["persistence", "mean-of-context"]
+    assert errors[0]["mae"] == pytest.approx(10)  # These windows' targets are their last value plus 10.
+    for row in errors:
+        assert row["mae, relative"] == pytest.approx(row["mae"] / errors[0]["mae"])
+    exact, frozen, chance = gaps
+    assert exact["mean absolute"] == 0
+    assert frozen["mean absolute, first step"] < 1e-4 < frozen["mean absolute, last step"]
+    assert chance["mean absolute, first step"] > 1e-4
