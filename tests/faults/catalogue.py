@@ -113,7 +113,7 @@ CATALOGUE = {
         "a loss that explodes until it is not finite",
         "a failed run with the step, and the last good weights",
         (
-            "tests/steps/test_run_arm.py::"
+            "tests/training/test_run.py::"
             "test_a_training_that_diverges_is_a_failed_run_with_its_reason_and_the_last_good_weights",
         ),
     ),
@@ -175,7 +175,7 @@ CATALOGUE = {
         "verification",
         "a metric, forecasts, adapter, windows or code changed after the run",
         "found by make verify",
-        ("tests/steps/test_run_arm.py::test_whatever_was_changed_afterwards_is_found",),
+        ("tests/evaluation/test_verification.py",),
     ),
     "edits": Entry(
         "every rule",

@@ -7,8 +7,8 @@ from scipy.stats import norm
 
 from tests.helpers.linear_model import LinearModel
 from workflow_scripts.models.interface import Series, path_quantiles
-from workflow_scripts.training.data import WindowArrays
-from workflow_scripts.training.forecasting import forecast, window_uniforms
+from workflow_scripts.training.data import Scale, WindowArrays
+from workflow_scripts.training.forecasting import forecast, no_forecast, window_uniforms
 from workflow_scripts.training.parameters import ForecastParameters
 
 CPU = torch.device("cpu")
@@ -29,6 +29,41 @@ def test_a_window_has_the_same_forecast_in_any_batch_and_any_order():
     moved = forecast(LinearModel(), shuffled, ids[order], ForecastParameters(batch_size=7), 0, CPU)
     np.testing.assert_array_equal(whole, small)
     np.testing.assert_array_equal(whole[order], moved)
+
+
+def test_forecasts_are_in_natural_units():
+    windows = some_windows(5)
+    scaled = WindowArrays(windows.context, windows.target, windows.start, 3600, scale=Scale(30.0, 45.0))
+    ids, parameters = np.arange(5), ForecastParameters()
+    plain = forecast(LinearModel(), windows, ids, parameters, 0, CPU)
+    np.testing.assert_allclose(
+        forecast(LinearModel(), scaled, ids, parameters, 0, CPU), 30 + 15 * plain, rtol=1e-6
+    )
+
+
+def test_batches_are_multiples_of_32_that_need_no_more_memory_than_was_asked_for():
+    class Noting(LinearModel):
+        def quantiles(self, context, uniforms, levels):
+            sizes.append(len(uniforms))
+            return super().quantiles(context, uniforms, levels)
+
+    windows, ids = some_windows(75), np.arange(75)
+    for asked, expected in (
+        (64, [64, 32]),
+        (63, [32, 32, 32]),
+        (32, [32, 32, 32]),
+        (31, [31, 31, 13]),
+        (128, [96]),
+    ):
+        sizes: list[int] = []
+        forecast(Noting(), windows, ids, ForecastParameters(batch_size=asked, samples=10), 0, CPU)
+        assert sizes == expected
+
+
+def test_a_model_that_could_not_be_trained_forecasts_nothing():
+    missing = no_forecast(some_windows(5), ForecastParameters())
+    assert (missing.shape, missing.dtype) == ((5, 9, 6), np.float32)
+    assert np.isnan(missing).all()
 
 
 def test_another_seed_gives_other_paths():

@@ -15,7 +15,7 @@ from workflow_scripts.training.forecasting import forecast
 from workflow_scripts.training.parameters import ForecastParameters
 
 CPU = torch.device("cpu")
-WINDOWS, HORIZON = 40, 12
+WINDOWS, HORIZON = 40, 4
 
 
 @pytest.fixture(scope="module", params=["chronos-t5-nano", "moirai-nano", "lag-llama-nano"])

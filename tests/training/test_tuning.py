@@ -9,6 +9,7 @@ import torch
 from tests.helpers.linear_model import LinearModel
 from workflow_scripts.adaptation.hooks import TrainingHooks
 from workflow_scripts.models.interface import ForecastModel
+from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.training.data import WindowArrays
 from workflow_scripts.training.parameters import TrainingParameters, TuningParameters
 from workflow_scripts.training.tuning import Tuned, train_best
@@ -81,6 +82,18 @@ def test_a_candidate_that_diverges_is_reported_and_never_chosen(tmp_path: Path):
     assert tuned.failure == ""
     assert tuned.trials[1].best_validation_loss is None
     assert "step" in tuned.trials[1].failure
+
+
+def test_of_equal_candidates_the_first_is_kept(tmp_path: Path):
+    tuned, kept = tune(rates(0.01) + rates(0.01), tmp_path)
+    first, second = (trial.best_validation_loss for trial in tuned.trials)
+    assert first == second
+    assert len(kept) == 1
+
+
+def test_without_a_candidate_there_is_nothing_to_train(tmp_path: Path):
+    with pytest.raises(UserError, match="no candidate"):
+        tune([], tmp_path)
 
 
 def test_where_every_candidate_diverges_the_last_good_weights_are_kept_and_the_reason_is_said(tmp_path: Path):

@@ -6,8 +6,9 @@ import torch
 
 from workflow_scripts.models.registry import variant
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.training.data import window_arrays
+from workflow_scripts.training.data import Scale, series_arrays, window_arrays
 from workflow_scripts.windows.reading import Covariate, WindowMetadata, Windows
+from workflow_scripts.windows.series import SeriesTable
 
 PLAIN, MULTIVARIATE = variant("moirai-nano"), variant("moirai-nano-multivariate")
 
@@ -55,3 +56,30 @@ def test_a_model_that_looks_at_other_series_is_given_them_window_by_window_on_th
 def test_windows_without_other_vital_signs_are_refused_where_the_model_needs_them() -> None:
     with pytest.raises(UserError, match=r"windows\.covariates, with model moirai-nano-multivariate"):
         window_arrays(windows(), MULTIVARIATE)
+
+
+def test_a_scale_maps_its_ends_to_0_and_1_and_back() -> None:
+    scale, degrees = Scale(30.0, 45.0), np.array([30, 37.5, 45, np.nan], np.float32)
+    np.testing.assert_allclose(scale.scaled(degrees), [0, 0.5, 1, np.nan])
+    np.testing.assert_allclose(scale.natural(scale.scaled(degrees)), degrees)
+    assert scale.scaled(degrees).dtype == scale.natural(degrees).dtype == np.float32
+    np.testing.assert_array_equal(Scale().scaled(degrees), degrees)
+
+
+def test_windows_bring_forecasts_back_to_natural_units() -> None:
+    arrays = window_arrays(windows(), PLAIN)
+    np.testing.assert_allclose(arrays.scale.natural(np.array([0.5], np.float32)), [95])
+    assert (len(arrays), len(arrays.on(torch.device("cpu")))) == (6, 6)
+
+
+def test_a_users_own_series_have_an_unknown_future() -> None:
+    table = SeriesTable(
+        ["a", "b"], np.float32([[75, 150], [np.nan, 300]]), np.array(["2130-05-17"] * 2, "M8[s]"), 1800
+    )
+    arrays = series_arrays(table, 3, Scale(0.0, 300.0))
+    np.testing.assert_array_equal(arrays.context, np.float32([[0.25, 0.5], [np.nan, 1]]))
+    assert arrays.target.shape == (2, 3)
+    assert np.isnan(arrays.target).all()
+    assert arrays.step == 1800
+    assert arrays.start.tolist() == table.start.tolist()
+    assert arrays.covariates is None
