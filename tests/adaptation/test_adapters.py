@@ -12,7 +12,7 @@ from transformers import T5ForConditionalGeneration
 
 from tests.helpers.tiny_families import CHRONOS_SIZES, CONTEXT, FAMILIES, UNIFORMS, tiny
 from tests.helpers.trained_arms import PEFT_ARMS, SELECTING_ARMS, loss, trained
-from workflow_scripts.adaptation.adapters import load_adapter, merge, read_arm, save_adapter
+from workflow_scripts.adaptation.adapters import TrainedOn, load_adapter, merge, read_arm, save_adapter
 from workflow_scripts.adaptation.adapting import adapt
 from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.adaptation.parameters import AdaptationParameters
@@ -113,6 +113,17 @@ def test_merged_weights_load_in_the_upstream_library(saved, tmp_path, name):
     with torch.no_grad():
         expected = model.module(input_ids=ids, decoder_input_ids=ids).logits
         assert torch.equal(upstream(input_ids=ids, decoder_input_ids=ids).logits, expected)
+
+
+def test_a_folder_says_on_which_windows_it_was_trained_where_that_is_known(tmp_path):
+    run, windows = trained("lag-llama", "lora-r2"), TrainedOn("spo2", "%", 50.0, 100.0, 60, 24, 12)
+    save_adapter(run.model, run.arm, tmp_path / "known", "tiny", windows)
+    save_adapter(run.model, run.arm, tmp_path / "unknown", "tiny")
+    assert read_arm(tmp_path / "known").trained_on == windows
+    assert read_arm(tmp_path / "unknown").trained_on is None
+    description = json.loads((tmp_path / "known" / "arm.json").read_text())
+    assert {"arm": "lora-r2", "base": "tiny"}.items() <= description.items()
+    assert read_arm(tmp_path / "known").description == description
 
 
 # Folders that do not fit.

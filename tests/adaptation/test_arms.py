@@ -53,6 +53,11 @@ def test_a_name_that_is_no_arm_is_refused(name):
         Arm.parse(name)
 
 
+def test_an_arm_is_printed_by_its_name():
+    assert str(Arm("dora", 4)) == Arm("dora", 4).name == "dora-r4"
+    assert str(Arm("full")) == "full"
+
+
 def test_a_method_with_a_rank_gives_one_arm_for_each_rank():
     arms = expand_arms(["zero-shot", "lora", "bitfit", "dora"], [1, 8])
     assert [arm.name for arm in arms] == ["zero-shot", "lora-r1", "lora-r8", "bitfit", "dora-r1", "dora-r8"]

@@ -6,8 +6,10 @@ import torch
 from tests.helpers.linear_model import LinearModel
 from tests.helpers.tiny_families import CONTEXT, FAMILIES, TARGET, UNIFORMS, tiny
 from tests.helpers.trained_arms import PEFT_ARMS, SELECTING_ARMS, loss, trained
+from workflow_scripts.adaptation.adapters import load_adapter, save_adapter
 from workflow_scripts.adaptation.adapting import adapt, count_parameters, plan
 from workflow_scripts.adaptation.arms import Arm
+from workflow_scripts.adaptation.methods import METHODS
 from workflow_scripts.adaptation.parameters import AdaptationParameters
 from workflow_scripts.models.registry import family_class, variant
 from workflow_scripts.runtime.errors import UserError
@@ -255,3 +257,95 @@ def test_the_series_of_these_tests_give_finite_forecasts():
     for family in FAMILIES:
         assert tiny(family).sample(CONTEXT, UNIFORMS).isfinite().all()
         assert TARGET.isfinite().all()
+
+
+class MiscountedLora(type(METHODS["lora"])):
+    """LoRA that plans one number more than it trains."""
+
+    def count(self, layer, rank, parameters) -> int:
+        return super().count(layer, rank, parameters) + 1
+
+
+def test_an_arm_that_trains_something_else_than_was_planned_is_not_trained(monkeypatch):
+    monkeypatch.setitem(METHODS, "lora", MiscountedLora())
+    with pytest.raises(
+        RuntimeError, match="256 parameters train around 1 modules, planned were 257 around 1"
+    ):
+        adapt(wide_model(), Arm.parse("lora-r8"), DEFAULTS, seed=0)
+
+
+def wide_model() -> LinearModel:
+    """A linear model whose adapted layer is 16 x 16."""
+    model = LinearModel()
+    model.module["attention"] = torch.nn.Linear(16, 16)
+    return model
+
+
+def config_of(arm: str, steps: int = 20, **settings):
+    """peft's configuration of an arm."""
+    model = wide_model()
+    adapt(model, Arm.parse(arm), AdaptationParameters(**settings), seed=5, steps=steps)
+    return model.module.peft_config["default"]
+
+
+@pytest.mark.parametrize(
+    ("arm", "options"),
+    [
+        ("lora-r4", {"use_dora": False, "use_rslora": False, "init_lora_weights": "gaussian"}),
+        ("rslora-r4", {"use_dora": False, "use_rslora": True, "init_lora_weights": "gaussian"}),
+        ("dora-r4", {"use_dora": True, "use_rslora": False, "init_lora_weights": "gaussian"}),
+        ("pissa-r4", {"use_dora": False, "use_rslora": False, "init_lora_weights": "pissa"}),
+    ],
+)
+def test_the_variants_of_lora_differ_in_one_option(arm, options):
+    config = config_of(arm, lora_alpha=8, lora_dropout=0.25)
+    assert (config.r, config.lora_alpha, config.lora_dropout) == (4, 8, 0.25)
+    assert {name: getattr(config, name) for name in options} == options
+
+
+def test_a_uniform_first_factor_is_pefts_own():
+    assert config_of("lora-r4", lora_initialisation="kaiming").init_lora_weights is True
+
+
+def test_settings_of_other_methods_reach_peft():
+    vera = config_of("vera-r4", vera_scale=0.5, lora_dropout=0.25)
+    assert (vera.r, vera.d_initial, vera.vera_dropout, vera.projection_prng_key) == (4, 0.5, 0.25, 5)
+    assert vera.save_projection
+    fourier = config_of("fourierft", fourierft_coefficients=7, fourierft_scaling=3.0)
+    assert (fourier.n_frequency, fourier.scaling, fourier.random_loc_seed, fourier.init_weights) == (
+        7,
+        3.0,
+        5,
+        True,
+    )
+    assert config_of("fourierft", fourierft_initialisation="gaussian").init_weights is False
+    adalora = config_of("adalora-r4", lora_alpha=8, lora_dropout=0.25, adalora_orthogonality=0.75)
+    assert (adalora.lora_alpha, adalora.lora_dropout, adalora.orth_reg_weight) == (8, 0.25, 0.75)
+
+
+@pytest.mark.parametrize(
+    ("rank", "start", "first"), [(1, 1.5, 2), (2, 1.5, 3), (3, 1.5, 5), (4, 1.5, 6), (4, 1.1, 5), (4, 2.0, 8)]
+)
+def test_adalora_starts_above_the_rank_that_is_left(rank, start, first):
+    config = config_of(f"adalora-r{rank}", adalora_start=start)
+    assert (config.init_r, config.target_r) == (first, rank)
+
+
+@pytest.mark.parametrize(
+    ("steps", "final", "warmup", "last"),
+    [(20, 0.5, 2, 10), (10, 0.5, 1, 5), (2, 0.5, 0, 0), (3, 0.5, 0, 1), (10, 0.9, 1, 8), (100, 0.25, 10, 25)],
+)
+def test_adalora_cuts_between_its_warm_up_and_its_final_share(steps, final, warmup, last):
+    """A tenth of the steps warms up; at least one step is left between, in which ranks are cut."""
+    config = config_of("adalora-r2", steps, adalora_final=final)
+    assert (config.tinit, config.tfinal, config.total_step) == (warmup, last, steps)
+
+
+def test_an_arm_that_learns_nothing_is_neither_saved_nor_loaded(tmp_path):
+    for arm in (Arm("zero-shot"), Arm("baseline")):
+        with pytest.raises(TypeError, match=f"{arm.name} learns nothing"):
+            save_adapter(LinearModel(), arm, tmp_path, "tiny")
+    (tmp_path / "arm.json").write_text('{"arm": "zero-shot", "base": "tiny"}')
+    with pytest.raises(UserError, match="zero-shot learns nothing"):
+        load_adapter(LinearModel(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["arm.json"]

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from workflow_scripts.windows.grid import Grid
 from workflow_scripts.windows.making import make_windows
 from workflow_scripts.windows.parameters import WindowParameters
 from workflow_scripts.windows.reading import Covariate, Windows
+from workflow_scripts.windows.slicing import Slices, candidate_slices, cut_contexts, cut_targets
 
 NAN = np.nan
 SMALL = {
@@ -139,6 +141,22 @@ def test_every_window_of_a_stay_with_an_onset_is_before_around_or_after_it(ward)
     assert all(placed.values())
 
 
+def test_a_window_that_ends_at_the_onset_is_before_it_and_one_that_starts_there_after_it(ward) -> None:
+    for stay in range(101, 121):
+        ward.add(stay, [80.0] * 36, onset_hour=12)
+        ward.add(stay + 100, [80.0] * 36, onset_hour=15)
+    stays = ward.windows(**SMALL).select("train").icustay_id
+    train = stays[stays < 200][0]
+    placed = {
+        name: steps_of(ward.windows(**SMALL, placement=name), train)
+        for name in ("before_onset", "around_onset", "after_onset")
+    }
+    # Starts of training windows are 3 hours apart, and each spans 6.
+    assert placed["before_onset"] == [0, 3, 6]
+    assert placed["around_onset"] == [9]
+    assert placed["after_onset"][0] == 12
+
+
 def test_a_stay_without_onset_has_windows_anywhere_only(ward) -> None:
     fill_ward(ward, count=20, length=36)
     for stay in range(201, 221):
@@ -191,6 +209,34 @@ def test_a_grid_of_five_minutes_carries_the_paper_s_geometry(ward) -> None:
     assert windows.target.shape == (20, 36)
     np.testing.assert_array_equal(windows.target[1], np.arange(180, 216))
     assert set(np.diff(windows.start[windows.icustay_id == 4])) == {108 * 5 * 60}
+
+
+def test_where_there_is_no_window_contexts_and_targets_keep_their_lengths() -> None:
+    grid, nothing = Grid(np.ones(30, np.float32), np.array([0, 30])), np.empty(0, np.int64)
+    parameters = WindowParameters()
+    assert cut_contexts(grid, Slices(nothing, nothing), parameters).shape == (0, 24)
+    assert cut_targets(grid, Slices(nothing, nothing), parameters).shape == (0, 12)
+
+
+@pytest.mark.parametrize(
+    ("length", "stride", "starts"),
+    [
+        (5, 3, []),
+        (6, 3, [0]),
+        (8, 3, [0]),
+        (9, 3, [0, 3]),
+        (12, 6, [0, 6]),
+        (17, 6, [0, 6]),
+        (18, 6, [0, 6, 12]),
+    ],
+)
+def test_a_stay_has_as_many_windows_as_fit_from_its_start(
+    length: int, stride: int, starts: list[int]
+) -> None:
+    grid = Grid(np.ones(length + 7, np.float32), np.array([0, length, length + 7]))
+    found = candidate_slices(grid, np.array([stride, 6]), WindowParameters(**SMALL))
+    assert found.step[found.stay == 0].tolist() == starts
+    assert found.step[found.stay == 1].tolist() == [0]
 
 
 # Properties over made-up series.

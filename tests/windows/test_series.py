@@ -52,6 +52,37 @@ def test_a_named_interval_wins_over_the_smallest_distance(path: Path) -> None:
     np.testing.assert_array_equal(read_series(path, 3).values, np.float32([[1, 3, 5]]))
 
 
+def test_times_of_a_zone_are_compared_in_utc(path: Path) -> None:
+    write(path, time=HOURS.tz_localize("Asia/Karachi"), value=[1, 2, 3, 4, 5, 6])
+    series = read_series(path, 4)
+    assert series.last[0] == np.datetime64("2130-05-17T03:00:00"), "08:00 in Karachi, five hours ahead"
+    np.testing.assert_array_equal(series.values, np.float32([[3, 4, 5, 6]]))
+
+
+def test_one_unnamed_series_and_half_hours_are_read_as_such(path: Path) -> None:
+    write(path, time=pd.date_range("2130-05-17", periods=5, freq="30min"), value=[1, 2, 3, 4, 5])
+    series = read_series(path, 3)
+    assert len(series.names) == 1
+    assert series.step_seconds == 1800
+    assert series.start.tolist() == [int(pd.Timestamp("2130-05-17 01:00").timestamp())]
+    assert series.future_times(3)[0].tolist() == [
+        pd.Timestamp("2130-05-17 02:00") + pd.Timedelta(minutes=30 * step) for step in (1, 2, 3)
+    ]
+
+
+def test_the_smallest_distance_of_all_series_is_the_step_of_each(path: Path) -> None:
+    write(path, series=["a"] * 3 + ["b"] * 3, time=[*HOURS[[0, 2, 4]], *HOURS[:3]], value=[1, 3, 5, 6, 7, 8])
+    series = read_series(path, 3)
+    assert series.step_seconds == 3600
+    np.testing.assert_array_equal(series.values, np.float32([[3, np.nan, 5], [6, 7, 8]]))
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as refused:
+        read_series(tmp_path / "none.csv", context=4)
+    assert refused.value.found == "no such file"
+
+
 # Columns of the file, and what the message says.
 REFUSED = [
     ({"time": HOURS, "worth": range(6)}, "no column value; there are time, worth"),
@@ -70,6 +101,21 @@ REFUSED = [
     ({"time": HOURS, "value": [None] * 6}, "1 of 1 series without any value in the last 4 steps"),
     ({"time": HOURS[:1], "value": [1]}, "no series with two times"),
     ({"time": [], "value": []}, "a header and no row"),
+    (
+        {"series": [None, *"aaaaa"], "time": HOURS, "value": range(6)},
+        "1 rows with a series that cannot be read",
+    ),
+    (
+        {"series": [*"aaa", *"bb", "c"], "time": HOURS[[0, 1, 2, 0, 1, 0]], "value": range(6)},
+        "3 of 3 series shorter than the context, the shortest has 1 steps of 60 min",
+    ),
+    (
+        {
+            "time": [*HOURS[:4], *(HOURS[4:] + pd.Timedelta(minutes=7)), HOURS[5] + pd.Timedelta(minutes=7)],
+            "value": range(7),
+        },
+        "4 times off the grid of 60 min and 1 repeated times",
+    ),
 ]
 
 
