@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.evaluation.study_records import run_record
+from tests.evaluation.study_records import run_record, write_record
 from workflow_scripts.evaluation.recording import Provenance, record_run, record_transfer
 from workflow_scripts.evaluation.run_record import RunHashes, RunKey, RunRecord
 from workflow_scripts.evaluation.transfer_record import TransferHashes, TransferKey, TransferRecord
@@ -83,6 +83,32 @@ def test_what_trains_nothing_has_no_rates() -> None:
 def test_a_training_that_ended_at_once_has_no_rates(steps: int, seconds: float) -> None:
     cost = record(tuned(steps, examples=32 * steps, seconds=seconds)).cost
     assert cost.examples_per_second is cost.seconds_per_step is None
+
+
+def test_a_record_that_lacks_everything_names_the_first_five_parts(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(UserError) as refused:
+        RunRecord.read(tmp_path / "run.json")
+    assert refused.value.found == "; ".join(
+        f"{name}: Field required" for name in ("failure", "windows", "metrics", "settings", "versions")
+    )
+
+
+def test_a_record_may_say_more_than_this_version_knows_and_is_looked_for_under_its_own_name(
+    tmp_path: Path,
+) -> None:
+    record = run_record() | {"added_later": 1}
+    path = write_record(tmp_path, record)
+    assert RunRecord.read_in_place(path).key.arm == "lora-r2"
+    moved = tmp_path.joinpath("explicit", "heart_rate", "chronos-t5-nano", "lora-r2", "seed1", "run.json")
+    moved.parent.mkdir()
+    path.rename(moved)
+    assert RunRecord.read(moved).key.seed == 0
+    with pytest.raises(UserError) as refused:
+        RunRecord.read_in_place(moved)
+    assert refused.value.found == (
+        "the record of another job, explicit/heart_rate/chronos-t5-nano/lora-r2/seed0"
+    )
 
 
 def test_small_rates_keep_six_decimals_and_times_three() -> None:

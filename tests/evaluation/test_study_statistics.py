@@ -17,6 +17,7 @@ from tests.reporting.fabricated_study import LEVELS, MODELS, STAY_ID, SUBJECT_ID
 from workflow_scripts.evaluation.aggregation import collect_rows, summarise_arms
 from workflow_scripts.evaluation.forecasts import read_forecasts
 from workflow_scripts.evaluation.metrics import score
+from workflow_scripts.evaluation.missing_runs import missing_row
 from workflow_scripts.evaluation.parameters import EvaluationParameters
 from workflow_scripts.evaluation.patient_sums import ERRORS, RESAMPLED
 from workflow_scripts.evaluation.planning import planned_comparisons
@@ -38,13 +39,16 @@ from workflow_scripts.windows.reading import read_windows
 MOIRAI = "moirai-nano"
 
 
+def run_folder(study, row):
+    """The folder of a run of the fabricated study."""
+    return study.runs.joinpath(row.cohort, row.vital, row.model, row.arm, f"seed{row.seed}")
+
+
 def statistics(study, **parameters):
     """The statistics of a fabricated study, from few resamples."""
     paths = sorted(study.runs.rglob("run.json"))
     rows = collect_rows(paths)
-    folders = {
-        row: study.runs.joinpath(row.cohort, row.vital, row.model, row.arm, f"seed{row.seed}") for row in rows
-    }
+    folders = {row: run_folder(study, row) for row in rows}
     return study_statistics(
         rows, folders, study.windows, EvaluationParameters(resamples=400).model_copy(update=parameters)
     )
@@ -227,6 +231,35 @@ def test_a_failed_arm_is_shown_with_its_reason_and_counts_in_its_family(tmp_path
     assert {row.threshold for row in found.rank_threshold} == {None}
     assert all(reason in row.reason for row in found.rank_threshold)
     assert only(found.rank_threshold, metric="mse", rank=4)[0].value is not None
+
+
+def test_a_run_that_is_missing_is_a_row_with_its_reason_and_a_part_without_any_run_is_left_out(tmp_path):
+    """An unfinished study: lora-r2 of heart rate did not finish, and nothing of blood pressure did."""
+    study = fabricate_study(tmp_path, models=(MOIRAI,))
+    folders = {row: run_folder(study, row) for row in collect_rows(sorted(study.runs.rglob("run.json")))}
+    complete = study_statistics(list(folders), folders, study.windows, EvaluationParameters(resamples=400))
+    rows, paths = [], {}
+    for row, folder in folders.items():
+        lost = row.vital != "heart_rate" or row.arm == "lora-r2"
+        kept = missing_row(folder / "run.json", [], []) if lost else row
+        rows.append(kept)
+        paths[kept] = folder
+        if lost:
+            (folder / "forecasts.parquet").unlink()
+    (study.windows / "explicit" / "mean_blood_pressure.parquet").unlink()
+    found = study_statistics(rows, paths, study.windows, EvaluationParameters(resamples=400))
+    assert {row.vital for row in [*found.intervals, *found.comparisons, *found.findings]} == {"heart_rate"}
+    reason = "not finished: the run has no record and its log names no error"
+    own = only(found.intervals, arm="lora-r2")
+    assert len(own) == len(RESAMPLED)
+    assert {(row.value, row.low, row.patients, row.reason) for row in own} == {(None, None, 20, reason)}
+    others = [row for row in found.intervals if row.arm != "lora-r2"]
+    expected = [row for row in only(complete.intervals, vital="heart_rate") if row.arm != "lora-r2"]
+    assert [(row.value, row.low, row.high) for row in others] == [
+        (row.value, row.low, row.high) for row in expected
+    ]
+    assert {row.observed for row in only(found.calibration, arm="lora-r2")} == {None}
+    assert [row.level for row in only(found.calibration, arm="lora-r2")] == [0.1, 0.5, 0.9]
 
 
 def test_an_undefined_metric_leaves_the_others_alone(tmp_path):

@@ -1,5 +1,7 @@
 """The split by patient and the paper's leaky one."""
 
+from hashlib import blake2b
+
 import numpy as np
 import pytest
 
@@ -53,14 +55,16 @@ def test_the_seed_decides_and_row_order_does_not() -> None:
     assert split_of_patients(patients, died, seed=43) != split_of_patients(patients, died)
 
 
+def in_hash_order(patients: list[int]) -> list[int]:
+    """Sorted by blake2b("42:<patient>", 8 bytes) of `hashlib` alone, apart from the code under test."""
+    return sorted(patients, key=lambda number: blake2b(f"42:{number}".encode(), digest_size=8).digest())
+
+
 def test_the_split_is_the_same_on_every_machine() -> None:
     splits = split_of_patients(np.arange(12), np.arange(12) % 3 == 0)
-    # Sorting blake2b("42:<patient>", 8 bytes) by `hashlib` alone, apart from the code under test.
-    from hashlib import blake2b
-
     expected = {}
     for stratum in ([0, 3, 6, 9], [1, 2, 4, 5, 7, 8, 10, 11]):
-        ordered = sorted(stratum, key=lambda number: blake2b(f"42:{number}".encode(), digest_size=8).digest())
+        ordered = in_hash_order(stratum)
         for rank, number in enumerate(ordered):
             place = (rank + 0.5) / len(ordered)
             expected[number] = "train" if place < 0.7 else "validation" if place < 0.85 else "test"
@@ -108,3 +112,20 @@ def test_three_patients_with_windows_are_enough_and_who_has_none_fills_no_split(
     usual = split_of_patients(patients, patients % 5 == 0, seed)
     moved = {patient for patient in splits if splits[patient] != usual[patient]}
     assert moved <= set(patients[has_window].tolist())
+
+
+def test_a_split_without_windows_gets_the_last_patient_in_the_order_of_the_hashes() -> None:
+    """All who have windows would be for training: validation takes the last of them, test the last but one."""
+    patients = np.arange(1000, 1040)
+    usual = split_of_patients(patients, np.zeros(40, dtype=bool))
+    chosen = [patient for patient, split in usual.items() if split == "train"][:6]
+    splits = split_of_patients(patients, np.zeros(40, dtype=bool), has_window=np.isin(patients, chosen))
+    *others, test, validation = in_hash_order(chosen)
+    assert splits == usual | {validation: "validation", test: "test"}
+    assert {splits[patient] for patient in others} == {"train"}
+
+
+def test_one_patient_with_windows_stays_where_it_is() -> None:
+    patients = np.arange(1000, 1020)
+    usual = split_of_patients(patients, np.zeros(20, dtype=bool))
+    assert split_of_patients(patients, np.zeros(20, dtype=bool), has_window=patients == 1003) == usual
