@@ -117,13 +117,13 @@ def test_merged_weights_load_in_the_upstream_library(saved, tmp_path, name):
 
 def test_a_folder_says_on_which_windows_it_was_trained_where_that_is_known(tmp_path):
     run, windows = trained("lag-llama", "lora-r2"), TrainedOn("spo2", "%", 50.0, 100.0, 60, 24, 12)
-    save_adapter(run.model, run.arm, tmp_path / "known", "tiny", windows)
+    save_adapter(run.model, run.arm, tmp_path / "new" / "known", "tiny", windows)
     save_adapter(run.model, run.arm, tmp_path / "unknown", "tiny")
-    assert read_arm(tmp_path / "known").trained_on == windows
+    assert read_arm(tmp_path / "new" / "known").trained_on == windows
     assert read_arm(tmp_path / "unknown").trained_on is None
-    description = json.loads((tmp_path / "known" / "arm.json").read_text())
+    description = json.loads((tmp_path / "new" / "known" / "arm.json").read_text())
     assert {"arm": "lora-r2", "base": "tiny"}.items() <= description.items()
-    assert read_arm(tmp_path / "known").description == description
+    assert read_arm(tmp_path / "new" / "known").description == description
 
 
 # Folders that do not fit.

@@ -23,6 +23,7 @@ from workflow_scripts.adaptation.adapters import TrainedOn, load_adapter, merge,
 from workflow_scripts.adaptation.adapting import adapt
 from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.adaptation.parameters import AdaptationParameters
+from workflow_scripts.models.chronos import Quantiser
 from workflow_scripts.models.interface import ForecastModel
 from workflow_scripts.models.registry import family_class, variant
 from workflow_scripts.runtime.step import step_command
@@ -216,7 +217,7 @@ def tokens(readers: Readers, arm: str | None) -> tuple[Tensor, Tensor]:
     """Our Chronos-T5's logarithms of the probabilities of every token of the future, and its loss."""
     model = readers.model("chronos-t5-nano", arm)
     ids, mask, scale = model.encode_context(series(readers.context))
-    labels, _ = model._quantiser.encode(readers.future, scale)
+    labels, _ = Quantiser.of(model.module.config.chronos_config).encode(readers.future, scale)
     with torch.no_grad():
         logits = model.module(input_ids=ids, attention_mask=mask, labels=labels).logits
         return logits.log_softmax(-1), model.loss(series(readers.context), readers.future)

@@ -21,25 +21,25 @@ MADE_OF = {"code": "c0de" * 16, "windows": "da7a" * 16, "weights": "ba5e" * 16}
 
 
 @pytest.fixture
-def test() -> Windows:
+def windows() -> Windows:
     """The test split; some targets were not observed."""
-    windows = some_windows().select("test")
-    windows.target[::3, 2] = np.nan
-    return windows
+    found = some_windows().select("test")
+    found.target[::3, 2] = np.nan
+    return found
 
 
-def quantiles_of(test: Windows) -> np.ndarray:
+def quantiles_of(windows: Windows) -> np.ndarray:
     """Forecasts around the context's last value, which the targets exceed by 10."""
-    return np.stack([np.repeat(test.context[:, -1:] + shift, 12, axis=1) for shift in (-5, 3, 11)], axis=1)
+    return np.stack([np.repeat(windows.context[:, -1:] + shift, 12, axis=1) for shift in (-5, 3, 11)], axis=1)
 
 
 @pytest.fixture
-def path(test: Windows, tmp_path: Path) -> Path:
+def path(windows: Windows, tmp_path: Path) -> Path:
     """The run.json of a run whose files are as it wrote them."""
-    quantiles = quantiles_of(test)
-    record = run_record() | {"metrics": score(test.target, quantiles, LEVELS, 0.0, 300.0).metrics}
+    quantiles = quantiles_of(windows)
+    record = run_record() | {"metrics": score(windows.target, quantiles, LEVELS, 0.0, 300.0).metrics}
     path = write_record(tmp_path, record)
-    write_forecasts(path.parent / "forecasts.parquet", test.window_id, quantiles, LEVELS)
+    write_forecasts(path.parent / "forecasts.parquet", windows.window_id, quantiles, LEVELS)
     (path.parent / "adapter").mkdir()
     (path.parent / "adapter" / "arm.json").write_text("{}")
     rewrite(path, lambda record: record["hashes"].update(hashes_of(path.parent)))
@@ -59,93 +59,95 @@ def rewrite(path: Path, change: Any) -> None:
     path.write_text(json.dumps(record))
 
 
-def test_nothing_is_wrong_with_a_run_whose_files_are_as_it_wrote_them(path: Path, test: Windows) -> None:
-    assert verify_run(path, test, MADE_OF) == []
+def test_nothing_is_wrong_with_a_run_whose_files_are_as_it_wrote_them(path: Path, windows: Windows) -> None:
+    assert verify_run(path, windows, MADE_OF) == []
 
 
 @pytest.mark.parametrize("name", ["code", "windows", "weights"])
 def test_what_the_run_was_made_of_and_has_changed_is_named_with_both_hashes(
-    path: Path, test: Windows, name: str
+    path: Path, windows: Windows, name: str
 ) -> None:
-    assert verify_run(path, test, MADE_OF | {name: "0123456789abcdef" * 4}) == [
+    assert verify_run(path, windows, MADE_OF | {name: "0123456789abcdef" * 4}) == [
         f"{name}: recorded {MADE_OF[name][:12]}, now 0123456789ab"
     ]
-    assert verify_run(path, test, MADE_OF | {name: None}) == [
+    assert verify_run(path, windows, MADE_OF | {name: None}) == [
         f"{name}: recorded {MADE_OF[name][:12]}, now none"
     ]
 
 
 @pytest.mark.parametrize(("change", "is_found"), [(1 + 1e-10, False), (1 + 1e-8, True), (1 - 1e-8, True)])
 def test_a_metric_that_differs_by_more_than_rounding_is_found(
-    path: Path, test: Windows, change: float, is_found: bool
+    path: Path, windows: Windows, change: float, is_found: bool
 ) -> None:
     def times(record: dict[str, Any]) -> None:
         record["metrics"]["mae"] *= change
 
     rewrite(path, times)
-    problems = verify_run(path, test, MADE_OF)
+    problems = verify_run(path, windows, MADE_OF)
     assert [problem.partition(":")[0] for problem in problems] == (["mae"] if is_found else [])
 
 
-def test_a_metric_that_is_defined_only_in_the_record_or_only_anew_is_found(path: Path, test: Windows) -> None:
+def test_a_metric_that_is_defined_only_in_the_record_or_only_anew_is_found(
+    path: Path, windows: Windows
+) -> None:
     rewrite(path, lambda record: record["metrics"].update(wql=None))
-    (problem,) = verify_run(path, test, MADE_OF)
+    (problem,) = verify_run(path, windows, MADE_OF)
     assert problem.startswith("wql: recorded None, scored again 0.")
 
 
-def test_an_undefined_metric_is_reproduced_as_such(path: Path, test: Windows) -> None:
-    test.target[0, 0] = 0.0  # The percentage error has no denominator.
-    again = score(test.target, quantiles_of(test), LEVELS, 0.0, 300.0).metrics
+def test_an_undefined_metric_is_reproduced_as_such(path: Path, windows: Windows) -> None:
+    windows.target[0, 0] = 0.0  # The percentage error has no denominator.
+    again = score(windows.target, quantiles_of(windows), LEVELS, 0.0, 300.0).metrics
     assert again["mape"] is None
     rewrite(path, lambda record: record["metrics"].update(again))
-    assert verify_run(path, test, MADE_OF) == []
+    assert verify_run(path, windows, MADE_OF) == []
 
 
 def test_forecasts_that_were_written_again_are_found_though_they_say_the_same(
-    path: Path, test: Windows
+    path: Path, windows: Windows
 ) -> None:
     with (path.parent / "forecasts.parquet").open("ab") as file:
         file.write(b"PAR1")
-    problems = verify_run(path, test, MADE_OF)
+    problems = verify_run(path, windows, MADE_OF)
     assert problems[0] == "forecasts.parquet is not the file that the run wrote"
 
 
 @pytest.mark.parametrize("damage", ["removed", "cut"])
 def test_forecasts_that_cannot_be_read_are_one_problem_and_no_crash(
-    path: Path, test: Windows, damage: str
+    path: Path, windows: Windows, damage: str
 ) -> None:
     forecasts = path.parent / "forecasts.parquet"
     if damage == "removed":
         forecasts.unlink()
     else:
         forecasts.write_bytes(forecasts.read_bytes()[:-20])
-    problems = verify_run(path, test, MADE_OF)
+    problems = verify_run(path, windows, MADE_OF)
     assert problems[-1].startswith("no readable table of forecasts")
     assert len(problems) == (1 if damage == "removed" else 2)
 
 
-def test_forecasts_of_other_windows_are_found(path: Path, test: Windows) -> None:
-    moved = replace(test, window_id=test.window_id + 1)
+def test_forecasts_of_other_windows_are_found(path: Path, windows: Windows) -> None:
+    moved = replace(windows, window_id=windows.window_id + 1)
     assert verify_run(path, moved, MADE_OF) == ["forecasts of other windows"]
 
 
-def test_a_changed_and_a_lost_adapter_are_told_apart(path: Path, test: Windows) -> None:
+def test_a_changed_and_a_lost_adapter_are_told_apart(path: Path, windows: Windows) -> None:
     arm = path.parent / "adapter" / "arm.json"
     arm.write_text('{"arm": "lora-r4"}')
-    assert verify_run(path, test, MADE_OF) == ["the adapter is not the one that the run wrote"]
+    assert verify_run(path, windows, MADE_OF) == ["the adapter is not the one that the run wrote"]
     arm.unlink()
-    assert verify_run(path, test, MADE_OF) == ["no adapter"]
+    assert verify_run(path, windows, MADE_OF) == ["no adapter"]
 
 
-def test_a_file_that_snakemake_hides_in_the_adapter_changes_nothing(path: Path, test: Windows) -> None:
+def test_a_file_that_snakemake_hides_in_the_adapter_changes_nothing(path: Path, windows: Windows) -> None:
     (path.parent / "adapter" / ".snakemake_timestamp").touch()
-    assert verify_run(path, test, MADE_OF) == []
+    assert verify_run(path, windows, MADE_OF) == []
 
 
-def test_a_record_that_cannot_be_read_is_the_one_problem(path: Path, test: Windows) -> None:
+def test_a_record_that_cannot_be_read_is_the_one_problem(path: Path, windows: Windows) -> None:
     path.write_text("{")
-    assert verify_run(path, test, MADE_OF) == ["no complete JSON file"]
-    assert verify_transfer(path, test, MADE_OF) == ["no complete JSON file"]
+    assert verify_run(path, windows, MADE_OF) == ["no complete JSON file"]
+    assert verify_transfer(path, windows, MADE_OF) == ["no complete JSON file"]
 
 
 @pytest.fixture
@@ -181,30 +183,30 @@ TRANSFER_MADE_OF = MADE_OF | {"own_windows": "0e" * 32, "adapter": "ada9" * 16}
 
 
 def test_nothing_is_wrong_with_a_transfer_whose_files_are_as_it_wrote_them(
-    transfer: Path, test: Windows
+    transfer: Path, windows: Windows
 ) -> None:
-    assert verify_transfer(transfer, test, TRANSFER_MADE_OF) == []
+    assert verify_transfer(transfer, windows, TRANSFER_MADE_OF) == []
 
 
-def test_a_transfer_by_an_adapter_that_was_trained_again_is_found(transfer: Path, test: Windows) -> None:
+def test_a_transfer_by_an_adapter_that_was_trained_again_is_found(transfer: Path, windows: Windows) -> None:
     changed = TRANSFER_MADE_OF | {"adapter": "0" * 64}
-    assert verify_transfer(transfer, test, changed) == ["adapter: recorded ada9ada9ada9, now 000000000000"]
+    assert verify_transfer(transfer, windows, changed) == ["adapter: recorded ada9ada9ada9, now 000000000000"]
 
 
-def test_a_transfer_whose_adapter_could_not_be_trained_used_none(transfer: Path, test: Windows) -> None:
+def test_a_transfer_whose_adapter_could_not_be_trained_used_none(transfer: Path, windows: Windows) -> None:
     def fail(record: dict[str, Any]) -> None:
         record["failure"] = "the training loss is nan at step 3"
         record["hashes"]["adapter"] = None
 
     rewrite(transfer, fail)
-    assert verify_transfer(transfer, test, TRANSFER_MADE_OF) == []
+    assert verify_transfer(transfer, windows, TRANSFER_MADE_OF) == []
 
 
-def test_where_every_patient_was_seen_no_metric_is_expected(transfer: Path, test: Windows) -> None:
+def test_where_every_patient_was_seen_no_metric_is_expected(transfer: Path, windows: Windows) -> None:
     nobody = replace(
-        test,
-        window_id=test.window_id[:0],
-        target=test.target[:0],
+        windows,
+        window_id=windows.window_id[:0],
+        target=windows.target[:0],
     )
     forecasts = transfer.parent / "forecasts.parquet"
     write_forecasts(forecasts, nobody.window_id, np.empty((0, 3, 12), np.float32), LEVELS)
