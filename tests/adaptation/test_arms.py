@@ -14,6 +14,7 @@ from workflow_scripts.adaptation.arms import (
     Arm,
     expand_arms,
 )
+from workflow_scripts.adaptation.methods import METHODS
 
 RANKED_METHODS = ["lora", "rslora", "dora", "pissa", "adalora", "vera"]
 ISSUE_S_METHODS = [
@@ -96,6 +97,33 @@ def test_what_trains_from_scratch_is_an_arm_but_no_method_of_adaptation():
         assert Arm.parse(arm.name) == arm
         assert arm.trains
         assert arm.is_from_scratch
+
+
+WHAT_METHODS_ARE = {
+    "zero-shot": set(),
+    "full": {"trains"},
+    "head-only": {"trains", "is_adapter"},
+    "bitfit": {"trains", "is_adapter"},
+    "ia3": {"trains", "is_adapter", "uses_peft"},
+    "layernorm": {"trains", "is_adapter", "uses_peft"},
+    "fourierft": {"trains", "is_adapter", "uses_peft"},
+    **{key: {"trains", "is_adapter", "uses_peft", "has_rank"} for key in RANKED_METHODS},
+    "trained": {"trains"},
+    "trained-dilate": {"trains"},
+    "baseline": set(),
+}
+"""Parameter-efficient methods leave an adapter; peft computes those that are no choice of the model's own weights."""
+
+
+def test_a_method_has_a_rank_an_adapter_or_peft_as_its_paper_has_it():
+    flags = ("trains", "is_adapter", "uses_peft", "has_rank")
+    found = {name: {flag for flag in flags if getattr(method, flag)} for name, method in METHODS.items()}
+    assert found == WHAT_METHODS_ARE
+    assert {name for name, method in METHODS.items() if method.model_kind != "foundation"} == {
+        "trained",
+        "trained-dilate",
+        "baseline",
+    }
 
 
 def test_an_arm_says_what_it_is():

@@ -57,6 +57,36 @@ def test_of_equal_losses_the_smaller_adapter_is_chosen(tmp_path: Path):
     assert choice(tmp_path, {("lora-r8", 0): 3.0, ("lora-r2", 0): 3.0}).arm == "lora-r2"
 
 
+def test_an_only_candidate_is_said_to_be_the_only_one(tmp_path: Path):
+    chosen = choice(tmp_path, {("lora-r2", 0): 3.25})
+    assert chosen.reason == (
+        "lora-r2 is the only adapted arm, with a validation loss of 3.2500 (one seed). Chosen on validation alone."
+    )
+    assert (chosen.model, len(chosen.candidates)) == ("chronos-t5-nano", 1)
+    (candidate,) = chosen.candidates
+    assert (candidate.arm, candidate.validation_loss, candidate.trainable_parameters, candidate.reason) == (
+        *("lora-r2", 3.25, 2 * 1536, ""),
+    )
+
+
+def test_the_reason_counts_the_arms_and_names_the_next_and_the_seed(tmp_path: Path):
+    losses = {("lora-r2", 0): 3.5, ("lora-r2", 1): 3.5, ("lora-r4", 0): 3.25, ("lora-r4", 1): 3.25}
+    chosen = choice(
+        tmp_path, losses | {("lora-r8", 0): 3.75, ("lora-r8", 1): 4.0, ("full", 0): 3.0, ("full", 1): 3.5}
+    )
+    assert chosen.reason == (
+        "lora-r4 has the smallest validation loss of 3 adapted arms, 3.2500 (mean over 2 seeds); next is lora-r2 with "
+        "3.5000; full fine-tuning has 3.2500; seed 0 is the best of its seeds. Chosen on validation alone."
+    )
+
+
+def test_where_every_adapted_arm_failed_none_is_chosen(tmp_path: Path):
+    with pytest.raises(UserError) as refused:
+        choice(tmp_path, {("lora-r2", 0): None, ("lora-r4", 0): None, ("full", 0): 2.0})
+    assert refused.value.found == "2 arms with an adapter, none complete"
+    assert refused.value.where == "adapters of chronos-t5-nano for heart_rate of explicit"
+
+
 def test_that_training_did_not_help_is_said(tmp_path: Path):
     paths = [write_record(tmp_path, run_record(arm="lora-r2"))]
     record = run_record(arm="lora-r2", seed=1)

@@ -17,7 +17,7 @@ from workflow_scripts.evaluation import bootstrap
 from workflow_scripts.evaluation.bootstrap import resample_seeds
 from workflow_scripts.evaluation.comparison import bootstrap_p_value, compare, holm, interval, win_rate
 from workflow_scripts.evaluation.patient_sums import PatientSums
-from workflow_scripts.evaluation.rank_threshold import smallest_good_rank, threshold_shares
+from workflow_scripts.evaluation.rank_threshold import gains, smallest_good_rank, threshold_shares
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +167,36 @@ def test_a_comparison_that_failed_still_counts_in_its_family():
 def test_wins_and_ties_are_shares_of_patients():
     other = np.array([1.0, 1.0, 1.0, 1.0, 1.0])
     assert win_rate(np.array([0.5, 0.9, 1.0, 1.0 + 1e-15, 2.0]), other) == (0.4, 0.4)
+
+
+def test_an_interval_cuts_the_same_share_at_both_ends():
+    replicates = np.arange(101.0)
+    assert interval(replicates, 0.9) == pytest.approx((5.0, 95.0))
+    assert interval(replicates[::-1], 0.5) == pytest.approx((25.0, 75.0))
+
+
+def test_a_difference_is_of_the_arm_less_the_other():
+    ours, theirs = np.linspace(1, 2, 101), np.full(101, 2.5)
+    found = compare(1.5, 2.5, ours, theirs, 0.9)
+    assert (found.value, found.low, found.high) == pytest.approx((-1.0, -1.45, -0.55))
+    assert found.p_value == pytest.approx(2 / 102)
+
+
+def test_rounding_is_no_gain_of_a_rank():
+    assert gains([1.2, 0.9], 1.0)
+    assert not gains([1.2, 1.0], 1.0)
+    assert not gains([1.2, 1.0 - 1e-15], 1.0)
+    assert gains([1.2, 1.0 - 1e-6], 1.0)
+
+
+def test_patients_are_drawn_as_many_as_there_are_and_each_as_likely():
+    draws = bootstrap.draw_patients(7, 4000, [3, 1])
+    assert draws.shape == (4000, 7)
+    assert set(draws.sum(axis=1)) == {7.0}
+    # Each count is binomial with mean 1: five standard errors over 4,000 resamples are 0.073.
+    assert np.abs(draws.mean(axis=0) - 1).max() < 0.073
+    np.testing.assert_array_equal(draws, bootstrap.draw_patients(7, 4000, [3, 1]))
+    assert not np.array_equal(draws, bootstrap.draw_patients(7, 4000, [3, 2]))
 
 
 def test_the_threshold_is_the_smallest_rank_within_the_margin_of_the_best():

@@ -34,6 +34,25 @@ def test_of_each_method_one_rank_is_transferred_the_one_nearest_two():
     assert [arm.name for arm in transferred_arms(arms)] == ["full", "lora-r1", "dora-r1"]
     assert [arm.name for arm in transferred_arms(expand_arms(["lora"], [16, 2, 1]))] == ["lora-r2"]
     assert [arm.name for arm in transferred_arms(expand_arms(["lora"], [8, 4]))] == ["lora-r4"]
+    assert [arm.name for arm in transferred_arms(expand_arms(["lora"], [3, 1]))] == ["lora-r1"], (
+        "as near, smaller"
+    )
+    assert [arm.name for arm in transferred_arms(expand_arms(["lora"], [3, 4]))] == ["lora-r3"]
+
+
+def test_jobs_are_in_the_order_of_the_tables():
+    jobs = transfers(["one", "two"], ["a", "b"], ["m"], [Arm("full"), Arm("bitfit")], [0, 1])
+    assert jobs[:3] == [
+        Transfer("two", "one", "a", "m", "full", 0),
+        Transfer("two", "one", "a", "m", "full", 1),
+        Transfer("two", "one", "a", "m", "bitfit", 0),
+    ]
+    assert [(job.evaluated_on, job.vital) for job in jobs[::4]] == [
+        ("one", "a"),
+        ("one", "b"),
+        ("two", "a"),
+        ("two", "b"),
+    ]
 
 
 def test_every_pair_of_cohorts_is_one_job_for_each_vital_sign_model_arm_and_seed():

@@ -46,7 +46,7 @@ KINDS = (
     "core/AddNot",
 )
 """Beginnings of the names of Cosmic Ray's operators that are used: faults as people make them."""
-NOT_CODE = ("|", "TYPE_CHECKING", "__name__", "frozen=", "strict=", "sort_keys=")
+NOT_CODE = ("|", "TYPE_CHECKING", "__name__", "frozen=", "strict=", "sort_keys=", "_AT_ONCE =")
 """Lines with one of these are types, guards of imports, flags that only guard or the order of keys in JSON: a mutant
 there changes no result."""
 SLOWEST = 180
