@@ -202,6 +202,9 @@ def refusal(
     assert before.keys() == after.keys()
     assert all(torch.equal(value, after[key]) for key, value in before.items())
     assert name in refused.value.where
+    if refused.value.where.endswith(type(model).__name__):
+        ranks = "ranks, " if Arm.parse(name).rank else ""
+        assert refused.value.remedy.startswith(f"change {ranks}arms or adaptation in params.yaml")
     return refused.value.found
 
 

@@ -182,11 +182,29 @@ def test_a_difference_is_of_the_arm_less_the_other():
     assert found.p_value == pytest.approx(2 / 102)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_difference_larger_than_rounding_is_one(sign):
+    """The limit is 1e-12 of the other's error, on the data and in each replicate."""
+    replicates = np.random.default_rng(11).lognormal(size=999)
+    for relative, p_value in ((1e-11, 2 / 1000), (1e-13, 1.0)):
+        change = 1 + sign * relative
+        found = compare(change, 1.0, replicates * change, replicates, 0.95)
+        assert found.p_value == p_value
+        assert np.sign([found.value, found.low, found.high]).tolist() == [sign * (p_value < 1)] * 3
+
+
+def test_patients_whose_errors_differ_by_rounding_are_ties():
+    other = np.array([1.0, 1.0, 1.0, 1.0, 0.0])
+    arm = np.array([1 - 1e-13, 1 + 1e-13, 1 - 1e-11, 1 + 1e-11, 0.0])
+    assert win_rate(arm, other) == (0.2, 0.6)
+
+
 def test_rounding_is_no_gain_of_a_rank():
     assert gains([1.2, 0.9], 1.0)
     assert not gains([1.2, 1.0], 1.0)
     assert not gains([1.2, 1.0 - 1e-15], 1.0)
-    assert gains([1.2, 1.0 - 1e-6], 1.0)
+    assert gains([1.2, 1.0 - 1e-11], 1.0)
+    assert not gains([1.2, 1.0 - 1e-13], 1.0)
 
 
 def test_patients_are_drawn_as_many_as_there_are_and_each_as_likely():
