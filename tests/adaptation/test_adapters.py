@@ -101,6 +101,7 @@ def test_nothing_in_a_folder_tells_where_the_base_weights_lay(tmp_path):
         if name in PEFT_ARMS:
             config = json.loads((tmp_path / name / "adapter_config.json").read_text())
             assert config["base_model_name_or_path"] == "chronos-tiny"
+            assert config["inference_mode"] is True
 
 
 @pytest.mark.parametrize("name", ["lora-r2", "pissa-r2", "head-only"])

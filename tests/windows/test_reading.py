@@ -126,9 +126,18 @@ def damaged(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
 
 # What is done to the file, and what the message says.
 DAMAGES = [
-    (lambda table: table.drop_columns("split"), "split"),
-    (lambda table: table.drop_columns("covariates"), "covariates"),
-    (lambda table: table.set_column(0, "window_id", pa.array(["x"] * 5)), "window_id"),
+    (lambda table: table.drop_columns("split"), "incomplete columns: split"),
+    (
+        lambda table: table.drop_columns(["covariates", "window_id"]),
+        "incomplete columns: window_id, covariates",
+    ),
+    (lambda table: table.set_column(0, "window_id", pa.array(["x"] * 5)), "incomplete columns: window_id"),
+    (
+        lambda table: table.set_column(
+            table.schema.get_field_index("subject_id"), "subject_id", pa.array([1, 2, 3, None, 5])
+        ),
+        "incomplete columns: subject_id",
+    ),
     (lambda table: table.replace_schema_metadata({}), "no metadata"),
     (lambda table: table.replace_schema_metadata({b"vitalora": b"{}"}), "metadata of another form"),
     (
