@@ -359,7 +359,7 @@ def _describe(problem: Any) -> str:
 
 
 def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
-    """The allowed keys of the group in which a key stands."""
+    """The allowed keys of the group that a key belongs to."""
     group: type[Parameters] = Study
     for part in location[:-1]:
         group = group.model_fields[str(part)].annotation  # type: ignore[assignment]

@@ -2,7 +2,7 @@
 
 
 class UserError(Exception):
-    """Something in the input, the settings or the machine that only the user can mend.
+    """Something in the input, the settings or the machine that only the user can fix.
 
     The message always names the place, what was found, what was expected, and what to do.
     It must never hold values from patient rows (identifiers, times, measurements).

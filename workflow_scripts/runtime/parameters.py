@@ -27,7 +27,7 @@ class TrackingParameters(Parameters):
 
     @model_validator(mode="after")
     def _without_password(self) -> Self:
-        """The address stands in settings files and on command lines. The whole group is checked: a message repeats
+        """The address is in settings files and on command lines. The whole group is checked: a message repeats
         the value of a single field."""
         if holds_password(self.uri):
             raise ValueError(

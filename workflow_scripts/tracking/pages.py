@@ -250,7 +250,7 @@ def cautions(dataset: str, *models: str) -> str:
             f"**Stand-in** models, small and pre-trained for minutes on synthetic series: {', '.join(stand_ins)}. "
             "Their errors say nothing about published weights."
         )
-    if dataset.startswith("simulated"):
+    if data_kind(dataset) == "simulated":
         texts.append("The patients are **simulated**: no number here says anything about real ones.")
     elif dataset == "mimic-iii-demo":
         texts.append("The open demo holds 100 patients: **far too few** for a conclusion.")

@@ -19,7 +19,7 @@ class WindowParameters(Parameters):
     placement: Literal["anywhere", "before_onset", "around_onset", "after_onset"] = Field(
         "anywhere",
         description="which windows of a stay are taken, relative to the cohort's onset: those that end by it, "
-        "those that it lies within, or those that start at it or later; only anywhere needs no onset",
+        "those that contain it, or those that start at it or later; only anywhere needs no onset",
     )
     minimum_context_observed: int = Field(
         12, ge=1, description="grid steps of a context with a charted value"
