@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 from workflow_scripts.models.registry import is_stand_in
 from workflow_scripts.privacy.credentials import OPEN_DATASETS
 from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.sources.datasets import dataset_of
 from workflow_scripts.tracking.sweeps import StoredRun, Sweep, in_words, learned_nothing
 from workflow_scripts.windows.reading import Windows, read_windows
 
@@ -250,7 +251,7 @@ def cautions(dataset: str, *models: str) -> str:
             f"**Stand-in** models, small and pre-trained for minutes on synthetic series: {', '.join(stand_ins)}. "
             "Their errors say nothing about published weights."
         )
-    if data_kind(dataset) == "simulated":
+    if dataset_of(dataset).patients == "simulated":
         texts.append("The patients are **simulated**: no number here says anything about real ones.")
     elif dataset == "mimic-iii-demo":
         texts.append("The open demo holds 100 patients: **far too few** for a conclusion.")
