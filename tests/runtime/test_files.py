@@ -12,8 +12,11 @@ from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import (
     atomic_folder,
     atomic_path,
+    claim_folder,
     is_left_over,
     read_json,
+    require_own_file,
+    require_own_folder,
     write_json,
     write_text,
 )
@@ -101,3 +104,62 @@ def test_json_that_is_cut_short_is_named_with_the_command_that_finds_more(tmp_pa
     with pytest.raises(UserError, match="repair_results") as caught:
         read_json(tmp_path / "run.json")
     assert caught.value.where == str(tmp_path / "run.json")
+
+
+def test_a_folder_that_a_command_made_is_replaced(tmp_path: Path) -> None:
+    for text in ("first", "second"):
+        with atomic_folder(tmp_path / "result") as folder:
+            (folder / f"{text}.txt").write_text(text)
+    assert [path.name for path in sorted((tmp_path / "result").glob("[!.]*"))] == ["second.txt"]
+
+
+@pytest.mark.parametrize("write", [atomic_folder, claim_folder])
+def test_a_folder_with_somebody_else_s_file_is_refused_and_kept(write, tmp_path: Path) -> None:
+    target = tmp_path / "thesis"
+    target.mkdir()
+    (target / "chapter.txt").write_text("years of work")
+    with pytest.raises(UserError, match="files that no command of vitalora made"):
+        write(target).__enter__()
+    assert [path.read_text() for path in target.iterdir()] == ["years of work"]
+
+
+def test_an_empty_or_absent_folder_and_one_that_was_claimed_may_be_written(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for name in ("empty", "absent/below", "empty"):
+        claim_folder(tmp_path / name)
+        require_own_folder(tmp_path / name)
+
+
+def test_links_files_and_the_working_folder_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "file").write_text("mine")
+    work = tmp_path / "real" / "work"
+    claim_folder(work)
+    monkeypatch.chdir(work)
+    for path, found in {
+        tmp_path / "link": "a link to",
+        tmp_path / "file": "a file",
+        Path(): "the folder that you work in",
+        tmp_path / "real": "the folder that you work in, or one above it",
+    }.items():
+        with pytest.raises(UserError, match=found):
+            require_own_folder(path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only for the administrator")
+def test_a_folder_below_a_read_only_one_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(UserError, match="cannot be written"):
+        require_own_folder(tmp_path / "new" / "result")
+
+
+def test_a_file_is_replaced_only_where_the_same_command_made_it(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    require_own_file(path, lambda _: False)
+    path.write_text("mine")
+    require_own_file(path, lambda found: found.read_text() == "mine")
+    with pytest.raises(UserError, match="this command did not make it"):
+        require_own_file(path, lambda _: False)

@@ -129,8 +129,10 @@ def test_an_adapter_folded_into_its_base_forecasts_the_same(files, tmp_path):
     merge_adapter(MODEL, files.adapter, tmp_path / "merged", files.weights)
     merged = forecast(files, None, weights=tmp_path / "merged")
     np.testing.assert_allclose(merged, forecast(files, files.adapter), rtol=1e-4)
-    with pytest.raises(UserError, match="it exists"):
-        merge_adapter(MODEL, files.adapter, tmp_path / "merged", files.weights)
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "thesis.txt").write_text("mine")
+    with pytest.raises(UserError, match="no command of vitalora made"):
+        merge_adapter(MODEL, files.adapter, tmp_path / "taken", files.weights)
 
 
 def test_a_parquet_table_holds_the_same_rows(files, tmp_path):

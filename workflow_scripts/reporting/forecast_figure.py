@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 SHOWN = 6
 """Panels in the figure, the first series of the file; more would be too small to read."""
 
+MADE_BY = "vitalora forecast"
+METADATA = {
+    "svg": {"Creator": MADE_BY, "Date": None},
+    "pdf": {"Creator": MADE_BY},
+    "png": {"Software": MADE_BY},
+}
+"""What a figure says of itself; without the date, so that the same forecast gives the same SVG."""
+
 
 def draw_forecasts(
     path: Path,
@@ -43,9 +51,13 @@ def draw_forecasts(
         more = f"; the first {shown} of {len(names)} series" if len(names) > shown else ""
         figure.suptitle(f"{title}{more}", fontsize=10)
         with atomic_path(path) as temporary:
-            figure.savefig(
-                temporary, format=path.suffix[1:], metadata={"Date": None} if path.suffix == ".svg" else {}
-            )
+            kind = path.suffix[1:]
+            figure.savefig(temporary, format=kind, metadata=METADATA[kind])
+
+
+def is_forecast_figure(path: Path) -> bool:
+    """Whether a figure says that it was made here."""
+    return MADE_BY.encode() in path.read_bytes()
 
 
 def _draw_series(

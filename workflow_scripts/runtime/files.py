@@ -6,13 +6,16 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from workflow_scripts.runtime.completeness import REPAIR_COMMAND
 from workflow_scripts.runtime.errors import UserError
+
+MARK = ".vitalora"
+"""A file in every folder that a command made. A folder without it belongs to somebody else and is never replaced."""
 
 
 class UnreadableFileError(UserError, ValueError):
@@ -38,10 +41,66 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def require_own_folder(path: Path) -> None:
+    """Raise UserError unless a command may write this folder: it is absent, empty, or was made by a command.
+
+    To be called before anything is read or computed for it.
+    """
+    place = path.resolve()
+    if path.is_symlink():
+        found, expected = f"a link to {place}", "a folder, or a name that is not taken"
+    elif path.exists() and not path.is_dir():
+        found, expected = "a file", "a folder, or a name that is not taken"
+    elif place == Path.cwd() or place in Path.cwd().parents:
+        found, expected = "the folder that you work in, or one above it", "a folder of its own for the result"
+    elif path.is_dir() and any(path.iterdir()) and not (path / MARK).is_file():
+        found = "a folder with files that no command of vitalora made"
+        expected = "a new or empty folder, or an earlier result of a command"
+    elif not os.access(
+        existing := next(folder for folder in (place, *place.parents) if folder.exists()), os.W_OK
+    ):
+        found, expected = f"{existing} cannot be written", "a folder that you may write to"
+    else:
+        return
+    raise UserError(str(path), found, expected, "choose another name; nothing was read or written")
+
+
+def require_own_file(path: Path, is_own: Callable[[Path], bool]) -> None:
+    """Raise UserError unless a command may write this file: it is absent, or an earlier result of the same command.
+
+    is_own: whether a file is such a result. To be called before anything is read or computed for it.
+    """
+    if path.is_symlink() or (path.exists() and not (path.is_file() and is_own(path))):
+        raise UserError(
+            str(path),
+            "it exists, and this command did not make it",
+            "a name that is not taken, or an earlier result of this command",
+            "choose another name; nothing was read or written",
+        )
+
+
+def claim_folder(path: Path) -> None:
+    """Make a folder into which a command writes file by file, and mark it. Raises UserError as `require_own_folder`."""
+    require_own_folder(path)
+    _make_folder(path)
+    _write_mark(path)
+
+
+def _write_mark(folder: Path) -> None:
+    (folder / MARK).write_text(
+        "made by vitalora, which may replace what is in this folder\n", encoding="utf-8"
+    )
+
+
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `path`; on success it replaces `path`, on failure nothing is left."""
+    """Give a temporary folder beside `path`; on success it replaces `path`, on failure nothing is left.
+
+    Raises UserError where `path` is no folder of ours, see `require_own_folder`.
+    """
+    require_own_folder(path)
     with scratch_folder(path.parent, path.name) as temporary:
+        _write_mark(temporary)
         yield temporary
         for file in temporary.rglob("*"):
             _to_disk(file)

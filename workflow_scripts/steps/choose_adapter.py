@@ -9,7 +9,7 @@ from typer import Argument, Option
 
 from workflow_scripts.evaluation.aggregation import collect_rows, summarise_arms
 from workflow_scripts.evaluation.choice import choose_adapter as choose
-from workflow_scripts.runtime.files import atomic_folder, write_json
+from workflow_scripts.runtime.files import atomic_folder, require_own_folder, write_json
 from workflow_scripts.runtime.step import run_step
 
 
@@ -25,6 +25,7 @@ def choose_adapter(
         python -m workflow_scripts.steps.choose_adapter --output best \\
             results/simulated/runs/sepsis3/heart_rate/moirai-nano/*/seed*/run.json
     """
+    require_own_folder(output)
     arms = summarise_arms(collect_rows(records))
     choice = choose(arms)
     folders = {path.absolute().parts[-3:-1]: path.parent for path in records}

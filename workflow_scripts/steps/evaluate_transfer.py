@@ -15,7 +15,7 @@ from workflow_scripts.evaluation.unseen import read_unseen
 from workflow_scripts.models.registry import variant
 from workflow_scripts.models.weights import WEIGHTS
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.runtime.files import read_json
+from workflow_scripts.runtime.files import claim_folder, read_json
 from workflow_scripts.runtime.hashing import file_hash, folder_hash
 from workflow_scripts.runtime.process import began
 from workflow_scripts.runtime.step import read_settings, run_step
@@ -57,6 +57,7 @@ def evaluate_transfer(
             --own-windows data/simulated/windows/sepsis3/heart_rate.parquet \\
             --settings results/simulated/transfer/settings/evaluate_transfer.chronos.lora.json --output my-transfer
     """
+    claim_folder(output)
     from workflow_scripts.training import forecasting, inference
 
     parameters = ForecastParameters(**read_settings(settings)["forecast"])

@@ -11,9 +11,9 @@ from typer import Option
 from workflow_scripts.adaptation.adapters import read_arm
 from workflow_scripts.models.registry import check_covariates, check_geometry, variant, variant_names
 from workflow_scripts.models.sources import weights_folder
-from workflow_scripts.reporting.forecast_figure import SHOWN, draw_forecasts
+from workflow_scripts.reporting.forecast_figure import SHOWN, draw_forecasts, is_forecast_figure
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.runtime.files import atomic_path
+from workflow_scripts.runtime.files import atomic_path, require_own_file
 from workflow_scripts.runtime.step import run_step
 from workflow_scripts.training.data import Scale, series_arrays
 from workflow_scripts.training.parameters import ForecastParameters
@@ -21,6 +21,9 @@ from workflow_scripts.windows.series import SeriesTable, read_series
 
 if TYPE_CHECKING:
     import pandas as pd
+
+COLUMNS = ("series", "time", "step")
+"""First columns of the table; those of the quantiles follow."""
 
 TABLE_SUFFIXES, FIGURE_SUFFIXES = (".csv", ".parquet"), (".svg", ".png", ".pdf")
 
@@ -81,8 +84,10 @@ def forecast(
             --input series.csv --horizon 12 --output forecast.csv --figure forecast.svg
     """
     _require_suffix(output, "--output", TABLE_SUFFIXES)
+    require_own_file(output, is_forecast_table)
     if figure:
         _require_suffix(figure, "--figure", FIGURE_SUFFIXES)
+        require_own_file(figure, is_forecast_figure)
     trained_on = read_arm(adapter).trained_on if adapter else None
     if trained_on:
         context = context or trained_on.context
@@ -189,6 +194,20 @@ def as_table(series: SeriesTable, quantiles: NDArray[np.float32], levels: list[f
     }
     columns |= {f"q{level:g}": quantiles[:, place].reshape(-1) for place, level in enumerate(levels)}
     return pd.DataFrame(columns)
+
+
+def is_forecast_table(path: Path) -> bool:
+    """Whether a CSV or Parquet file has the columns that this command writes."""
+    if path.suffix == ".csv":
+        with path.open("rb") as file:
+            return file.readline().startswith(",".join((*COLUMNS, "q")).encode())
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_schema(path).names[: len(COLUMNS)] == list(COLUMNS)
+    except pa.ArrowInvalid:
+        return False
 
 
 def _require_suffix(path: Path, option: str, suffixes: tuple[str, ...]) -> None:

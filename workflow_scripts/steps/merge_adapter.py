@@ -12,7 +12,7 @@ from workflow_scripts.models.sources import weights_folder
 from workflow_scripts.models.weights import load_variant, write_provenance
 from workflow_scripts.privacy.credentials import MARK
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.runtime.files import atomic_folder
+from workflow_scripts.runtime.files import atomic_folder, require_own_folder
 from workflow_scripts.runtime.step import run_step
 
 
@@ -25,7 +25,7 @@ def merge_adapter(
         ),
     ],
     adapter: Annotated[Path, Option(help="folder `adapter` of a run")],
-    output: Annotated[Path, Option(help="folder to write; it must not exist")],
+    output: Annotated[Path, Option(help="folder to write; an earlier result is replaced")],
     weights: Annotated[
         Path | None, Option(help="folder of the base weights; by default weights/prepared/<model>")
     ] = None,
@@ -39,13 +39,12 @@ def merge_adapter(
             --adapter results/simulated/runs/sepsis3/heart_rate/chronos-t5-nano/lora-r2/seed0/adapter \\
             --output weights/chronos-t5-nano-heart-rate
     """
+    require_own_folder(output)
     chosen, saved = variant(model), read_arm(adapter)
     if saved.base != model:
         raise UserError(
             str(adapter), f"an adapter of {saved.base}", f"one of {model}", "name its own base model"
         )
-    if output.exists():
-        raise UserError(str(output), "it exists", "a new folder", "choose another name, or remove it")
     loaded = load_variant(chosen, weights_folder(chosen, weights))
     merge(loaded, load_adapter(loaded, adapter))
     with atomic_folder(output) as folder:

@@ -19,7 +19,7 @@ from workflow_scripts.models.sources import (
 )
 from workflow_scripts.models.weights import WEIGHTS, load_variant, write_provenance
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.runtime.files import atomic_folder
+from workflow_scripts.runtime.files import atomic_folder, require_own_folder
 from workflow_scripts.runtime.step import run_step
 
 
@@ -47,6 +47,7 @@ def prepare_weights(
         python -m workflow_scripts.steps.prepare_weights --model chronos-t5-nano --source embedded \\
             --output weights/prepared/chronos-t5-nano
     """
+    require_own_folder(output)
     prepare(model, source, output, lock)
 
 

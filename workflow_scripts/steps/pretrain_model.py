@@ -17,7 +17,7 @@ from workflow_scripts.models.registry import STAND_INS, family_class, variant
 from workflow_scripts.models.weights import write_provenance
 from workflow_scripts.runtime.device import lease_device
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.runtime.files import atomic_folder, write_text
+from workflow_scripts.runtime.files import atomic_folder, require_own_folder, write_text
 from workflow_scripts.runtime.machine import machine, versions
 from workflow_scripts.runtime.step import read_settings, run_step
 from workflow_scripts.training.data import WindowArrays
@@ -59,6 +59,7 @@ def pretrain_model(
             --settings weights/pretrained/settings/pretrain_model.moirai-nano.json \\
             --output weights/pretrained/moirai-nano
     """
+    require_own_folder(output)
     parameters = PretrainingParameters(**read_settings(settings)["pretraining"])
     if device == "cpu":
         pretrain(model, parameters, output)

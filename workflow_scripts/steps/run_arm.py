@@ -12,7 +12,7 @@ from workflow_scripts.evaluation.recording import collect_provenance, record_run
 from workflow_scripts.evaluation.run_record import RunHashes, RunKey
 from workflow_scripts.models.baselines import BASELINES
 from workflow_scripts.models.weights import WEIGHTS
-from workflow_scripts.runtime.files import read_json
+from workflow_scripts.runtime.files import claim_folder, read_json
 from workflow_scripts.runtime.hashing import file_hash, folder_hash
 from workflow_scripts.runtime.process import began, terminable, was_forked
 from workflow_scripts.runtime.step import read_settings, run_step
@@ -41,6 +41,7 @@ def run_arm(
             --windows data/simulated/windows/explicit/heart_rate.parquet \\
             --settings results/simulated/runs/settings/run_arm.chronos.lora.json --output my-run
     """
+    claim_folder(output)
     read = read_settings(settings)
     groups = {name: read[name] for name in RunParameters.model_fields if name in read}
     job = RunJob(dataset, model, Arm.parse(arm), seed, weights, RunParameters(**groups))

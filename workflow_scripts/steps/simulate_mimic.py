@@ -6,7 +6,7 @@ from typing import Annotated
 
 from typer import Option
 
-from workflow_scripts.runtime.files import move_into_place, scratch_folder
+from workflow_scripts.runtime.files import claim_folder, move_into_place, scratch_folder
 from workflow_scripts.runtime.step import read_settings, run_step
 
 
@@ -25,11 +25,11 @@ def simulate_mimic(
         python -m workflow_scripts.steps.simulate_mimic \\
             --settings data/raw/settings/simulate_mimic.json --output data/raw/simulated
     """
+    claim_folder(output)
     from workflow_scripts.sources.mimic_iii import simulator
     from workflow_scripts.sources.mimic_iii.parameters import SimulatorParameters
 
     parameters = SimulatorParameters(**read_settings(settings)["simulator"])
-    # Moved file by file, so that nothing else is lost where the folder was not the simulator's.
     with scratch_folder(output, "simulate") as scratch:
         rows = simulator.simulate_mimic(parameters, scratch)
         for path in sorted(scratch.iterdir()):

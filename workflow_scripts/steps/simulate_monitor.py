@@ -6,7 +6,7 @@ from typing import Annotated
 
 from typer import Option
 
-from workflow_scripts.runtime.files import atomic_folder
+from workflow_scripts.runtime.files import atomic_folder, require_own_folder
 from workflow_scripts.runtime.step import read_settings, run_step
 
 
@@ -15,7 +15,7 @@ def simulate_monitor(
         Path,
         Option(help="settings file of this step (JSON), as the workflow writes it: the group `simulator`"),
     ],
-    output: Annotated[Path, Option(help="folder to write; it is replaced")],
+    output: Annotated[Path, Option(help="folder to write; an earlier result is replaced")],
 ) -> None:
     """Write a simulated monitor export, an example of your own data (docs/own-data.md).
 
@@ -26,6 +26,7 @@ def simulate_monitor(
         python -m workflow_scripts.steps.simulate_monitor \\
             --settings data/raw/settings/simulate_monitor.json --output data/raw/simulated-monitor
     """
+    require_own_folder(output)
     from workflow_scripts.sources.mimic_iii.parameters import SimulatorParameters
     from workflow_scripts.sources.mimic_iii.simulator import monitor
 
