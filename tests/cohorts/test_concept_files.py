@@ -172,11 +172,11 @@ def test_events_without_the_tables_of_the_concepts_are_refused(
 def test_an_events_folder_that_cannot_be_written_to_is_named(
     hospital, tmp_path, monkeypatch: pytest.MonkeyPatch, user_error: Callable
 ) -> None:
-    def refuse(**_: object) -> None:
+    def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     events = hospital.admit(1).write(tmp_path / "events")
-    monkeypatch.setattr("workflow_scripts.cohorts.events.TemporaryDirectory", refuse)
+    monkeypatch.setattr("workflow_scripts.cohorts.events.scratch_folder", refuse)
     error = user_error(lambda: label_cohort(events, "all", EVERYBODY, ["heart_rate"]))
     assert error.where == str(events)
     assert "Permission denied" in error.found

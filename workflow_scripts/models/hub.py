@@ -110,7 +110,7 @@ def download(variant: Variant, folder: Path, pin: Pin | None) -> Pin:
             ", ".join(needed) + "; other formats can run code when they are read and are never opened",
             "get the files elsewhere, and give their folder as the source",
         )
-    hashes = {path.name: file_hash(path) for path in sorted(folder.iterdir())}
+    hashes = {path.name: file_hash(path) for path in sorted(folder.glob("[!.]*"))}
     for name, expected in (pin.sha256 if pin else {}).items():
         if hashes[name] != expected:
             raise _other_bytes(where, name, hashes[name], f"{expected}, as {LOCK.name} says")

@@ -161,7 +161,7 @@ def _check_finite(model: "ForecastModel", folder: Path) -> None:
 
 def write_provenance(variant: Variant, folder: Path, origin: dict[str, Any]) -> None:
     """Write provenance.json: the variant, its origin, and the SHA-256 of every other file."""
-    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != PROVENANCE)
+    files = sorted(path for path in folder.glob("[!.]*") if path.is_file() and path.name != PROVENANCE)
     record = {
         "model": variant.name,
         "family": variant.family,

@@ -15,7 +15,8 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from workflow_scripts.runtime.warm.job import PACKAGE, peer_process, run_job
@@ -52,28 +53,51 @@ def _run_warm(options: argparse.Namespace) -> int | None:
     if not owner.isdecimal() or owner == "0" or sys.platform != "linux":
         return None
     try:
-        with _connect(owner) as connection:
+        with _connect(owner) as connection, _signals_forwarded(connection) as jobs:
             socket.send_fds(connection, [json.dumps(vars(options)).encode()], [0, 1, 2])
-            job = int(connection.recv(16) or 0)
-            if not job:
+            # Looked at before it is taken: a signal in between finds the job here or there.
+            jobs.append(int(connection.recv(16, socket.MSG_PEEK) or 0))
+            if not jobs[0]:
                 return None
-            _forward_signals(job)
+            connection.recv(16)
             # No status: the job and the process that waited for it were killed.
             return int(connection.recv(16) or -signal.SIGKILL)
     except OSError:
         return None
 
 
-def _forward_signals(job: int) -> None:
-    """Ask the job to end when this process is asked to."""
+@contextmanager
+def _signals_forwarded(connection: socket.socket) -> Iterator[list[int]]:
+    """Ask the job to end when this process is asked to; before a job has begun, end alone.
+
+    Gives the list to which the caller adds the job. Until then, a job whose number has arrived counts too.
+    """
+    jobs: list[int] = []
 
     def forward(number: int, _: object) -> None:
         with suppress(ProcessLookupError):
-            os.kill(job, number)
+            if job := jobs[0] if jobs else _arrived(connection):
+                os.kill(job, number)
+            else:
+                signal.signal(number, signal.SIG_DFL)
+                os.kill(os.getpid(), number)
 
-    for number in FORWARDED:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, forward)
+    before = {number: signal.getsignal(number) for number in FORWARDED}
+    try:
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, forward)
+        yield jobs
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _arrived(connection: socket.socket) -> int:
+    try:
+        return int(connection.recv(16, socket.MSG_PEEK | socket.MSG_DONTWAIT) or 0)
+    except OSError:
+        return 0
 
 
 def _connect(owner: str) -> socket.socket:
