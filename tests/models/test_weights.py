@@ -228,7 +228,7 @@ def test_lag_llama_s_checkpoint_is_converted_once_and_its_hash_recorded(tmp_path
         record = read_json(output / "provenance.json")
         assert record["source"] == "local file"
         assert record["checkpoint"]["sha256"] == expected
-        assert {path.name for path in output.iterdir()} == {
+        assert {path.name for path in output.glob("[!.]*")} == {
             "config.json",
             "model.safetensors",
             "provenance.json",
@@ -265,7 +265,7 @@ def test_an_embedded_model_is_copied_with_its_record_and_its_hashes_verified(
     output = tmp_path / "output"
     output.mkdir()
     copy_embedded(variant("moirai-nano"), output)
-    assert {path.name: path.read_bytes() for path in output.iterdir()} == {
+    assert {path.name: path.read_bytes() for path in output.glob("[!.]*")} == {
         path.name: path.read_bytes() for path in embedded.iterdir()
     }
 
