@@ -218,6 +218,7 @@ def test_a_transfer_to_nobody_has_no_metric_and_one_that_failed_counts_its_windo
     empty = transfer(nobody, np.empty((0, 3, 1), np.float32))
     assert (empty.counts.test_windows, empty.counts.test_patients, empty.counts.excluded_windows) == (0, 0, 2)
     assert set(empty.metrics.model_dump().values()) == {None}
+    assert empty.counts.non_finite_windows == 0
     failed = transfer(Unseen(windows, np.ones(2, bool), 0), np.full((2, 3, 1), np.nan, np.float32), "nan")
     assert (failed.failure, failed.counts.non_finite_windows) == ("nan", 2)
     assert set(failed.metrics.model_dump().values()) == {None}

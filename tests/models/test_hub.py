@@ -109,7 +109,11 @@ def test_the_first_download_pins_the_commit_and_every_file_and_says_so(
     output = tmp_path / "weights" / MODEL.name
     record = read_json(output / "provenance.json")
     assert (record["source"], record["commit"], record["sha256"]) == ("hub", FIRST, digests(served))
-    assert {path.name for path in output.glob("[!.]*")} == {"config.json", "model.safetensors", "provenance.json"}
+    assert {path.name for path in output.glob("[!.]*")} == {
+        "config.json",
+        "model.safetensors",
+        "provenance.json",
+    }
     assert load_variant(MODEL, output)
     assert not any("README" in path or "bin" in path for _, path, _ in hub.requests)
 

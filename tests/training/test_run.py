@@ -20,6 +20,7 @@ from workflow_scripts.evaluation.verification import verify_run
 from workflow_scripts.models.baselines import forecast_baseline
 from workflow_scripts.models.registry import variant
 from workflow_scripts.runtime.device import Device
+from workflow_scripts.runtime.files import MARK
 from workflow_scripts.runtime.hashing import file_hash
 from workflow_scripts.settings import Study
 from workflow_scripts.steps import run_arm
@@ -106,7 +107,7 @@ def test_the_test_split_is_opened_only_when_the_adapter_is_there(
 def test_a_run_leaves_its_record_forecasts_and_adapter_and_nothing_else(run: Run, tmp_path: Path):
     run(some_windows(), checkpoint_seconds=0)
     left = {path.name for path in tmp_path.joinpath("run", *KEY).iterdir()}
-    assert left == {"run.json", "forecasts.parquet", "adapter"}
+    assert left == {"run.json", "forecasts.parquet", "adapter", MARK}
 
 
 def test_a_run_that_was_killed_goes_on_from_its_checkpoint_and_ends_the_same(
