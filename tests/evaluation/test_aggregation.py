@@ -15,6 +15,7 @@ from workflow_scripts.evaluation.aggregation import arm_metrics, collect_rows, p
 from workflow_scripts.evaluation.missing_runs import missing_row
 from workflow_scripts.evaluation.summary import RunRow, arm_position, read_metrics, rows_text
 from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.files import MARK
 
 ARMS = ["zero-shot", "full", "lora-r1", "lora-r2", "lora-r16"]
 
@@ -54,6 +55,7 @@ def test_the_step_writes_a_row_for_each_run_in_the_order_of_the_study(tmp_path, 
     assert (lora["rank"], lora["trainable_parameters"], lora["mse"]) == (2, 3072, 4e-4)
     assert (lora["training_seconds"], lora["best_step"], lora["weights_hash"]) == (11.5, 100, "ba5e" * 3)
     assert sorted(path.name for path in (out / "plots").iterdir()) == [
+        MARK,
         "error_by_arm.csv",
         "error_by_rank.csv",
     ]
