@@ -53,7 +53,7 @@ def require_own_folder(path: Path) -> None:
         found, expected = "a file", "a folder, or a name that is not taken"
     elif place == Path.cwd() or place in Path.cwd().parents:
         found, expected = "the folder that you work in, or one above it", "a folder of its own for the result"
-    elif path.is_dir() and any(path.iterdir()) and not (path / MARK).is_file():
+    elif path.is_dir() and not (path / MARK).is_file() and not all(map(_is_temporary, path.iterdir())):
         found = "a folder with files that no command of vitalora made"
         expected = "a new or empty folder, or an earlier result of a command"
     elif not os.access(
@@ -79,14 +79,19 @@ def require_own_file(path: Path, is_own: Callable[[Path], bool]) -> None:
         )
 
 
+def _is_temporary(path: Path) -> bool:
+    return path.name.startswith(".") and path.name.endswith(".part")
+
+
 def claim_folder(path: Path) -> None:
     """Make a folder into which a command writes file by file, and mark it. Raises UserError as `require_own_folder`."""
     require_own_folder(path)
     _make_folder(path)
-    _write_mark(path)
+    mark_folder(path)
 
 
-def _write_mark(folder: Path) -> None:
+def mark_folder(folder: Path) -> None:
+    """Note in a folder that a command made it. What was there before must have been looked at: `require_own_folder`."""
     (folder / MARK).write_text(
         "made by vitalora, which may replace what is in this folder\n", encoding="utf-8"
     )
@@ -100,7 +105,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """
     require_own_folder(path)
     with scratch_folder(path.parent, path.name) as temporary:
-        _write_mark(temporary)
+        mark_folder(temporary)
         yield temporary
         for file in temporary.rglob("*"):
             _to_disk(file)

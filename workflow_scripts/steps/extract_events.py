@@ -6,7 +6,7 @@ from typing import Annotated
 
 from typer import Option
 
-from workflow_scripts.runtime.files import claim_folder
+from workflow_scripts.runtime.files import require_own_folder
 from workflow_scripts.runtime.step import read_settings, run_step
 
 
@@ -27,7 +27,7 @@ def extract_events(
         python -m workflow_scripts.steps.extract_events --raw data/raw/simulated \\
             --settings data/simulated/settings/extract_events.json --events data/simulated/events
     """
-    claim_folder(events)
+    require_own_folder(events)
     from workflow_scripts.sources.mimic_iii import extraction
     from workflow_scripts.sources.mimic_iii.parameters import ExtractionParameters
 

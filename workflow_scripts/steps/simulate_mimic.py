@@ -6,7 +6,7 @@ from typing import Annotated
 
 from typer import Option
 
-from workflow_scripts.runtime.files import claim_folder, move_into_place, scratch_folder
+from workflow_scripts.runtime.files import mark_folder, move_into_place, require_own_folder, scratch_folder
 from workflow_scripts.runtime.step import read_settings, run_step
 
 
@@ -25,13 +25,14 @@ def simulate_mimic(
         python -m workflow_scripts.steps.simulate_mimic \\
             --settings data/raw/settings/simulate_mimic.json --output data/raw/simulated
     """
-    claim_folder(output)
+    require_own_folder(output)
     from workflow_scripts.sources.mimic_iii import simulator
     from workflow_scripts.sources.mimic_iii.parameters import SimulatorParameters
 
     parameters = SimulatorParameters(**read_settings(settings)["simulator"])
     with scratch_folder(output, "simulate") as scratch:
         rows = simulator.simulate_mimic(parameters, scratch)
+        mark_folder(output)
         for path in sorted(scratch.iterdir()):
             move_into_place(path, output / path.name)
     for table, count in rows.items():

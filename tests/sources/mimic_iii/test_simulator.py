@@ -472,6 +472,6 @@ def test_the_step_writes_the_folder_whole(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "workflow_scripts.steps.simulate_mimic", "--settings", str(settings)]
     result = subprocess.run([*command, "--output", str(output)], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    assert {path.name for path in output.iterdir()} == {f"{table.upper()}.csv.gz" for table in TABLES}
+    assert {path.name for path in output.glob("[!.]*")} == {f"{table.upper()}.csv.gz" for table in TABLES}
     assert list(output.parent.iterdir()) == [output]
     assert "PATIENTS                       20 rows" in result.stderr

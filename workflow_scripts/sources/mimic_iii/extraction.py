@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.runtime.files import move_into_place, scratch_folder
+from workflow_scripts.runtime.files import mark_folder, move_into_place, scratch_folder
 from workflow_scripts.sources.mimic_iii.events_file import EventsFile
 from workflow_scripts.sources.mimic_iii.item_filter import ItemFilter
 from workflow_scripts.sources.mimic_iii.items import clinical_itemids
@@ -88,6 +88,7 @@ def extract_events(raw: Path, events: Path, parameters: ExtractionParameters) ->
             counts[table] = _copy_table(paths[table], table, scratch / f"{table}.parquet")
         stays = StayIndex(pq.read_table(scratch / "icustays.parquet"))
         counts |= split_chart(paths["chartevents"], stays, parameters, scratch)
+        mark_folder(events)
         for path in sorted(scratch.glob("*.parquet")):
             move_into_place(path, events / path.name)
     return counts
