@@ -77,7 +77,10 @@ def both(
                 f"TRY_CAST({name} AS {TYPES[kind]}) AS {name}" for name, kind in TABLES[table].items()
             )
             source = f"read_csv('{demo_folder}/{table.upper()}.csv.gz', all_varchar = true, quote = '\"')"
-            connection.execute(f"CREATE TABLE mimiciii.{table} AS SELECT {columns} FROM {source}")
+            # The connection of a cohort's SQL opens no files, so another one reads them.
+            connection.register("raw", duckdb.sql(f"SELECT {columns} FROM {source}").to_arrow_table())
+            connection.execute(f"CREATE TABLE mimiciii.{table} AS FROM raw")
+            connection.unregister("raw")
         # The release writes these words with a blank at the end, as mimic-code compares them; some copies lost it.
         connection.execute(
             "UPDATE mimiciii.chartevents SET value = value || ' ' "
