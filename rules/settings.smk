@@ -132,7 +132,11 @@ for model in study.models:
         settings_of_transfers(model, arm.method)
 
 TRACKING_SETTINGS = step_settings(
-    f"{RESULTS}/summary", "sync_tracking", ["dataset", "tracking"], [MODEL_TABLE], runs=run_records()
+    f"{RESULTS}/summary",
+    "sync_tracking",
+    ["dataset", "tracking"],
+    [MODEL_TABLE, PACKAGE / "sources/datasets.yaml"],
+    runs=run_records(),
 )
 SYNC_TRACKING = (
     '"$PYTHON" -m workflow_scripts.steps.sync_tracking'

@@ -29,6 +29,7 @@ from tests.helpers.fault_study import (
     tracked,
 )
 from tests.helpers.projects import run_in
+from workflow_scripts.runtime.files import MARK
 
 pytestmark = pytest.mark.workflow
 
@@ -63,7 +64,7 @@ def small_disk(folder: Path) -> Iterator[None]:
         pytest.skip("only root may mount a small disk")
     try:
         # Snakemake removes folders that are empty, and nobody can remove a mounted one.
-        (folder / "keep").write_text("It is no result cut short.")
+        (folder / MARK).write_text("made by vitalora")
         yield
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)

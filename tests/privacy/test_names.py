@@ -65,7 +65,7 @@ def test_paths_with_commands_in_them_are_paths(tmp_path: Path) -> None:
     (project / f"{TRAP}.sql").write_text("SELECT icustay_id, intime AS onset FROM icustays")
     raw.mkdir()
     simulate_mimic(SimulatorParameters(patients=20, seed=1), raw)
-    run_in(project, "snakemake", "--cores", "2", "--", "runs", MIMIC_DIR=str(raw))
+    run_in(project, "snakemake", "--cores", "2", "--", "runs", "sync_tracking", MIMIC_DIR=str(raw))
     run_in(project, "snakemake", "--cores", "1", "--", "check_mimic", MIMIC_DIR=str(raw))
     assert len(list(project.glob("results/mimic-iii/runs/mine/heart_rate/**/run.json"))) == 1
     assert (tmp_path / "a $(touch hit); touch hit.db").exists()

@@ -124,7 +124,7 @@ def test_a_folder_with_somebody_else_s_file_is_refused_and_kept(write, tmp_path:
 
 
 def test_an_empty_or_absent_folder_and_one_that_was_claimed_may_be_written(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty/below").mkdir(parents=True)
     for name in ("empty", "absent/below", "empty"):
         claim_folder(tmp_path / name)
         require_own_folder(tmp_path / name)

@@ -53,7 +53,7 @@ def require_own_folder(path: Path) -> None:
         found, expected = "a file", "a folder, or a name that is not taken"
     elif place == Path.cwd() or place in Path.cwd().parents:
         found, expected = "the folder that you work in, or one above it", "a folder of its own for the result"
-    elif path.is_dir() and not (path / MARK).is_file() and not all(map(_is_temporary, path.iterdir())):
+    elif path.is_dir() and not (path / MARK).is_file() and _holds_files(path):
         found = "a folder with files that no command of vitalora made"
         expected = "a new or empty folder, or an earlier result of a command"
     elif not os.access(
@@ -79,8 +79,18 @@ def require_own_file(path: Path, is_own: Callable[[Path], bool]) -> None:
         )
 
 
-def _is_temporary(path: Path) -> bool:
-    return path.name.startswith(".") and path.name.endswith(".part")
+def _holds_files(path: Path) -> bool:
+    """Whether there is any file below a folder, but for temporary ones. Snakemake itself makes the folders of results."""
+    for folder, folders, files in os.walk(path):
+        links = [name for name in folders if Path(folder, name).is_symlink()]
+        if links or not all(map(_is_temporary, files)):
+            return True
+        folders[:] = [name for name in folders if not _is_temporary(name)]
+    return False
+
+
+def _is_temporary(name: str) -> bool:
+    return name.startswith(".") and name.endswith(".part")
 
 
 def claim_folder(path: Path) -> None:
