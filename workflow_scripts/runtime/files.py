@@ -80,7 +80,7 @@ def require_own_file(path: Path, is_own: Callable[[Path], bool]) -> None:
 
 
 def _holds_files(path: Path) -> bool:
-    """Whether there is any file below a folder, but for temporary ones. Snakemake itself makes the folders of results."""
+    """Whether a folder holds any file but temporary ones. Snakemake itself makes the folders of results."""
     for folder, folders, files in os.walk(path):
         links = [name for name in folders if Path(folder, name).is_symlink()]
         if links or not all(map(_is_temporary, files)):
