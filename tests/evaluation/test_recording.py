@@ -39,6 +39,7 @@ def two_windows() -> Windows:
         start=numbers,
         split=np.array(["test", "test"]),
         hours_from_onset=np.zeros(2, np.float32),
+        steps_since_observed=np.zeros(2, np.int64),
         covariates=np.zeros((2, 0, 3), np.float32),
         window_id=numbers,
         subject_id=np.array([7, 7]),

@@ -15,6 +15,7 @@ def some_windows(count: int = 60) -> Windows:
         start=numbers * 3600,
         split=np.array(["train", "validation", "test"])[numbers % 3],
         hours_from_onset=np.full(count, np.nan, np.float32),
+        steps_since_observed=np.zeros(count, np.int64),
         covariates=np.zeros((count, 0, 24), np.float32),
         window_id=numbers,
         subject_id=numbers,

@@ -170,6 +170,7 @@ def _write_windows(study, cohort, vital, test_windows, zero_target):
         "start": np.full(count, np.datetime64(START)),
         "split": ["train"] * 30 + ["test"] * test_windows,
         "hours_from_onset": np.full(count, np.nan),
+        "steps_since_observed": np.zeros(count, np.int64),
         "context": list(context),
         "target": list(target),
         "covariates": [[]] * count,

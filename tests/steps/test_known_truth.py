@@ -23,6 +23,7 @@ def some_windows(patients: int = 60) -> Windows:
         start=numbers * 3600,
         split=np.repeat(["train", "validation", "test"], patients),
         hours_from_onset=np.full(len(numbers), np.nan, np.float32),
+        steps_since_observed=np.zeros(len(numbers), np.int64),
         covariates=np.zeros((len(numbers), 0, 24), np.float32),
         window_id=numbers,
         subject_id=numbers // 3,

@@ -37,6 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         start=numbers * 3600,
         split=np.array(["train", "validation", "test"])[numbers % 3],
         hours_from_onset=np.full(count, np.nan, np.float32),
+        steps_since_observed=np.zeros(count, np.int64),
         covariates=np.zeros((count, 0, 24), np.float32),
         window_id=numbers,
         subject_id=numbers,

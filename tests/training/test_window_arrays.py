@@ -23,6 +23,7 @@ def windows(*covariates: Covariate) -> Windows:
         start=np.arange(6) * 3600,
         split=np.array(["train"] * 6),
         hours_from_onset=np.full(6, np.nan, np.float32),
+        steps_since_observed=np.zeros(6, np.int64),
         window_id=np.arange(6),
         subject_id=np.arange(6),
         icustay_id=np.arange(6),

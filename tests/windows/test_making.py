@@ -83,6 +83,16 @@ def test_gaps_are_filled_within_the_context_only_and_targets_never(fill, expecte
     np.testing.assert_array_equal(context[1], np.float32(second[fill]))
 
 
+def test_the_age_of_the_last_value_is_counted_in_steps_from_the_end_of_the_context(ward) -> None:
+    """A context that is filled looks charted: 71, -, -, 74 | 75, -, -, - | 60, 61, -, -."""
+    fill_ward(ward)
+    ward.add(1, [71, NAN, NAN, 74, 1, 1, 75, NAN, NAN, NAN, 1, 1, 60, 61, NAN, NAN, 1, 1])
+    for fill in ("forward", "forward_backward", "none"):
+        windows = ward.windows(**{**SMALL, "train_stride": 6}, fill=fill)
+        assert windows.steps_since_observed[windows.icustay_id == 1].tolist() == [0, 3, 2]
+        assert not windows.steps_since_observed[windows.icustay_id != 1].any()
+
+
 def test_windows_with_too_few_charted_steps_are_left_out(ward) -> None:
     fill_ward(ward)
     ward.add(1, [1, NAN, NAN, 1, 1, 1, 1, NAN, NAN, NAN, 1, 1, 1, 1, NAN, NAN, 1, NAN, 1, 1, 1, 1, 1, 1])
@@ -526,9 +536,10 @@ def windows_in_pandas(stays: pd.DataFrame, charted: pd.DataFrame, split: dict[in
         for start in range(0, len(series) - 35, stride):
             context, target = series.iloc[start : start + 24], series.iloc[start + 24 : start + 36]
             if context.notna().sum() >= 12 and target.notna().sum() >= 6:
-                context = context.ffill()
-                rows.append((stay.subject_id, stay.icustay_id, hours[start], context.values, target.values))
-    return pd.DataFrame(rows, columns=["subject_id", "icustay_id", "start", "context", "target"])
+                age = (context.index[-1] - context.last_valid_index()) // pd.Timedelta(hours=1)
+                values = context.ffill().values, target.values
+                rows.append((stay.subject_id, stay.icustay_id, hours[start], *values, age))
+    return pd.DataFrame(rows, columns=["subject_id", "icustay_id", "start", "context", "target", "age"])
 
 
 @pytest.mark.demo
@@ -545,6 +556,8 @@ def test_the_demo_s_windows_equal_a_computation_in_pandas(tmp_path: Path) -> Non
     np.testing.assert_array_equal(windows.icustay_id, expected["icustay_id"])
     np.testing.assert_array_equal(windows.start, expected["start"].astype("datetime64[s]").astype("int64"))
     np.testing.assert_array_equal(windows.context, np.stack(expected["context"]))
+    np.testing.assert_array_equal(windows.steps_since_observed, expected["age"])
+    assert windows.steps_since_observed.any()
     np.testing.assert_array_equal(windows.target, np.stack(expected["target"]))
     # Of the stays' own NaNs some must be left: heart rate is not charted in every hour.
     assert np.isnan(windows.target).any()

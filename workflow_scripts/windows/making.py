@@ -20,6 +20,7 @@ from workflow_scripts.windows.slicing import (
     cut_targets,
     keep_observed,
     keep_placed,
+    steps_since_observed,
 )
 from workflow_scripts.windows.splitting import SPLITS, split_by_patient, split_by_window
 
@@ -59,6 +60,7 @@ def make_windows(
         start=start // 1_000_000,
         split=split,
         hours_from_onset=_hours_from_onset(stays.onset[slices.stay], start, parameters),
+        steps_since_observed=steps_since_observed(grid, slices, parameters),
         window_id=np.arange(len(slices)),
         subject_id=stays.subject_id[slices.stay],
         icustay_id=stays.icustay_id[slices.stay],
@@ -92,6 +94,7 @@ def write_windows(path: Path, windows: Windows) -> None:
             pa.array(windows.start).cast(pa.timestamp("s")).cast(pa.timestamp("us")),
             pa.array(windows.split, pa.string()),
             pa.array(windows.hours_from_onset),
+            pa.array(windows.steps_since_observed),
             _lists(windows.context),
             _lists(windows.target),
             _lists(windows.covariates.reshape(len(windows), -1)),

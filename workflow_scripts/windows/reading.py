@@ -21,6 +21,7 @@ WINDOW_SCHEMA = pa.schema(
         ("start", pa.timestamp("us")),
         ("split", pa.string()),
         ("hours_from_onset", pa.float32()),
+        ("steps_since_observed", pa.int64()),
         ("context", pa.list_(pa.float32())),
         ("target", pa.list_(pa.float32())),
         ("covariates", pa.list_(pa.float32())),
@@ -71,7 +72,8 @@ class Windows:
     metadata.context], other vital signs over the context's steps; start: int64 [N], seconds since 1970 of the
     context's first step (in the data's own calendar); split: str [N], one of train, validation and test;
     hours_from_onset: float32 [N], hours from the cohort's onset to the end of the context (negative before the
-    onset), NaN where there is none; window_id, subject_id, icustay_id: int64 [N].
+    onset), NaN where there is none; steps_since_observed: int64 [N], grid steps from the last charted one to the
+    context's last, 0 where that one is charted; window_id, subject_id, icustay_id: int64 [N].
     """
 
     context: np.ndarray
@@ -80,6 +82,7 @@ class Windows:
     start: np.ndarray
     split: np.ndarray
     hours_from_onset: np.ndarray
+    steps_since_observed: np.ndarray
     window_id: np.ndarray
     subject_id: np.ndarray
     icustay_id: np.ndarray
@@ -99,6 +102,7 @@ class Windows:
             start=self.start[chosen],
             split=self.split[chosen],
             hours_from_onset=self.hours_from_onset[chosen],
+            steps_since_observed=self.steps_since_observed[chosen],
             window_id=self.window_id[chosen],
             subject_id=self.subject_id[chosen],
             icustay_id=self.icustay_id[chosen],
@@ -147,6 +151,7 @@ def read_windows(path: Path, splits: tuple[str, ...] = ("train", "validation", "
         start=table["start"].cast(pa.timestamp("s"), safe=False).cast(pa.int64()).to_numpy().copy(),
         split=table["split"].to_numpy(zero_copy_only=False).astype(str),
         hours_from_onset=table["hours_from_onset"].to_numpy(),
+        steps_since_observed=table["steps_since_observed"].to_numpy(),
         window_id=table["window_id"].to_numpy(),
         subject_id=table["subject_id"].to_numpy(),
         icustay_id=table["icustay_id"].to_numpy(),

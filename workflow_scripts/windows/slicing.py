@@ -75,6 +75,15 @@ def cut_contexts(grid: Grid, slices: Slices, parameters: WindowParameters) -> np
     return np.ascontiguousarray(context)
 
 
+def steps_since_observed(grid: Grid, slices: Slices, parameters: WindowParameters) -> np.ndarray:
+    """Return the grid steps from the last charted one of each context to the context's last, int64 [N].
+
+    A context holds its last value until its end; this says how old that value is. Every context has a charted step.
+    """
+    charted = np.isfinite(_pieces(grid, slices, 0, parameters.context))
+    return np.argmax(charted[:, ::-1], axis=1)
+
+
 def cut_targets(grid: Grid, slices: Slices, parameters: WindowParameters) -> np.ndarray:
     """Return the targets, float32 [N, horizon], natural units, as charted, NaN where nothing was."""
     return _pieces(grid, slices, parameters.context, parameters.horizon)
