@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.helpers.grids import grid_of, series_of
 from workflow_scripts.sources.contract import Measurements, Stays
-from workflow_scripts.windows.grid import Grid, make_grid, smooth
+from workflow_scripts.windows.grid import make_grid, smooth
 
 MINUTE = 60_000_000
 NAN = np.nan
@@ -33,7 +34,7 @@ def test_each_step_holds_the_median_of_its_hour_from_the_admission() -> None:
         (7, 17, 60), (7, 40, 90), (7, 76.9, 70), (7, 77, 100), (7, 80, 110), (7, 200, 50)
     )
     grid = make_grid(stays, charted, 60)
-    np.testing.assert_array_equal(grid.values, np.float32([70, 105, NAN, 50]))
+    np.testing.assert_array_equal(series_of(grid, 0), np.float32([70, 105, NAN, 50]))
     np.testing.assert_array_equal(grid.lengths, [4])
 
 
@@ -41,7 +42,8 @@ def test_values_outside_the_stay_and_of_other_stays_lie_on_no_grid() -> None:
     stays = make_stays((9, 0, 90), (4, 0, 60))
     charted = make_measurements((9, -1, 1), (9, 90, 2), (9, 89.9, 3), (5, 10, 4), (11, 10, 5), (4, 60, 6))
     grid = make_grid(stays, charted, 60)
-    np.testing.assert_array_equal(grid.values, np.float32([NAN, 3, NAN]))
+    np.testing.assert_array_equal(series_of(grid, 0), np.float32([NAN, 3]))
+    np.testing.assert_array_equal(series_of(grid, 1), np.float32([NAN]))
     np.testing.assert_array_equal(grid.offsets, [0, 2, 3])
 
 
@@ -63,8 +65,7 @@ def test_the_grid_equals_a_group_by_in_pandas(rows: list[tuple[int, int, int]], 
         own = table[(table["stay"] == stay) & (table["minute"] >= begin) & (table["minute"] < end)]
         medians = own.groupby((own["minute"] - begin) // interval)["value"].median()
         expected = medians.reindex(range(int(np.ceil((end - begin) / interval)))).to_numpy(np.float32)
-        found = grid.values[grid.offsets[place] : grid.offsets[place + 1]]
-        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(series_of(grid, place), expected)
 
 
 @given(
@@ -75,13 +76,10 @@ def test_the_grid_equals_a_group_by_in_pandas(rows: list[tuple[int, int, int]], 
 def test_smoothing_is_the_centred_rolling_mean_of_each_stay_where_something_was_charted(
     series: list[list[float]],
 ) -> None:
-    offsets = np.cumsum([0, *map(len, series)])
-    smoothed = smooth(Grid(np.float32([value for stay in series for value in stay]), offsets))
-    expected = [
-        pd.Series(stay, dtype=float).rolling(3, center=True, min_periods=1).mean().where(pd.notna(stay))
-        for stay in series
-    ]
-    np.testing.assert_allclose(smoothed.values, np.concatenate(expected), rtol=1e-6)
+    smoothed = smooth(grid_of(series))
+    for place, stay in enumerate(series):
+        expected = pd.Series(stay, dtype=float).rolling(3, center=True, min_periods=1).mean()
+        np.testing.assert_allclose(series_of(smoothed, place), expected.where(pd.notna(stay)), rtol=1e-6)
 
 
 @pytest.mark.parametrize("interval", [1, 60, 1440])

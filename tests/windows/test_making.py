@@ -1,6 +1,7 @@
 """Windows of handmade series, their properties, and the open demo computed a second time by pandas."""
 
 import os
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workflow_scripts.windows.grid import Grid
+from tests.helpers.grids import grid_of
 from workflow_scripts.windows.making import make_windows
 from workflow_scripts.windows.parameters import WindowParameters
 from workflow_scripts.windows.reading import Covariate, Windows
@@ -222,7 +223,7 @@ def test_a_grid_of_five_minutes_carries_the_paper_s_geometry(ward) -> None:
 
 
 def test_where_there_is_no_window_contexts_and_targets_keep_their_lengths() -> None:
-    grid, nothing = Grid(np.ones(30, np.float32), np.array([0, 30])), np.empty(0, np.int64)
+    grid, nothing = grid_of([[80.0] * 30]), np.empty(0, np.int64)
     parameters = WindowParameters()
     assert cut_contexts(grid, Slices(nothing, nothing), parameters).shape == (0, 24)
     assert cut_targets(grid, Slices(nothing, nothing), parameters).shape == (0, 12)
@@ -243,10 +244,30 @@ def test_where_there_is_no_window_contexts_and_targets_keep_their_lengths() -> N
 def test_a_stay_has_as_many_windows_as_fit_from_its_start(
     length: int, stride: int, starts: list[int]
 ) -> None:
-    grid = Grid(np.ones(length + 7, np.float32), np.array([0, length, length + 7]))
+    grid = grid_of([[80.0] * length, [80.0] * 7])
     found = candidate_slices(grid, np.array([stride, 6]), WindowParameters(**SMALL))
     assert found.step[found.stay == 0].tolist() == starts
     assert found.step[found.stay == 1].tolist() == [0]
+
+
+def test_an_end_in_the_year_9999_costs_no_memory_and_gives_the_windows_of_an_end_behind_the_last_value(
+    new_ward: Callable,
+) -> None:
+    found, peaks = [], []
+    for end in (pd.Timestamp("2130-05-21 22:47"), np.datetime64("9999-12-31", "us")):
+        ward = new_ward()
+        for stay in range(1, 11):
+            ward.add(stay, [float(step) for step in range(90)], minutes=1)
+            ward.stays[-1]["outtime"] = pd.Timestamp(end).to_datetime64().astype("datetime64[us]")
+        tracemalloc.start()
+        found.append(ward.windows(interval_minutes=1, minimum_context_observed=1, minimum_horizon_observed=1))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    # A dense grid of one-minute steps would hold 4 x 10^10 of them.
+    assert peaks[1] < 1.1 * peaks[0]
+    assert len(found[1]) > 40
+    for name in ("context", "target", "start", "icustay_id", "split"):
+        np.testing.assert_array_equal(getattr(found[0], name), getattr(found[1], name))
 
 
 # Properties over made-up series.
@@ -437,7 +458,7 @@ def test_stays_charted_too_thinly_are_refused_with_counts(ward, user_error: Call
     for stay in range(10):
         ward.add(stay, [80.0, NAN, NAN, NAN, 81.0, 82.0])
     error = user_error(lambda: ward.windows(**{**SMALL, "minimum_context_observed": 2}))
-    assert "10 windows long enough, none with enough charted steps" in error.found
+    assert "10 windows with a value to forecast, none with enough charted steps" in error.found
 
 
 def test_a_split_without_windows_is_refused_with_counts(ward, user_error: Callable) -> None:

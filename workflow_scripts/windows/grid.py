@@ -9,13 +9,15 @@ from workflow_scripts.sources.contract import Measurements, Stays
 
 @dataclass(frozen=True)
 class Grid:
-    """The regular series of S stays, one after another in one array.
+    """The regular series of S stays, of which only the C steps that hold a value are kept.
 
-    values: float32 [cells], natural units, NaN = nothing charted; offsets: int64 [S + 1]; the series of stay
-    i is values[offsets[i]:offsets[i + 1]] and its step k covers the half-open span from
-    intime + k * interval to intime + (k + 1) * interval.
+    The steps of all stays are numbered one after another: those of stay i are offsets[i] to offsets[i + 1] - 1, and its
+    step k, offsets[i] + k, covers the half-open span from intime + k * interval to intime + (k + 1) * interval.
+    cells: int64 [C], rising, the numbers of the steps with a value; values: float32 [C], natural units; offsets:
+    int64 [S + 1]. So memory follows the values, however long a stay is said to be.
     """
 
+    cells: np.ndarray
     values: np.ndarray
     offsets: np.ndarray
 
@@ -23,6 +25,28 @@ class Grid:
     def lengths(self) -> np.ndarray:
         """Steps of each stay's series, int64 [S]."""
         return np.diff(self.offsets)
+
+    @property
+    def stays(self) -> np.ndarray:
+        """The stay of each value, int64 [C]."""
+        return np.searchsorted(self.offsets, self.cells, side="right") - 1
+
+    def cut(self, begin: np.ndarray, length: int) -> np.ndarray:
+        """Return the `length` steps from each of N steps on, float32 [N, length], NaN where nothing was charted.
+
+        begin: int64 [N], numbers of steps.
+        """
+        pieces = np.full((len(begin), length), np.nan, dtype=np.float32)
+        first = np.searchsorted(self.cells, begin)
+        counts = np.searchsorted(self.cells, begin + length) - first
+        row = np.repeat(np.arange(len(begin)), counts)
+        cell = np.arange(len(row)) + np.repeat(first - (np.cumsum(counts) - counts), counts)
+        pieces[row, self.cells[cell] - begin[row]] = self.values[cell]
+        return pieces
+
+    def charted(self, begin: np.ndarray, length: int) -> np.ndarray:
+        """Return how many of the `length` steps from each of N steps on hold a value, int64 [N]."""
+        return np.searchsorted(self.cells, begin + length) - np.searchsorted(self.cells, begin)
 
 
 def make_grid(stays: Stays, measurements: Measurements, interval_minutes: int) -> Grid:
@@ -36,12 +60,9 @@ def make_grid(stays: Stays, measurements: Measurements, interval_minutes: int) -
     lengths = -(-(stays.outtime - stays.intime) // interval)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     stay, inside = _find_stay(stays, measurements)
-    time = measurements.time[inside]
-    step = (time - stays.intime[stay]) // interval
-    values = np.full(offsets[-1], np.nan, dtype=np.float32)
+    step = (measurements.time[inside] - stays.intime[stay]) // interval
     cells, medians = _median_by_cell(offsets[stay] + step, measurements.value[inside])
-    values[cells] = medians
-    return Grid(values, offsets)
+    return Grid(cells, medians.astype(np.float32), offsets)
 
 
 def _find_stay(stays: Stays, measurements: Measurements) -> tuple[np.ndarray, np.ndarray]:
@@ -75,19 +96,12 @@ def smooth(grid: Grid) -> Grid:
     stay missing. It leaks by one step in both directions between a context and its horizon: the context's
     last value then knows the horizon's first one. Results with it are not comparable with results without.
     """
-    observed = np.isfinite(grid.values)
-    total = np.where(observed, grid.values, 0).astype(np.float64)
-    count = observed.astype(np.float64)
-    starts = grid.offsets[:-1][grid.lengths > 0]
-    neighbours = np.maximum(_with_neighbours(count, starts), 1)
-    means = np.where(observed, _with_neighbours(total, starts) / neighbours, np.nan)
-    return Grid(means.astype(np.float32), grid.offsets)
-
-
-def _with_neighbours(part: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Return each step's sum with the previous and the next step of the same stay."""
-    before = np.roll(part, 1)
-    before[starts] = 0
-    after = np.roll(part, -1)
-    after[starts - 1] = 0
-    return before + part + after
+    values = grid.values.astype(np.float64)
+    follows = (np.diff(grid.cells) == 1) & (np.diff(grid.stays) == 0)
+    before, after = np.zeros_like(values), np.zeros_like(values)
+    before[1:][follows] = values[:-1][follows]
+    after[:-1][follows] = values[1:][follows]
+    count = 1 + np.concatenate([[False], follows]) + np.concatenate([follows, [False]])
+    return Grid(
+        grid.cells, ((before + values + after) / count[: len(values)]).astype(np.float32), grid.offsets
+    )

@@ -170,10 +170,10 @@ def _refuse_no_windows(
     found = (
         f"{_number_of(stays)}, longest series {grid.lengths.max()} steps of {parameters.interval_minutes} min"
     )
-    if len(candidates):
+    if grid.lengths.max() >= parameters.context + parameters.horizon:
         raise UserError(
             where,
-            f"{len(candidates)} windows long enough, none with enough charted steps ({found})",
+            f"{len(candidates)} windows with a value to forecast, none with enough charted steps ({found})",
             f"at least {parameters.minimum_context_observed} of {parameters.context} context steps and "
             f"{parameters.minimum_horizon_observed} of {parameters.horizon} horizon steps charted",
             "lower minimum_context_observed or minimum_horizon_observed, or lengthen interval_minutes",

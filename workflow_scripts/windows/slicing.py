@@ -21,26 +21,34 @@ class Slices:
 
 
 def candidate_slices(grid: Grid, stride: np.ndarray, parameters: WindowParameters) -> Slices:
-    """Return all windows that fit into each stay, one every `stride` steps from the stay's start.
+    """Return the windows that fit into each stay and have a value in their horizon.
 
-    stride: int64 [S], steps, one for each stay. Ordered by stay and step. With a
-    stride of context + horizon no two windows of a stay overlap.
+    stride: int64 [S], steps, one for each stay: a window begins every `stride` steps from the stay's start. Ordered by
+    stay and step. With a stride of context + horizon no two windows of a stay overlap. Windows without any value to
+    forecast are never listed, so that their number follows the values, not the length of a stay.
     """
-    room = grid.lengths - (parameters.context + parameters.horizon)
-    counts = np.where(room >= 0, room // stride + 1, 0)
-    stay = np.repeat(np.arange(len(counts)), counts)
-    number = np.arange(len(stay)) - np.repeat(np.cumsum(counts) - counts, counts)
+    length = parameters.context + parameters.horizon
+    stay = grid.stays
+    step, every = grid.cells - grid.offsets[stay], stride[stay]
+    # The first and the last window whose horizon holds the value, counted from the stay's start.
+    first = np.maximum(-(-(step - length + 1) // every), 0)
+    last = np.minimum(step - parameters.context, grid.lengths[stay] - length) // every
+    # A window that an earlier value of the stay gave already is not listed again.
+    repeated = np.concatenate([[False], np.diff(stay) == 0])[: len(stay)]
+    first = np.where(repeated, np.maximum(first, np.roll(last, 1) + 1), first)
+    counts = np.maximum(last - first + 1, 0)
+    number = np.arange(counts.sum()) + np.repeat(first - (np.cumsum(counts) - counts), counts)
+    stay = np.repeat(stay, counts)
     return Slices(stay, number * stride[stay])
 
 
 def keep_observed(grid: Grid, slices: Slices, parameters: WindowParameters) -> Slices:
     """Return the windows with enough charted steps, counted separately in the context and in the horizon."""
-    charted = np.concatenate([[0], np.cumsum(np.isfinite(grid.values))])
     begin = grid.offsets[slices.stay] + slices.step
-    middle = begin + parameters.context
-    end = middle + parameters.horizon
-    enough = (charted[middle] - charted[begin] >= parameters.minimum_context_observed) & (
-        charted[end] - charted[middle] >= parameters.minimum_horizon_observed
+    context = grid.charted(begin, parameters.context)
+    horizon = grid.charted(begin + parameters.context, parameters.horizon)
+    enough = (context >= parameters.minimum_context_observed) & (
+        horizon >= parameters.minimum_horizon_observed
     )
     return Slices(slices.stay[enough], slices.step[enough])
 
@@ -91,10 +99,7 @@ def cut_targets(grid: Grid, slices: Slices, parameters: WindowParameters) -> np.
 
 def _pieces(grid: Grid, slices: Slices, after: int, length: int) -> np.ndarray:
     """Return `length` steps of each window from `after` steps behind its start, float32 [N, length]."""
-    if not len(slices):
-        return np.empty((0, length), dtype=np.float32)
-    begin = grid.offsets[slices.stay] + slices.step + after
-    return np.lib.stride_tricks.sliding_window_view(grid.values, length)[begin]
+    return grid.cut(grid.offsets[slices.stay] + slices.step + after, length)
 
 
 def _fill_forward(context: np.ndarray) -> np.ndarray:
