@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from benchmarks import scoring, training_step
+from benchmarks import realism, scoring, training_step
 from benchmarks.harness import noisy_days, random_model
 from benchmarks.upstream_lag_llama import UpstreamNetwork
 from benchmarks.upstream_training import TRAINERS, lag_llama_batches
@@ -175,3 +176,16 @@ def test_errors_are_relative_to_persistence_and_gaps_to_the_exact_sampler(
     assert exact["mean absolute"] == 0
     assert frozen["mean absolute, first step"] < 1e-4 < frozen["mean absolute, last step"]
     assert chance["mean absolute, first step"] > 1e-4
+
+
+def test_white_noise_has_the_spread_the_changes_and_the_memory_of_the_closed_form() -> None:
+    """Of Gaussian noise with sd 4 about stay means with sd 3: E.g. a median change of 0.6745 * sqrt(2) * 4; about the
+    mean of n = 72 hours, an autocorrelation of -1 / (n - 1) at every lag."""
+    random = np.random.default_rng(0)
+    described = realism.describe(random.normal(0, 3, (4000, 1)) + random.normal(0, 4, (4000, 72)))
+    assert described["sd"] == pytest.approx(5, rel=0.02)
+    assert described["sd within a stay"] == pytest.approx(4 * math.sqrt(71 / 72), rel=0.01)
+    assert described["sd between stays"] == pytest.approx(math.sqrt(9 + 16 / 72), rel=0.03)
+    assert described["hourly change, 50 %"] == pytest.approx(0.6745 * math.sqrt(2) * 4, rel=0.01)
+    for lag in (1, 6, 24):
+        assert described[f"autocorrelation, {lag} h"] == pytest.approx(-1 / 71, abs=0.005)

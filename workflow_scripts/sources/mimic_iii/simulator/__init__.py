@@ -3,11 +3,13 @@
 What is planted, so that an analysis can be held against it:
 
 - Every patient has set points of heart rate, pressure, pulse pressure and oxygenation, a circadian rhythm
-  with a phase of its own (peak about 16 h; heart rate and mean pressure swing by about 3), and organ systems
+  with a phase of its own (peak about 16 h; heart rate and mean pressure swing by about 1.5), and organ systems
   that react more or less strongly.
-- Hourly noise is first-order autoregressive (correlation 0.7 to 0.95 after one hour). One source, arousal,
-  moves heart rate, pressure, pulse pressure and breathing together; through the baroreflex, a heart beats
-  0.32 /min faster for each mmHg that the mean pressure lies below the patient's own level.
+- Hourly noise is first-order autoregressive (correlation 0.7 to 0.95 after one hour), on a slow drift (0.985: it
+  lasts for days). One source, arousal, moves heart rate, pressure, pulse pressure and breathing together; through
+  the baroreflex, a heart beats 0.32 /min faster for each mmHg that the mean pressure is below the patient's own level.
+- Sudden excursions with Laplace tails fade within an hour or two. They are larger in some patients than in others
+  (`volatility`), and make the tails of hourly changes as heavy as those of real patients (docs/simulator.md).
 - A share of the patients (`septic_fraction`) has one septic episode, 40 % of them around ICU admission,
   the others later. Its severity rises within hours, stays for half a day to a day and a half, and heals with
   a time constant of 18 to 40 h, or not at all in those who die (about a fifth). It brings fever (or, in one

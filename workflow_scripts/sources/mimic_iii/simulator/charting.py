@@ -160,9 +160,9 @@ def _chart_vitals(
     rng: np.random.Generator, people: People, stays: Stays, course: Course, moments: _Moments, rows: _Rows
 ) -> None:
     for values, noise, carevue, metavision in (
-        (course.heart_rate, 2.5, 211, 220045),
-        (course.respiratory_rate, 1.8, 618, 220210),
-        (course.spo2, 1.1, 646, 220277),
+        (course.heart_rate, 1.5, 211, 220045),
+        (course.respiratory_rate, 1.2, 618, 220210),
+        (course.spo2, 0.8, 646, 220277),
     ):
         where = _every(rng, moments, 1, 0.96, quarters=True)
         charted = _at(values, moments, where) + noise * rng.standard_normal(len(where))
@@ -204,7 +204,7 @@ def _chart_pressures(rng: np.random.Generator, course: Course, moments: _Moments
         where = np.flatnonzero(rng.random(len(line)) < chance)
         if device == "manual":
             where = where[~moments.metavision[where]]
-        noise = 4.0 if device.startswith("arterial") else 6.5
+        noise = 3.0 if device.startswith("arterial") else 4.5
         shared = noise * rng.standard_normal(len(where))
         damped = rng.random(len(where)) < 0.004
         mean = _at(course.mean, moments, where)

@@ -98,7 +98,7 @@ def draw_admissions(rng: np.random.Generator, people: People) -> Admissions:
     size = len(patient)
     septic = number == people.septic_admission[patient]
     problem = np.where(septic, SEPSIS, 1 + rng.choice(len(_OTHER_SHARES), size, p=_OTHER_SHARES))
-    risk = np.where(septic, 0.22, 0.05) * (people.age_years[patient] / 65)
+    risk = np.where(septic, 0.24, 0.065) * (people.age_years[patient] / 65)
     dies = rng.random(size) < risk
     first = np.datetime64(f"{ADMISSION_YEAR}-01-01", "s").astype(np.int64)
     start = first + rng.integers(0, 98 * 365 * DAY, CHUNK)

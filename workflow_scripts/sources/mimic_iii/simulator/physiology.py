@@ -59,19 +59,22 @@ def draw_course(rng: np.random.Generator, people: People, stays: Stays) -> Cours
 
     arousal = _autocorrelated(rng, (size, hours), 0.92) + _bursts(rng, (size, hours))
     tone = _autocorrelated(rng, (size, hours), 0.88)
+    drift = _autocorrelated(rng, (size, hours), 0.985)
     temperature = (
         36.85
-        + 0.25 * daytime
-        + 0.22 * _autocorrelated(rng, (size, hours), 0.95)
+        + 0.2 * daytime
+        + 0.7 * _autocorrelated(rng, (size, hours), 0.96)
         + 1.9 * own["fever"] * severity
         - 1.2 * dying
     )
     base_mean = own["mean"]
     untreated = (
         base_mean
-        + 3.0 * daytime * own["circadian"]
-        + 5.5 * tone
+        + 1.5 * daytime * own["circadian"]
+        + 6.5 * tone
+        + 7.5 * drift
         + 2.5 * arousal
+        + 10.8 * own["volatility"] * _excursions(rng, (size, hours))
         - 34 * own["vasoplegia"] * severity
         - 28 * dying
     )
@@ -82,15 +85,24 @@ def draw_course(rng: np.random.Generator, people: People, stays: Stays) -> Cours
     # Baroreflex: the heart speeds up when pressure falls below the patient's own level.
     heart_rate = (
         own["heart_rate"]
-        + 3.0 * daytime * own["circadian"]
+        + 1.5 * daytime * own["circadian"]
         + 4.0 * arousal
+        + 3.0 * _autocorrelated(rng, (size, hours), 0.985)
+        + 5.4 * own["volatility"] * _excursions(rng, (size, hours))
         + own["rhythm_noise"] * _autocorrelated(rng, (size, hours), 0.7)
         - 0.32 * (mean - base_mean)
         + 7.0 * (temperature - 37).clip(-1, 3)
         + 26 * own["reactivity"] * severity
         - 30 * dying**3
     ).clip(28, 190)
-    pulse = (own["pulse"] + 3 * arousal - 8 * severity).clip(18)
+    pulse = (
+        own["pulse"]
+        + 3 * arousal
+        - 4 * severity
+        + 0.4 * (mean - base_mean)
+        + 6 * _autocorrelated(rng, (size, hours), 0.9)
+        + 8 * own["volatility"] * _excursions(rng, (size, hours))
+    ).clip(18)
 
     surgery_hours = rng.uniform(4, 20, size) * (rng.random(size) < 0.35)
     ventilated = (hour < surgery_hours[:, None]) | (damage > own["lung_threshold"])
@@ -104,17 +116,20 @@ def draw_course(rng: np.random.Generator, people: People, stays: Stays) -> Cours
     inspired = np.where(ventilated, (0.4 + 0.5 * (250 - oxygenation).clip(0) / 200).clip(0.4, 1.0), 0.21)
     respiratory = (
         own["respiratory_rate"]
-        + 2.2 * _autocorrelated(rng, (size, hours), 0.8)
+        + 1.5 * _autocorrelated(rng, (size, hours), 0.8)
+        + 3.6 * _autocorrelated(rng, (size, hours), 0.985)
         + 1.2 * arousal
+        + 4.8 * own["volatility"] * _excursions(rng, (size, hours))
         + np.where(ventilated, 3.0, 9.5) * severity
         + 1.0 * (temperature - 37).clip(0)
         + 5 * dying * (1 - dying)
-    ).clip(6, 48)
+    ).clip(9, 48)
     saturation = (
         own["spo2"]
         - 2.2 * damage * own["lung"]
         - 9 * dying**2
-        + 0.9 * _autocorrelated(rng, (size, hours), 0.8)
+        + 1.4 * _autocorrelated(rng, (size, hours), 0.95)
+        - 3.6 * own["volatility"] * np.abs(_excursions(rng, (size, hours)))
     ).clip(60, 100)
     coma = np.where(ventilated, 4.0, 0.0) + 5 * damage * own["brain"] + 6 * dying
     urine = (
@@ -151,12 +166,13 @@ def _set_points(rng: np.random.Generator, size: int, patient: np.ndarray) -> dic
     drawn = {
         "phase": rng.normal(0, 1.5, size),
         "circadian": rng.uniform(0.4, 1.6, size),
-        "heart_rate": rng.normal(82, 13, size).clip(52, 122),
+        "heart_rate": rng.normal(82, 11, size).clip(52, 118),
         "rhythm_noise": np.where(rng.random(size) < 0.15, 9.0, rng.uniform(1.5, 3.5, size)),
-        "mean": rng.normal(82, 8, size).clip(66, 108),
-        "pulse": rng.normal(58, 12, size).clip(32, 95),
-        "respiratory_rate": rng.normal(17.5, 3.2, size).clip(11, 28),
-        "spo2": rng.normal(97.6, 1.5, size).clip(92, 99.5),
+        "volatility": rng.lognormal(-0.1, 0.45, size),
+        "mean": rng.normal(80, 9, size).clip(66, 108),
+        "pulse": rng.normal(60, 16, size).clip(28, 110),
+        "respiratory_rate": rng.normal(18.0, 3.8, size).clip(11, 32),
+        "spo2": rng.normal(98.3, 1.7, size).clip(92, 99.5),
         "reactivity": rng.uniform(0.4, 1.4, size),
         "vasoplegia": rng.uniform(0.5, 1.2, size),
         "fever": fever,
@@ -193,6 +209,12 @@ def _bursts(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     """Pain, nursing and fear: now and then a sudden rise that fades within a few hours."""
     jolts = rng.exponential(3.0, shape) * (rng.random(shape) < 0.03)
     return lfilter([1.0], [1, -0.4], jolts, axis=1)
+
+
+def _excursions(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Sudden departures either way that fade within an hour or two: turning, suction, a cuff, a change of dose."""
+    jolts = rng.laplace(0.0, 1.0, shape) * (rng.random(shape) < 0.2)
+    return lfilter([1.0], [1, -0.25], jolts, axis=1)
 
 
 def _smooth(values: np.ndarray, hours: float) -> np.ndarray:
