@@ -1,0 +1,1 @@
+"""Bedside events: does a forecast foresee them?"""
