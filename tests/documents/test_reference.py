@@ -17,6 +17,7 @@ from tests.helpers.documents import DOCS
 from tests.helpers.projects import ROOT
 from workflow_scripts.evaluation.summary import TABLES
 from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.files import MADE_BY
 from workflow_scripts.runtime.step import step_command
 from workflow_scripts.settings import Study
 from workflow_scripts.steps.document_reference import fill
@@ -93,7 +94,7 @@ def test_the_schema_takes_every_study_and_refuses_what_is_misspelt(path: Path) -
 
 def test_the_schema_has_every_setting() -> None:
     schema = json.loads((DOCS / "params.schema.json").read_text(encoding="utf-8"))
-    assert schema == Study.model_json_schema(), REMEDY
+    assert schema == {"$comment": MADE_BY} | Study.model_json_schema(), REMEDY
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -6,10 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import (
+    MADE_BY,
     atomic_folder,
     atomic_path,
     claim_folder,
@@ -18,6 +21,7 @@ from workflow_scripts.runtime.files import (
     require_own_file,
     require_own_folder,
     write_json,
+    write_parquet,
     write_text,
 )
 
@@ -156,10 +160,25 @@ def test_a_folder_below_a_read_only_one_is_refused(tmp_path: Path) -> None:
         require_own_folder(tmp_path / "new" / "result")
 
 
-def test_a_file_is_replaced_only_where_the_same_command_made_it(tmp_path: Path) -> None:
+def test_a_file_is_replaced_only_where_a_command_made_it(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
-    require_own_file(path, lambda _: False)
-    path.write_text("mine")
-    require_own_file(path, lambda found: found.read_text() == "mine")
+    require_own_file(path)
+    path.write_text("series,time\nmine,1\n")
+    require_own_file(path, begins="series,time")
+    for begins in ("", "series,value"):
+        with pytest.raises(UserError, match="this command did not make it"):
+            require_own_file(path, begins)
+    path.write_text(f"{'x' * 200_000}<!-- {MADE_BY} -->")
+    require_own_file(path)
+
+
+def test_a_parquet_file_that_a_command_wrote_says_so_and_keeps_its_own_metadata(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    table = pa.table({"value": range(200_000)}).replace_schema_metadata({"unit": "mmHg"})
+    for _ in range(2):
+        require_own_file(path)
+        write_parquet(path, table)
+    assert pq.read_schema(path).metadata[b"unit"] == b"mmHg"
+    pq.write_table(table, path)
     with pytest.raises(UserError, match="this command did not make it"):
-        require_own_file(path, lambda _: False)
+        require_own_file(path)

@@ -11,6 +11,7 @@ from workflow_scripts.cohorts.parameters import CohortParameters
 from workflow_scripts.cohorts.table_one import FEWER, SMALLEST_GROUP
 from workflow_scripts.reporting.attrition import AttritionStep
 from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.files import MADE_BY
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -202,6 +203,7 @@ def _svg(cohort: str, words: str, boxes: list[list[str]], sides: list[list[str]]
         f' role="img" aria-labelledby="{key}-title {key}-words">\n'
         f'<title id="{key}-title">{escape(f"Cohort {cohort}")}</title>\n'
         f'<desc id="{key}-words">{escape(words)}</desc>\n'
+        f"<metadata>{MADE_BY}</metadata>\n"
         f'<style>{_STYLE}</style>\n<rect class="page" width="{width}" height="{height}"/>\n'
         + "\n".join(parts)
         + "\n</svg>\n"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from workflow_scripts.runtime.files import atomic_path
+from workflow_scripts.runtime.files import MADE_BY, atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 SHOWN = 6
 """Panels in the figure, the first series of the file; more would be too small to read."""
 
-MADE_BY = "vitalora forecast"
 METADATA = {
     "svg": {"Creator": MADE_BY, "Date": None},
     "pdf": {"Creator": MADE_BY},
@@ -53,11 +52,6 @@ def draw_forecasts(
         with atomic_path(path) as temporary:
             kind = path.suffix[1:]
             figure.savefig(temporary, format=kind, metadata=METADATA[kind])
-
-
-def is_forecast_figure(path: Path) -> bool:
-    """Whether a figure says that it was made here."""
-    return MADE_BY.encode() in path.read_bytes()
 
 
 def _draw_series(

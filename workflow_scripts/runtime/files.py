@@ -6,16 +6,27 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workflow_scripts.runtime.completeness import REPAIR_COMMAND
 from workflow_scripts.runtime.errors import UserError
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 MARK = ".vitalora"
 """A file in every folder that a command made. A folder without it belongs to somebody else and is never replaced."""
+
+MADE_BY = "made by vitalora"
+"""What a single file says of itself that a command made: in its first or last bytes, as its format allows."""
+
+_OTHER_NAME = "choose another name; nothing was read or written"
+
+_READ_BYTES = 64 * 1024
+"""How much of either end of a file is looked at for MADE_BY. Parquet says it in its footer."""
 
 
 class UnreadableFileError(UserError, ValueError):
@@ -56,27 +67,42 @@ def require_own_folder(path: Path) -> None:
     elif path.is_dir() and not (path / MARK).is_file() and _holds_files(path):
         found = "a folder with files that no command of vitalora made"
         expected = "a new or empty folder, or an earlier result of a command"
-    elif not os.access(
-        existing := next(folder for folder in (place, *place.parents) if folder.exists()), os.W_OK
-    ):
-        found, expected = f"{existing} cannot be written", "a folder that you may write to"
     else:
+        _require_place(path)
         return
-    raise UserError(str(path), found, expected, "choose another name; nothing was read or written")
+    raise UserError(str(path), found, expected, _OTHER_NAME)
 
 
-def require_own_file(path: Path, is_own: Callable[[Path], bool]) -> None:
-    """Raise UserError unless a command may write this file: it is absent, or an earlier result of the same command.
+def require_own_file(path: Path, begins: str = "") -> None:
+    """Raise UserError unless a command may write this file: it is absent, or an earlier result of a command.
 
-    is_own: whether a file is such a result. To be called before anything is read or computed for it.
+    Such a result says MADE_BY, or begins with these words, as a table with its header.
+    To be called before anything is read or computed for it.
     """
-    if path.is_symlink() or (path.exists() and not (path.is_file() and is_own(path))):
-        raise UserError(
-            str(path),
-            "it exists, and this command did not make it",
-            "a name that is not taken, or an earlier result of this command",
-            "choose another name; nothing was read or written",
-        )
+    if path.is_symlink() or (path.exists() and not (path.is_file() and _is_own_file(path, begins))):
+        found = "a folder" if path.is_dir() else "it exists, and this command did not make it"
+        expected = "a name that is not taken, or an earlier result of this command"
+        raise UserError(str(path), found, expected, _OTHER_NAME)
+    _require_place(path)
+
+
+def _is_own_file(path: Path, begins: str) -> bool:
+    with path.open("rb") as file:
+        first = file.read(_READ_BYTES)
+        file.seek(max(0, path.stat().st_size - _READ_BYTES))
+        last = file.read()
+    return MADE_BY.encode() in first + last or bool(begins and first.startswith(begins.encode()))
+
+
+def _require_place(path: Path) -> None:
+    """Raise UserError where nothing can be made at a path, for what is above it."""
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise UserError(str(path), f"{above} is a file", "a name below a folder", _OTHER_NAME)
+    place = path if path.is_dir() else above
+    if not os.access(place, os.W_OK):
+        found = f"{place} cannot be written"
+        raise UserError(str(path), found, "a folder that you may write to", _OTHER_NAME)
 
 
 def _holds_files(path: Path) -> bool:
@@ -198,6 +224,15 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_parquet(path: Path, table: "pa.Table") -> None:
+    """Write a Parquet file that says who made it, atomically."""
+    import pyarrow.parquet as pq
+
+    metadata = {**(table.schema.metadata or {}), b"vitalora": MADE_BY.encode()}
+    with atomic_path(path) as temporary:
+        pq.write_table(table.replace_schema_metadata(metadata), temporary)
 
 
 def write_json(path: Path, value: Any) -> None:

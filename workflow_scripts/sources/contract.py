@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.files import write_parquet
 from workflow_scripts.runtime.tables import ColumnKind, check_columns
 
 COHORT_COLUMNS: dict[str, ColumnKind] = {
@@ -139,7 +140,7 @@ def write_cohort(stays: Path, condition: str, cohort: Path) -> None:
             f"SELECT *, coalesce({condition}, false) AS included FROM read_parquet(?) ORDER BY icustay_id",
             params=[str(stays)],
         ).to_arrow_table()
-    pq.write_table(table, cohort)
+    write_parquet(cohort, table)
 
 
 def _vitals_of(values: Path) -> list[str]:

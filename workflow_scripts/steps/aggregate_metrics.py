@@ -12,7 +12,13 @@ from workflow_scripts.evaluation.parameters import EvaluationParameters
 from workflow_scripts.evaluation.study_statistics import study_statistics
 from workflow_scripts.evaluation.summary import TABLES, RunRow, in_study_order, rows_text
 from workflow_scripts.evaluation.transfer import read_transfer, transfer_rows
-from workflow_scripts.runtime.files import atomic_folder, write_json, write_text
+from workflow_scripts.runtime.files import (
+    atomic_folder,
+    require_own_file,
+    require_own_folder,
+    write_json,
+    write_text,
+)
 from workflow_scripts.runtime.step import read_settings, run_step
 
 
@@ -50,6 +56,10 @@ def aggregate_metrics(
             --settings results/simulated/summary/settings/aggregate_metrics.json \\
             --windows data/simulated/windows --cohorts data/simulated/cohorts --summary summary
     """
+    for name, kind in (TABLES | {"metrics": RunRow}).items():
+        require_own_file(summary / f"{name}.csv", begins=rows_text(kind, []))
+    for name in ("arms", "plots"):
+        require_own_folder(summary / name)
     parameters = read_settings(settings)
     paths = [Path(path) for path in parameters["runs"]]
     rows = _rows(paths, parameters.get("missing", {}))

@@ -10,7 +10,7 @@ from workflow_scripts.runtime.step import run_step
 
 def check_mimic(
     raw: Annotated[Path, Option(help="folder with the MIMIC-III v1.4 tables, CSV or CSV.gz")],
-    json: Annotated[Path | None, Option(help="also write the report as JSON to this file")] = None,
+    json: Annotated[Path | None, Option(help="the report as JSON, also to write")] = None,
 ) -> None:
     """Check the tables of a MIMIC-III folder: columns, types, row counts, keys, references, items, units and dates.
 
@@ -19,9 +19,11 @@ def check_mimic(
     Example:
         python -m workflow_scripts.steps.check_mimic --raw data/raw/simulated
     """
-    from workflow_scripts.runtime.files import write_json
+    from workflow_scripts.runtime.files import require_own_file, write_json
     from workflow_scripts.sources.mimic_iii.checks.folder import check_folder
 
+    if json:
+        require_own_file(json, begins='{\n  "folder"')
     report = check_folder(raw)
     if json:
         write_json(json, report.as_json())

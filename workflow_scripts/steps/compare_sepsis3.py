@@ -7,7 +7,7 @@ from typer import Option
 
 from workflow_scripts.cohorts.comparison import Onsets, Step, compare_presets, count_parts
 from workflow_scripts.cohorts.parameters import PRESETS
-from workflow_scripts.runtime.files import atomic_path
+from workflow_scripts.runtime.files import require_own_file, write_parquet
 from workflow_scripts.runtime.step import run_step
 
 
@@ -32,14 +32,12 @@ def comparison_table(steps: list[Step]) -> str:
 
 def _write_stays(path: Path, steps: list[Step], onsets: list[Onsets]) -> None:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     stays = sorted(set().union(*onsets))
     columns = {"icustay_id": pa.array(stays, pa.int64())}
     for step, found in zip(steps, onsets, strict=True):
         columns[step.choice] = pa.array([found.get(stay) for stay in stays], pa.timestamp("us"))
-    with atomic_path(path) as temporary:
-        pq.write_table(pa.table(columns), temporary)
+    write_parquet(path, pa.table(columns))
 
 
 def compare_sepsis3(
@@ -47,7 +45,7 @@ def compare_sepsis3(
     stays: Annotated[
         Path | None,
         Option(
-            help="also write a Parquet table: the onset of every ICU stay after each step (rows of patients,"
+            help="table to write as well (Parquet): the onset of every ICU stay after each step (rows of patients,"
             " so it belongs beside the events)"
         ),
     ] = None,
@@ -58,6 +56,8 @@ def compare_sepsis3(
     Example:
         python -m workflow_scripts.steps.compare_sepsis3 --events data/mimic-iii-demo/events
     """
+    if stays:
+        require_own_file(stays)
     print(counts_table({preset: count_parts(events, preset, threads) for preset in PRESETS}))
     steps, onsets = compare_presets(events, threads)
     print(f"\n{comparison_table(steps)}")

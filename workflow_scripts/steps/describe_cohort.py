@@ -40,8 +40,11 @@ def describe_cohort(
     from workflow_scripts.reporting.attrition import read_attrition
     from workflow_scripts.reporting.consort import attrition_stages, draw_consort
     from workflow_scripts.reporting.table_one import render_table_one
-    from workflow_scripts.runtime.files import write_text
+    from workflow_scripts.runtime.files import require_own_file, write_text
 
+    require_own_file(table, begins="variable,level,included,excluded,missing")
+    require_own_file(page)
+    require_own_file(figure)
     parameters = read_settings(settings)
     name, steps = read_attrition(attrition)
     stays = describe_stays(events, cohort, Sepsis3Parameters(**parameters["sepsis3"]), threads)

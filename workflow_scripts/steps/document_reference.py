@@ -17,7 +17,7 @@ from workflow_scripts.evaluation.summary import TABLES
 from workflow_scripts.evaluation.transfer_record import TransferRecord
 from workflow_scripts.models.registry import SCRATCH_VARIANTS, VARIANTS
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.runtime.files import write_text
+from workflow_scripts.runtime.files import MADE_BY, require_own_file, write_text
 from workflow_scripts.runtime.step import run_step, step_command
 from workflow_scripts.settings import Study
 from workflow_scripts.sources.mimic_iii.extraction import CHART_COLUMNS, KEPT_COLUMNS
@@ -44,7 +44,7 @@ Schema = dict[str, Any]
 
 
 def document_reference(
-    docs: Annotated[Path, Option(help="folder of the documentation")] = Path("docs"),
+    docs: Annotated[Path, Option(help="folder of the documentation, to write into")] = Path("docs"),
 ) -> None:
     """Write the parts of docs/*.md that are made from the code, and the JSON schema of params.yaml.
 
@@ -53,6 +53,8 @@ def document_reference(
     Example:
         python -m workflow_scripts.steps.document_reference
     """
+    schema = docs / "params.schema.json"
+    require_own_file(schema)
     pages = {
         "parameters.md": {"settings": settings_tables()},
         "commands.md": {"commands": commands_help()},
@@ -66,14 +68,19 @@ def document_reference(
         },
         "dependencies.md": {"packages": package_licences(), "weights": weight_licences()},
     }
-    for name, parts in pages.items():
-        page = docs / name
-        write_text(page, fill(page, parts))
-    write_text(docs / "params.schema.json", json.dumps(Study.model_json_schema(), indent=2) + "\n")
+    filled = {docs / name: fill(docs / name, parts) for name, parts in pages.items()}
+    for page, text in filled.items():
+        write_text(page, text)
+    content = {"$comment": MADE_BY} | Study.model_json_schema()
+    write_text(schema, json.dumps(content, indent=2) + "\n")
 
 
 def fill(page: Path, parts: dict[str, str]) -> str:
     """The page with these parts in place of what is between their marks. Raises UserError where a mark is missing."""
+    if page.is_symlink() or not page.is_file():
+        raise UserError(
+            str(page), "no such file", "a page of the documentation", "name its folder with --docs"
+        )
     text = page.read_text(encoding="utf-8")
     for name, part in parts.items():
         before, start, rest = text.partition(f"<!-- from the code: {name} -->\n")

@@ -10,7 +10,13 @@ from workflow_scripts.privacy.credentials import OPEN_DATASETS
 from workflow_scripts.reporting.results_page import make_results_page
 from workflow_scripts.reporting.study import Sources
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.runtime.files import atomic_folder, read_json, write_text
+from workflow_scripts.runtime.files import (
+    atomic_folder,
+    read_json,
+    require_own_file,
+    require_own_folder,
+    write_text,
+)
 from workflow_scripts.runtime.step import run_step
 
 
@@ -35,6 +41,8 @@ def document_results(
             remedy=f"read results/{dataset}/report.html, which stays where the data are",
         )
     folder = output.parent / "figures" / output.stem
+    require_own_file(output)
+    require_own_folder(folder)
     results, data = project / "results" / dataset, project / "data" / dataset
     summary = results / "summary"
     settings = summary / "settings" / "make_report.json"

@@ -41,7 +41,7 @@ def evaluate_transfer(
         ),
     ],
     settings: Annotated[Path, Option(help="settings file of this step (JSON)")],
-    output: Annotated[Path, Option(help="folder of the results; record.json is written last")],
+    output: Annotated[Path, Option(help="folder to write: the results, record.json last")],
 ) -> None:
     """Evaluate the adapter that one cohort gave on the test windows of another cohort.
 

@@ -16,7 +16,7 @@ def extract_events(
         Path,
         Option(help="settings file of this step (JSON), as the workflow writes it: the group `extraction`"),
     ],
-    events: Annotated[Path, Option(help="folder for the Parquet tables")],
+    events: Annotated[Path, Option(help="folder to write: the Parquet tables")],
 ) -> None:
     """Read a MIMIC-III folder (CSV, plain or gzipped) and write the events tables: typed columns, the items needed.
 

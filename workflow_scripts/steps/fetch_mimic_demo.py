@@ -6,12 +6,13 @@ from typing import Annotated
 
 from typer import Option
 
+from workflow_scripts.runtime.files import claim_folder
 from workflow_scripts.runtime.step import run_step
 from workflow_scripts.sources.mimic_iii.download import DEMO_URL, fetch_demo
 
 
 def fetch_mimic_demo(
-    output: Annotated[Path, Option(help="folder for the tables")],
+    output: Annotated[Path, Option(help="folder to write: the tables")],
     base_url: Annotated[str, Option(help="address of the folder with SHA256SUMS.txt")] = DEMO_URL,
 ) -> None:
     """Download the open MIMIC-III demo v1.4 from PhysioNet (100 real, de-identified patients); check its SHA-256 sums.
@@ -21,6 +22,7 @@ def fetch_mimic_demo(
     Example:
         python -m workflow_scripts.steps.fetch_mimic_demo --output data/raw/mimic-iii-demo
     """
+    claim_folder(output)
     fetch_demo(output, base_url, lambda line: print(line, file=sys.stderr))
 
 

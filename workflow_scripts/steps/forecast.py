@@ -11,9 +11,9 @@ from typer import Option
 from workflow_scripts.adaptation.adapters import read_arm
 from workflow_scripts.models.registry import check_covariates, check_geometry, variant, variant_names
 from workflow_scripts.models.sources import weights_folder
-from workflow_scripts.reporting.forecast_figure import SHOWN, draw_forecasts, is_forecast_figure
+from workflow_scripts.reporting.forecast_figure import SHOWN, draw_forecasts
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.runtime.files import atomic_path, require_own_file
+from workflow_scripts.runtime.files import atomic_path, require_own_file, write_parquet
 from workflow_scripts.runtime.step import run_step
 from workflow_scripts.training.data import Scale, series_arrays
 from workflow_scripts.training.parameters import ForecastParameters
@@ -83,11 +83,11 @@ def forecast(
             --adapter results/simulated/runs/sepsis3/heart_rate/chronos-t5-nano/lora-r2/seed0/adapter \\
             --input series.csv --horizon 12 --output forecast.csv --figure forecast.svg
     """
+    require_own_file(output, begins=",".join((*COLUMNS, "q")) if output.suffix == ".csv" else "")
     _require_suffix(output, "--output", TABLE_SUFFIXES)
-    require_own_file(output, is_forecast_table)
     if figure:
+        require_own_file(figure)
         _require_suffix(figure, "--figure", FIGURE_SUFFIXES)
-        require_own_file(figure, is_forecast_figure)
     trained_on = read_arm(adapter).trained_on if adapter else None
     if trained_on:
         context = context or trained_on.context
@@ -196,31 +196,19 @@ def as_table(series: SeriesTable, quantiles: NDArray[np.float32], levels: list[f
     return pd.DataFrame(columns)
 
 
-def is_forecast_table(path: Path) -> bool:
-    """Whether a CSV or Parquet file has the columns that this command writes."""
-    if path.suffix == ".csv":
-        with path.open("rb") as file:
-            return file.readline().startswith(",".join((*COLUMNS, "q")).encode())
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        return pq.read_schema(path).names[: len(COLUMNS)] == list(COLUMNS)
-    except pa.ArrowInvalid:
-        return False
-
-
 def _require_suffix(path: Path, option: str, suffixes: tuple[str, ...]) -> None:
     if path.suffix not in suffixes:
         raise UserError(option, str(path), f"a name that ends in {' or '.join(suffixes)}", "rename it")
 
 
 def _write_table(path: Path, table: "pd.DataFrame") -> None:
-    with atomic_path(path) as temporary:
-        if path.suffix == ".csv":
+    if path.suffix == ".csv":
+        with atomic_path(path) as temporary:
             table.to_csv(temporary, index=False, float_format="%.6g")
-        else:
-            table.to_parquet(temporary, index=False)
+    else:
+        import pyarrow as pa
+
+        write_parquet(path, pa.Table.from_pandas(table, preserve_index=False))
 
 
 if __name__ == "__main__":

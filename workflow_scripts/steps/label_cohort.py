@@ -11,15 +11,15 @@ from typer import Option
 from workflow_scripts.cohorts import labelling
 from workflow_scripts.cohorts.definitions import definition_names
 from workflow_scripts.cohorts.parameters import CohortParameters, Sepsis3Parameters
-from workflow_scripts.runtime.files import atomic_path, write_text
+from workflow_scripts.runtime.files import require_own_file, write_parquet, write_text
 from workflow_scripts.runtime.step import read_settings, run_step
+
+_ATTRITION_COLUMNS = [field.name for field in fields(labelling.AttritionRow)]
 
 
 def _attrition_text(rows: list[labelling.AttritionRow]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(
-        text, [field.name for field in fields(labelling.AttritionRow)], lineterminator="\n"
-    )
+    writer = csv.DictWriter(text, _ATTRITION_COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(asdict(row) for row in rows)
     return text.getvalue()
@@ -56,6 +56,8 @@ def label_cohort(
             --settings data/simulated/settings/label_cohort.sepsis3.json \\
             --output sepsis3.parquet --attrition sepsis3.attrition.csv
     """
+    require_own_file(output)
+    require_own_file(attrition, begins=",".join(_ATTRITION_COLUMNS))
     parameters = read_settings(settings)
     table, steps = labelling.label_cohort(
         events,
@@ -66,10 +68,7 @@ def label_cohort(
         sepsis3=Sepsis3Parameters(**parameters.get("sepsis3", {})),
         own=definition,
     )
-    import pyarrow.parquet as pq
-
-    with atomic_path(output) as temporary:
-        pq.write_table(table, temporary)
+    write_parquet(output, table)
     write_text(attrition, _attrition_text(steps))
 
 

@@ -8,7 +8,7 @@ from typer import Option
 from workflow_scripts.evaluation.summary import read_metrics
 from workflow_scripts.reporting import report
 from workflow_scripts.reporting.study import Sources
-from workflow_scripts.runtime.files import write_text
+from workflow_scripts.runtime.files import require_own_file, require_own_folder, write_text
 from workflow_scripts.runtime.step import run_step
 
 
@@ -48,6 +48,9 @@ def make_report(
             --summary results/simulated/summary --runs results/simulated/runs --windows data/simulated/windows \\
             --cohorts data/simulated/cohorts --output report.html --figures figures
     """
+    require_own_file(output)
+    if figures:
+        require_own_folder(figures)
     sources = Sources.read(summary, runs, windows, cohorts, settings)
     page = report.make_report(read_metrics(summary / "metrics.csv"), sources)
     if figures:

@@ -6,6 +6,7 @@ from typing import Annotated
 from typer import Option
 
 from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.files import require_own_file
 from workflow_scripts.runtime.step import read_settings, run_step
 from workflow_scripts.sources.mimic_iii.items import VitalSign, load_vital_signs
 from workflow_scripts.windows import making
@@ -48,6 +49,7 @@ def make_windows(
             --cohort data/simulated/cohorts/sepsis3.parquet --vital heart_rate \\
             --settings data/simulated/settings/make_windows.json --output heart_rate.parquet
     """
+    require_own_file(output)
     sign = _vital_sign(vital)
     parameters = WindowParameters(**read_settings(settings)["windows"])
     windows = making.make_windows(

@@ -39,7 +39,7 @@ def prepare_weights(
         ),
     ],
     output: Annotated[Path, Option(help="folder to write, weights/prepared/<model>")],
-    lock: Annotated[Path, Option(help="file of pinned downloads")] = LOCK,
+    lock: Annotated[Path, Option(help="file of pinned downloads; a new pin is added")] = LOCK,
 ) -> None:
     """Put a model's base weights in place, from the repository, a folder or file, or the hub, checked and recorded.
 

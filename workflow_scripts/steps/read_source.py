@@ -5,14 +5,19 @@ from typing import Annotated
 
 from typer import Option
 
-from workflow_scripts.runtime.files import move_into_place, scratch_folder
+from workflow_scripts.runtime.files import (
+    move_into_place,
+    require_own_file,
+    scratch_folder,
+    write_parquet,
+)
 from workflow_scripts.runtime.step import run_step
 
 
 def read_source(
     dataset: Annotated[str, Option(help="a data set of workflow_scripts/sources/datasets.yaml")],
     raw: Annotated[Path, Option(help="folder with its raw files")],
-    output: Annotated[Path, Option(help="folder for the tables")],
+    output: Annotated[Path, Option(help="folder to write the tables into")],
 ) -> None:
     """Read a data set's raw files into vitals.parquet, stays.parquet and one table for each of its cohorts.
 
@@ -22,12 +27,19 @@ def read_source(
         python -m workflow_scripts.steps.read_source --dataset our-source \\
             --raw data/raw/our-source --output data/our-source
     """
+    import pyarrow.parquet as pq
+
     from workflow_scripts.sources.contract import check_tables, write_cohort
     from workflow_scripts.sources.mimic_iii.items import vital_names
     from workflow_scripts.sources.source import source_of
 
     source = source_of(dataset)
     cohorts = output / "cohorts"
+    stays = output / "stays.parquet"
+    for path in (stays, *(cohorts / f"{cohort}.parquet" for cohort in source.cohorts)):
+        require_own_file(path)
+    if not stays.exists():  # It is written last: where it is ours, the values beside it are.
+        require_own_file(output / "vitals.parquet")
     cohorts.mkdir(parents=True, exist_ok=True)
     with scratch_folder(output, "read") as folder:
         source.write_tables(raw, folder)
@@ -36,8 +48,8 @@ def read_source(
             write_cohort(folder / "stays.parquet", condition, folder / cohort)
         for cohort in source.cohorts:
             move_into_place(folder / cohort, cohorts / f"{cohort}.parquet")
-        for table in ("vitals.parquet", "stays.parquet"):
-            move_into_place(folder / table, output / table)
+        move_into_place(folder / "vitals.parquet", output / "vitals.parquet")
+        write_parquet(stays, pq.read_table(folder / "stays.parquet"))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def run_arm(
     seed: Annotated[int, Option(help="seed of adapter, data order and forecasts")],
     windows: Annotated[Path, Option(help="Parquet file of windows")],
     settings: Annotated[Path, Option(help="settings file of this step (JSON)")],
-    output: Annotated[Path, Option(help="folder of the run's results; run.json is written last")],
+    output: Annotated[Path, Option(help="folder to write: the run's results, run.json last")],
     weights: Annotated[
         Path | None, Option(help="folder of the base weights, for a model that has some")
     ] = None,

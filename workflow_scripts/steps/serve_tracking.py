@@ -1,6 +1,7 @@
 """Becomes `mlflow server` for several machines: runs in PostgreSQL, artifacts in a folder, accounts with passwords."""
 
 import configparser
+import io
 import os
 import shlex
 import sys
@@ -12,10 +13,12 @@ from urllib.parse import urlsplit
 from typer import Option
 
 from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.files import MADE_BY, require_own_file, write_text
 from workflow_scripts.runtime.parameters import holds_password
 from workflow_scripts.runtime.step import run_step
 from workflow_scripts.tracking.store import ENVIRONMENT, short
 
+ACCOUNTS = "accounts.ini"
 ADMINISTRATOR = "admin"
 THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
 
@@ -28,7 +31,8 @@ def serve_tracking(
         ),
     ] = "postgresql:///vitalora",
     folder: Annotated[
-        Path, Option(help="folder for artifacts and the administrator's password, outside the project")
+        Path,
+        Option(help="folder to write into, outside the project: artifacts and the administrator's password"),
     ] = Path("~/.local/share/vitalora/tracking"),
     host: Annotated[str, Option(help="address to listen on")] = "127.0.0.1",
     port: Annotated[int, Option(help="port")] = 5000,
@@ -47,10 +51,11 @@ def serve_tracking(
     Example:
         python -m workflow_scripts.steps.serve_tracking --database postgresql:///vitalora
     """
+    folder = folder.expanduser()
+    require_own_file(folder / ACCOUNTS)
     address = database_address(database)
     encryption = encryption_options(host, certificate, key)
     _require_database(database)
-    folder = folder.expanduser()
     password = administrator_password(folder)
     os.environ |= ENVIRONMENT | {
         "MLFLOW_AUTH_ADMIN_PASSWORD": password,
@@ -126,10 +131,11 @@ def _write_accounts(folder: Path, database: str) -> Path:
         # Hashing a password takes longer than the request itself; a removed account is refused a minute later.
         "auth_cache_ttl_seconds": "60",
     }
-    path = folder / "basic_auth.ini"
-    with path.open("w", encoding="utf-8") as file:
-        settings.write(file)
-    return path
+    text = io.StringIO(f"# {MADE_BY}\n")
+    text.seek(0, io.SEEK_END)
+    settings.write(text)
+    write_text(folder / ACCOUNTS, text.getvalue())
+    return folder / ACCOUNTS
 
 
 def _require_database(uri: str) -> None:

@@ -15,7 +15,7 @@ def simulate_mimic(
         Path,
         Option(help="settings file of this step (JSON), as the workflow writes it: the group `simulator`"),
     ],
-    output: Annotated[Path, Option(help="folder for the tables")],
+    output: Annotated[Path, Option(help="folder to write: the tables")],
 ) -> None:
     """Write a simulated MIMIC-III v1.4 folder: TABLE.csv.gz files of invented patients.
 

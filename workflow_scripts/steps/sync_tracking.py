@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from typer import Option
 
-from workflow_scripts.runtime.files import write_json
+from workflow_scripts.runtime.files import require_own_file, write_json
 from workflow_scripts.runtime.parameters import TrackingParameters
 from workflow_scripts.runtime.step import read_settings, run_step
 from workflow_scripts.tracking.mirror import Mirror
@@ -44,6 +44,8 @@ def sync_tracking(
         python -m workflow_scripts.steps.sync_tracking \\
             --settings results/simulated/summary/settings/sync_tracking.json --output tracking.json
     """
+    if output:
+        require_own_file(output, begins='{\n  "experiment_id"')
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     shown = sync(read_settings(settings), windows)
     if output:

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.runtime.files import atomic_path
+from workflow_scripts.runtime.files import write_parquet
 from workflow_scripts.sources.contract import Stays, read_measurements, read_stays
 from workflow_scripts.windows.grid import Grid, make_grid, smooth
 from workflow_scripts.windows.parameters import WindowParameters
@@ -101,8 +100,7 @@ def write_windows(path: Path, windows: Windows) -> None:
         ],
         schema=WINDOW_SCHEMA.with_metadata({METADATA_KEY: windows.metadata.to_json()}),
     )
-    with atomic_path(path) as temporary:
-        pq.write_table(table, temporary)
+    write_parquet(path, table)
 
 
 def _slice_and_split(
