@@ -136,6 +136,23 @@ def test_the_split_of_a_patient_is_the_same_for_every_vital_sign(ward) -> None:
     assert all(of_patient[p] == split for p, split in zip(breath.subject_id, breath.split, strict=True))
 
 
+def test_a_patient_is_in_the_same_split_in_every_cohort_of_a_data_set(ward) -> None:
+    """Also where a cohort has another share of the stays, and none of some of the patients."""
+    for stay in range(101, 161):
+        ward.add(stay, [80.0] * 12, patient=stay // 2, died=stay % 10 == 1)
+    of_patient = {}
+    for name in ("all", "odd", "few"):
+        for stay in ward.stays:
+            number = stay["icustay_id"]
+            stay["included"] = name == "all" or (number % 2 == 1 if name == "odd" else number % 3 == 0)
+        windows = ward.windows(**SMALL)
+        of_patient[name] = dict(zip(windows.subject_id.tolist(), windows.split.tolist(), strict=True))
+    assert len(of_patient["all"]) == 31
+    assert 15 < len(of_patient["few"]) < 31
+    for name in ("odd", "few"):
+        assert of_patient[name].items() <= of_patient["all"].items()
+
+
 def test_every_window_of_a_stay_with_an_onset_is_before_around_or_after_it(ward) -> None:
     for stay in range(101, 121):
         ward.add(stay, [float(step) for step in range(36)], onset_hour=15.5)

@@ -59,6 +59,20 @@ class Stays:
 
 
 @dataclass(frozen=True)
+class Patients:
+    """All patients of a cohort table, included or not, in the order of subject_id.
+
+    subject_id: int64; died_in_hospital: bool, whether any of the patient's stays ended so, False where it is not known.
+    """
+
+    subject_id: np.ndarray
+    died_in_hospital: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.subject_id)
+
+
+@dataclass(frozen=True)
 class Measurements:
     """The values of one vital sign, in any order; every array has one entry per value.
 
@@ -93,6 +107,20 @@ def read_stays(path: Path) -> Stays:
         died_in_hospital=pc.fill_null(table["died_in_hospital"], False).to_numpy(),
         onset=table["onset"].cast(pa.timestamp("us"), safe=False).to_numpy(),
     )
+
+
+def read_patients(path: Path) -> Patients:
+    """Return every patient of a cohort table, whether or not a stay of theirs is included.
+
+    Raises UserError for a missing or ill-typed column.
+    """
+    check_columns(path, COHORT_COLUMNS, "make the cohort table again (label_cohort), or correct your own")
+    table = pq.read_table(path, columns=["subject_id", "died_in_hospital"], partitioning=None)
+    table = table.filter(pc.is_valid(table["subject_id"]))
+    subject_id, patient = np.unique(_integers(table["subject_id"]), return_inverse=True)
+    died = np.zeros(len(subject_id), dtype=bool)
+    np.logical_or.at(died, patient, pc.fill_null(table["died_in_hospital"], False).to_numpy())
+    return Patients(subject_id, died)
 
 
 def _refuse_wrong_stays(path: Path, table: pa.Table, kind: str, remedy: str) -> None:

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import write_parquet
-from workflow_scripts.sources.contract import Stays, read_measurements, read_stays
+from workflow_scripts.sources.contract import Patients, Stays, read_measurements, read_patients, read_stays
 from workflow_scripts.windows.grid import Grid, make_grid, smooth
 from workflow_scripts.windows.parameters import WindowParameters
 from workflow_scripts.windows.reading import METADATA_KEY, WINDOW_SCHEMA, Covariate, WindowMetadata, Windows
@@ -46,7 +46,7 @@ def make_windows(
     where = f"windows of {vital} for {cohort_path}"
     stays = read_stays(cohort_path)
     grid = _grid(stays, values_path, vital, parameters)
-    slices, start, split = _slice_and_split(where, stays, grid, parameters)
+    slices, start, split = _slice_and_split(where, stays, read_patients(cohort_path), grid, parameters)
     others = [
         cut_contexts(_grid(stays, values_path, covariate.vital, parameters), slices, parameters)
         for covariate in covariates
@@ -104,20 +104,20 @@ def write_windows(path: Path, windows: Windows) -> None:
 
 
 def _slice_and_split(
-    where: str, stays: Stays, grid: Grid, parameters: WindowParameters
+    where: str, stays: Stays, patients: Patients, grid: Grid, parameters: WindowParameters
 ) -> tuple[Slices, np.ndarray, np.ndarray]:
     """Return the windows' places, their starts in microseconds, and their splits."""
-    no_overlap = np.full(len(stays), parameters.context + parameters.horizon)
+    stride = np.full(len(stays), parameters.context + parameters.horizon)
     fractions = parameters.validation_fraction, parameters.test_fraction, parameters.split_seed
-    slices = _windows_every(no_overlap, where, stays, grid, parameters)
     if parameters.split == "by_patient":
-        has_window = np.isin(np.arange(len(stays)), slices.stay)
-        split_of_stay = split_by_patient(stays, has_window, *fractions)
-        stride = np.where(split_of_stay == "train", parameters.train_stride, no_overlap)
-        slices = _windows_every(stride, where, stays, grid, parameters)
-        split = split_of_stay[slices.stay]
+        of_patient = split_by_patient(patients, *fractions)
+        of_stay = of_patient[np.searchsorted(patients.subject_id, stays.subject_id)]
+        stride[of_stay == "train"] = parameters.train_stride
+    slices = _windows_every(stride, where, stays, grid, parameters)
     start = _starts(stays, slices, parameters)
-    if parameters.split == "by_window_leaky":
+    if parameters.split == "by_patient":
+        split = of_stay[slices.stay]
+    else:
         split = split_by_window(stays.icustay_id[slices.stay], start, *fractions)
     _refuse_empty_split(where, stays, slices, split)
     return slices, start, split
@@ -194,7 +194,8 @@ def _refuse_empty_split(where: str, stays: Stays, slices: Slices, split: np.ndar
         where,
         f"a split without windows ({counts}; {_number_of(stays)}, {with_windows} patients with a window)",
         "windows in train, validation and test",
-        "use more patients, raise validation_fraction or test_fraction, or ask for shorter windows",
+        "use more patients, raise validation_fraction or test_fraction, ask for shorter windows, or take another "
+        "split_seed before any result is seen",
     )
 
 

@@ -5,44 +5,26 @@ from hashlib import blake2b
 
 import numpy as np
 
-from workflow_scripts.sources.contract import Stays
+from workflow_scripts.sources.contract import Patients
 
 SPLITS = ("train", "validation", "test")
 
 
 def split_by_patient(
-    stays: Stays, has_window: np.ndarray, validation_fraction: float, test_fraction: float, seed: int
+    patients: Patients, validation_fraction: float, test_fraction: float, seed: int
 ) -> np.ndarray:
-    """Return the split of each stay, str [S]; all stays of a patient have the same.
+    """Return the split of each patient of a data set, str [P].
 
-    Patients are stratified by whether any of their included stays ended in death in hospital. Within a
-    stratum they are ordered by a hash of seed and subject_id, and their place in that order decides. So the
-    split depends neither on the vital sign nor on row order, and further patients move hardly anyone. Only
-    where that leaves a split without windows (has_window: bool [S], of each stay), it gets one patient with
-    windows of the split that has most: the last in the order of the hashes.
+    Patients are stratified by death in hospital. Within a stratum they are ordered by a hash of seed and
+    subject_id, and their place in that order decides. So the split depends neither on cohort and vital sign nor on
+    row order, and further patients move hardly anyone.
     """
-    patients, patient_of_stay = np.unique(stays.subject_id, return_inverse=True)
-    died = np.zeros(len(patients), dtype=bool)
-    np.logical_or.at(died, patient_of_stay, stays.died_in_hospital)
     splits = np.empty(len(patients), dtype="<U10")
     for stratum in (False, True):
-        members = np.flatnonzero(died == stratum)
-        keys = (str(patient) for patient in patients[members])
+        members = np.flatnonzero(patients.died_in_hospital == stratum)
+        keys = (str(patient) for patient in patients.subject_id[members])
         splits[members] = _split_in_hash_order(keys, len(members), validation_fraction, test_fraction, seed)
-    usable = np.zeros(len(patients), dtype=bool)
-    np.logical_or.at(usable, patient_of_stay, has_window)
-    _fill_every_split(splits, patients, usable, seed)
-    return splits[patient_of_stay]
-
-
-def _fill_every_split(splits: np.ndarray, patients: np.ndarray, usable: np.ndarray, seed: int) -> None:
-    order = np.argsort([_hash(seed, str(patient)) for patient in patients], kind="stable")
-    order = order[usable[order]]
-    for wanting in SPLITS:
-        members = {name: order[splits[order] == name] for name in SPLITS}
-        largest = max(members.values(), key=len)
-        if not len(members[wanting]) and len(largest) > 1:
-            splits[largest[-1]] = wanting
+    return splits
 
 
 def split_by_window(
