@@ -228,6 +228,15 @@ class Study(Parameters):
         return self
 
     @model_validator(mode="after")
+    def _transfer_to_new_patients(self) -> Study:
+        if self.transfer and self.windows.split != "by_patient":
+            raise ValueError(
+                "transfer evaluates on patients whom the adapter has not seen, and with windows.split: by_window_leaky "
+                "it has seen them; say windows.split: by_patient, or transfer: false"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _windows_that_models_take(self) -> Study:
         windows = self.windows
         try:

@@ -11,7 +11,6 @@ from tests.evaluation.study_records import run_record, write_record
 from workflow_scripts.evaluation.recording import Provenance, record_run, record_transfer
 from workflow_scripts.evaluation.run_record import RunHashes, RunKey, RunRecord
 from workflow_scripts.evaluation.transfer_record import TransferHashes, TransferKey, TransferRecord
-from workflow_scripts.evaluation.unseen import Unseen, take
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.training.loop import History
 from workflow_scripts.training.parameters import TrainingParameters
@@ -177,11 +176,11 @@ TRANSFER_HASHES = TransferHashes(
 )
 
 
-def transfer(unseen: Unseen, quantiles: np.ndarray, failure: str = "") -> TransferRecord:
+def transfer(test: Windows, quantiles: np.ndarray, failure: str = "") -> TransferRecord:
     """The record of an adapter on another cohort."""
     return record_transfer(
         TRANSFER_KEY,
-        unseen,
+        test,
         quantiles,
         FORECAST,
         TRANSFER_HASHES,
@@ -192,14 +191,11 @@ def transfer(unseen: Unseen, quantiles: np.ndarray, failure: str = "") -> Transf
     )
 
 
-def test_a_transfer_counts_who_is_left_out_and_scores_the_others(tmp_path: Path) -> None:
-    unseen = Unseen(two_windows(), np.array([True, False, True, False, False]), 2)
-    written = transfer(unseen, np.full((2, 3, 1), 31, np.float32))
+def test_a_transfer_is_counted_and_scored(tmp_path: Path) -> None:
+    written = transfer(two_windows(), np.full((2, 3, 1), 31, np.float32))
     assert written.counts.model_dump() == {
         "test_windows": 2,
         "test_patients": 1,
-        "excluded_windows": 3,
-        "excluded_patients": 2,
         "non_finite_windows": 0,
     }
     assert (written.metrics.mae, written.metrics.mse) == (30.0, pytest.approx(0.01))
@@ -213,14 +209,8 @@ def test_a_transfer_counts_who_is_left_out_and_scores_the_others(tmp_path: Path)
     assert TransferRecord.read_in_place(path) == written
 
 
-def test_a_transfer_to_nobody_has_no_metric_and_one_that_failed_counts_its_windows() -> None:
-    windows = two_windows()
-    nobody = Unseen(take(windows, np.array([False, False])), np.zeros(2, bool), 1)
-    empty = transfer(nobody, np.empty((0, 3, 1), np.float32))
-    assert (empty.counts.test_windows, empty.counts.test_patients, empty.counts.excluded_windows) == (0, 0, 2)
-    assert set(empty.metrics.model_dump().values()) == {None}
-    assert empty.counts.non_finite_windows == 0
-    failed = transfer(Unseen(windows, np.ones(2, bool), 0), np.full((2, 3, 1), np.nan, np.float32), "nan")
+def test_a_transfer_that_failed_counts_its_windows() -> None:
+    failed = transfer(two_windows(), np.full((2, 3, 1), np.nan, np.float32), "nan")
     assert (failed.failure, failed.counts.non_finite_windows) == ("nan", 2)
     assert set(failed.metrics.model_dump().values()) == {None}
 

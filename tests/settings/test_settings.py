@@ -131,6 +131,13 @@ def test_the_paper_s_grid_has_its_ranks_alpha_samples_and_repeats():
     assert len(study.runs()) == 2 * 10 * (8 * 9 + 4 * 2 + 5)
 
 
+def test_a_transfer_to_patients_whom_the_adapter_has_seen_is_refused():
+    values = {"transfer": True, "windows": {"split": "by_window_leaky"}}
+    with pytest.raises(UserError, match=r"say windows\.split: by_patient, or transfer: false"):
+        load_study(values)
+    assert load_study(values | {"transfer": False}).windows.split == "by_window_leaky"
+
+
 def test_the_tuned_study_gives_every_arm_the_same_candidates():
     study = load_study(yaml.safe_load((ROOT / "params/tuned.yaml").read_text()))
     candidates = study.tuning.candidates(study.training)

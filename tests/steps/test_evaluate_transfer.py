@@ -12,7 +12,7 @@ from tests.helpers.linear_model import LinearModel
 from tests.helpers.some_windows import some_windows
 from workflow_scripts.evaluation.forecasts import read_forecasts, write_forecasts
 from workflow_scripts.evaluation.transfer import read_transfer
-from workflow_scripts.evaluation.unseen import read_unseen
+from workflow_scripts.evaluation.transfer_windows import read_transfer_windows
 from workflow_scripts.evaluation.verification import adapter_hash, verify_transfer
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.hashing import file_hash
@@ -82,9 +82,7 @@ def transfer(adapted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return call
 
 
-def test_on_unseen_patients_the_forecasts_are_those_of_the_adapters_own_run(
-    adapted: Path, transfer: Transfer
-):
+def test_on_new_patients_the_forecasts_are_those_of_the_adapters_own_run(adapted: Path, transfer: Transfer):
     """The other cohort has the same windows, so that the run's stored forecasts say what must come out."""
     output = transfer(some_windows())
     ids, quantiles, levels = read_forecasts(output / "forecasts.parquet")
@@ -98,8 +96,6 @@ def test_on_unseen_patients_the_forecasts_are_those_of_the_adapters_own_run(
     assert record["counts"] == {
         "test_windows": 20,
         "test_patients": 20,
-        "excluded_windows": 0,
-        "excluded_patients": 0,
         "non_finite_windows": 0,
     }
     assert record["hashes"]["adapter"] == run["hashes"]["adapter"]
@@ -116,7 +112,7 @@ def verified(output: Path, adapted: Path, **changed: str) -> list[str]:
         "weights": file_hash(adapted / "model.safetensors"),
         "adapter": adapter_hash(adapted / "run" / "adapter"),
     }
-    return verify_transfer(output / "record.json", read_unseen(other, own).windows, expected | changed)
+    return verify_transfer(output / "record.json", read_transfer_windows(other, own), expected | changed)
 
 
 def test_a_stored_transfer_is_reproduced_though_snakemake_left_its_mark_in_the_adapter(
@@ -147,36 +143,21 @@ def test_a_changed_forecast_or_metric_of_a_transfer_is_found(adapted: Path, tran
     assert {"mae", "rmse", "wql"} <= {problem.partition(":")[0] for problem in problems}
 
 
-def test_transfers_without_windows_or_without_an_adapter_are_reproduced_too(
-    adapted: Path, transfer: Transfer, tmp_path: Path
-):
-    windows = some_windows()
-    nobody = transfer(replace(windows, split=np.roll(windows.split, 1)))
-    assert verified(nobody, adapted) == []
+def test_a_transfer_without_an_adapter_is_reproduced_too(adapted: Path, transfer: Transfer, tmp_path: Path):
     run = json.loads((adapted / "run" / "run.json").read_text())
     (tmp_path / "failed").mkdir()
     (tmp_path / "failed" / "run.json").write_text(json.dumps(run | {"failure": "loss is nan at step 3"}))
-    assert verified(transfer(windows, adapter=tmp_path / "failed" / "adapter"), adapted) == []
+    assert verified(transfer(some_windows(), adapter=tmp_path / "failed" / "adapter"), adapted) == []
 
 
-def test_patients_of_train_and_validation_are_left_out_and_counted(transfer: Transfer):
+def test_a_patient_of_train_or_validation_is_refused_before_anything_is_forecast(
+    transfer: Transfer, tmp_path: Path
+):
     """Here every window is for testing; two in three patients were in train or validation of the adapter."""
     windows = some_windows()
-    output = transfer(replace(windows, split=np.full(len(windows), "test")))
-    ids, _, _ = read_forecasts(output / "forecasts.parquet")
-    assert ids.tolist() == list(range(2, 60, 3))
-    counts = json.loads((output / "record.json").read_text())["counts"]
-    assert (counts["test_patients"], counts["excluded_patients"], counts["excluded_windows"]) == (20, 40, 40)
-
-
-def test_where_nobody_is_left_the_record_says_so_without_a_metric(transfer: Transfer):
-    windows = some_windows()
-    output = transfer(replace(windows, split=np.roll(windows.split, 1)))
-    record = json.loads((output / "record.json").read_text())
-    assert (record["counts"]["test_windows"], record["counts"]["excluded_windows"]) == (0, 20)
-    assert set(record["metrics"].values()) == {None}
-    ids, quantiles, _ = read_forecasts(output / "forecasts.parquet")
-    assert len(ids) == len(quantiles) == 0
+    with pytest.raises(UserError, match="40 of 60 test patients are in train or validation"):
+        transfer(replace(windows, split=np.full(len(windows), "test")))
+    assert not list(tmp_path.rglob("forecasts.parquet"))
 
 
 def test_an_adapter_whose_training_failed_gives_a_record_with_the_reason(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workflow_scripts.adaptation.arms import Arm
-from workflow_scripts.evaluation.metrics import METRIC_NAMES, Scores, score
+from workflow_scripts.evaluation.metrics import Scores, score
 from workflow_scripts.evaluation.run_record import (
     Cost,
     MetricValues,
@@ -34,7 +34,6 @@ from workflow_scripts.evaluation.transfer_record import (
     TransferRecord,
     TransferSeconds,
 )
-from workflow_scripts.evaluation.unseen import Unseen
 from workflow_scripts.models.registry import family_of
 from workflow_scripts.runtime.machine import git_commit, machine, peak_host_mib, versions
 from workflow_scripts.windows.reading import WindowMetadata, Windows
@@ -126,7 +125,7 @@ def training_history(tuned: "Tuned") -> TrainingHistory:
 
 def record_transfer(
     key: TransferKey,
-    unseen: Unseen,
+    test: Windows,
     quantiles: NDArray[np.float32],
     settings: Mapping[str, Any],
     hashes: TransferHashes,
@@ -137,26 +136,20 @@ def record_transfer(
 ) -> TransferRecord:
     """Score an adapter's forecasts of another cohort's windows and return the record.
 
-    quantiles: float32 [unseen windows, levels, horizon], natural units, all NaN where the adapter could not be trained;
+    quantiles: float32 [windows, levels, horizon], natural units, all NaN where the adapter could not be trained;
     failure says why. settings, started: as `record_run` has them.
     """
-    test = unseen.windows
-    metrics, non_finite = dict.fromkeys(METRIC_NAMES), 0
-    if len(test):
-        scores = _score(test, quantiles, settings["forecast"]["quantiles"])
-        metrics, non_finite = scores.metrics, scores.non_finite_windows
+    scores = _score(test, quantiles, settings["forecast"]["quantiles"])
     return TransferRecord(
         key=key,
         failure=failure,
         counts=TransferCounts(
             test_windows=len(test),
             test_patients=len(np.unique(test.subject_id)),
-            excluded_windows=unseen.excluded_windows,
-            excluded_patients=unseen.excluded_patients,
-            non_finite_windows=non_finite,
+            non_finite_windows=scores.non_finite_windows,
         ),
         windows=_geometry(test.metadata),
-        metrics=MetricValues(**metrics),
+        metrics=MetricValues(**scores.metrics),
         seconds=TransferSeconds(forecast=round(forecast_seconds, 3), total=_seconds_since(started)),
         memory=TransferMemory(peak_host_mib=round(peak_host_mib(), 1)),
         settings=dict(settings),

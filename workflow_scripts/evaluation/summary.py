@@ -215,12 +215,10 @@ class CalibrationRow:
 class TransferRow:
     """An adapter of one cohort on the test windows of another. Its fields are the columns of transfer.csv.
 
-    Only windows of patients whom the adapter has never seen in training or validation count. value: mean over seeds,
-    with its interval over patients. above_own, above_zero_shot: by how much the error exceeds that of the same arm
-    adapted to evaluated_on itself, and that of zero-shot, with paired intervals, on the same windows; empty where
-    there is no such arm. trained_on == evaluated_on is the arm's own error, on all test windows, without above_own.
-    Where fewer than 11 patients are kept, nothing is shown; where fewer than 11 are left out, neither counts nor value,
-    from which theirs would follow. reason: what is not shown or has no interval, and why.
+    Patients are split once for all cohorts, so that the adapter has seen none of them. value: mean over seeds, with its
+    interval over patients. above_own, above_zero_shot: by how much the error exceeds that of the same arm adapted to
+    evaluated_on itself, and that of zero-shot, with paired intervals, on the same windows; empty where there is no such
+    arm. trained_on == evaluated_on is the arm's own error, without above_own. reason: what has no interval, and why.
     """
 
     vital: str
@@ -230,8 +228,8 @@ class TransferRow:
     evaluated_on: str
     metric: str
     seeds: int
-    patients: int | None
-    windows: int | None
+    patients: int
+    windows: int
     value: float | None
     low: float | None
     high: float | None

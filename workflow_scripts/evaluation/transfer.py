@@ -15,7 +15,6 @@ from workflow_scripts.evaluation.aggregation import ArmSummary
 from workflow_scripts.evaluation.bootstrap import draw_patients, resample_patients, resample_seeds
 from workflow_scripts.evaluation.comparison import compare, interval
 from workflow_scripts.evaluation.parameters import EvaluationParameters
-from workflow_scripts.evaluation.patient_groups import TOO_SMALL, hide_small
 from workflow_scripts.evaluation.patient_sums import (
     ERRORS,
     RESAMPLED,
@@ -26,13 +25,10 @@ from workflow_scripts.evaluation.patient_sums import (
 from workflow_scripts.evaluation.summary import RunRow, TransferRow, arm_position
 from workflow_scripts.evaluation.transfer_plan import Transfer
 from workflow_scripts.evaluation.transfer_record import TransferRecord
-from workflow_scripts.evaluation.unseen import Unseen, read_unseen
+from workflow_scripts.evaluation.transfer_windows import read_transfer_windows
 from workflow_scripts.windows.reading import Windows, read_windows
 
 Array = NDArray[np.float64]
-Kept = NDArray[np.bool_] | slice
-
-ALL = slice(None)
 
 
 @dataclass(frozen=True)
@@ -104,8 +100,18 @@ class _Cohort:
         """All test windows."""
         return read_windows(self.windows, ("test",))
 
-    def arm(self, model: str, arm: str, seeds: Sequence[int], kept: Kept, draws: Array) -> _Arm:
-        """An arm of the cohort's own runs on some test windows; without values where one of its seeds has none."""
+    @cached_property
+    def patients(self) -> int:
+        """How many test patients there are."""
+        return len(np.unique(self.test.subject_id))
+
+    @cached_property
+    def draws(self) -> Array:
+        """The resamples of the test patients, the same for every arm."""
+        return draw_patients(self.patients, self.parameters.resamples, self.parameters.seed)
+
+    def arm(self, model: str, arm: str, seeds: Sequence[int]) -> _Arm:
+        """An arm of the cohort's own runs; without values where one of its seeds has none."""
         runs = [self.runs[model, arm, seed] for seed in seeds if (model, arm, seed) in self.runs]
         if len(runs) < len(seeds):
             every = " with every seed" if runs else ""
@@ -117,15 +123,13 @@ class _Cohort:
         for folder in folders:
             if folder not in self._scores:
                 self._scores[folder] = score_windows(folder / "forecasts.parquet", self.test)
-        return self.resample([self._scores[folder] for folder in folders], seeds, kept, draws)
+        return self.resample([self._scores[folder] for folder in folders], seeds)
 
-    def resample(
-        self, scores: Sequence[WindowScores], seeds: Sequence[int], kept: Kept, draws: Array
-    ) -> _Arm:
-        """Errors over some windows of each run, one for each seed."""
+    def resample(self, scores: Sequence[WindowScores], seeds: Sequence[int]) -> _Arm:
+        """Errors of each run, one for each seed."""
         first = scores[0]
-        sums = sum_rows(first.patient[kept], [run.errors[kept] for run in scores], first.weights[kept])
-        replicates = resample_seeds(resample_patients(sums, draws), seeds, self.parameters.seed)
+        sums = sum_rows(first.patient, [run.errors for run in scores], first.weights)
+        replicates = resample_seeds(resample_patients(sums, self.draws), seeds, self.parameters.seed)
         return _Arm(sums.metrics().mean(axis=0), replicates)
 
 
@@ -155,8 +159,8 @@ def transfer_rows(
             of_cohorts = [[*jobs] for _, jobs in groupby(of_arm, key=lambda record: record.job.trained_on)]
             rows += _own_rows(cohort, of_cohorts[0])
             for jobs in of_cohorts:
-                unseen = read_unseen(path, windows / jobs[0].job.trained_on / f"{vital}.parquet")
-                rows += _transferred_rows(cohort, jobs, unseen)
+                trained_on = windows / jobs[0].job.trained_on / f"{vital}.parquet"
+                rows += _transferred_rows(cohort, jobs, read_transfer_windows(path, trained_on))
     return rows
 
 
@@ -182,80 +186,45 @@ def _in_study_order(records: Iterable[StoredTransfer], runs: Iterable[RunRow]) -
 
 
 def _own_rows(cohort: _Cohort, jobs: Sequence[StoredTransfer]) -> Iterator[TransferRow]:
-    """The arm that was adapted to the cohort itself, on all of its test windows."""
+    """The arm that was adapted to the cohort itself."""
     job = replace(jobs[0].job, trained_on=jobs[0].job.evaluated_on)
     seeds = [record.job.seed for record in jobs]
-    patients = len(np.unique(cohort.test.subject_id))
-    draws = draw_patients(patients, cohort.parameters.resamples, cohort.parameters.seed)
-    counts = len(seeds), patients, len(cohort.test)
-    own = cohort.arm(job.model, job.arm, seeds, ALL, draws)
-    others = {"zero_shot": cohort.arm(job.model, ZERO_SHOT.name, seeds, ALL, draws)}
-    yield from _rows(job, counts, cohort.parameters, own, others)
+    own = cohort.arm(job.model, job.arm, seeds)
+    yield from _rows(job, cohort, seeds, own, {"zero_shot": cohort.arm(job.model, ZERO_SHOT.name, seeds)})
 
 
 def _transferred_rows(
-    cohort: _Cohort, jobs: Sequence[StoredTransfer], unseen: Unseen
+    cohort: _Cohort, jobs: Sequence[StoredTransfer], test: Windows
 ) -> Iterator[TransferRow]:
-    """The arm that was adapted to another cohort, on the windows that it has not seen."""
+    """The arm that was adapted to another cohort."""
     job, seeds = jobs[0].job, [record.job.seed for record in jobs]
-    patients = len(np.unique(unseen.windows.subject_id))
-    counts = len(seeds), patients, len(unseen.windows)
-    hidden = _hidden(cohort.test.subject_id, unseen.kept)
     failures = {f"seed {record.job.seed}: {record.failure}" for record in jobs if record.failure}
-    failure = "; ".join(sorted(failures))
-    if not patients:
-        failure = f"every test patient is in train or validation of {job.trained_on}"
-    if failure:
-        yield from _rows(job, counts, cohort.parameters, _without(failure), {}, hidden)
+    if failures:
+        yield from _rows(job, cohort, seeds, _without("; ".join(sorted(failures))), {})
         return
-    draws = draw_patients(patients, cohort.parameters.resamples, cohort.parameters.seed)
-    scores = [score_windows(record.folder / "forecasts.parquet", unseen.windows) for record in jobs]
-    arm = cohort.resample(scores, seeds, ALL, draws)
+    scores = [score_windows(record.folder / "forecasts.parquet", test) for record in jobs]
     others = {
-        name: cohort.arm(job.model, other, seeds, unseen.kept, draws)
+        name: cohort.arm(job.model, other, seeds)
         for name, other in (("own", job.arm), ("zero_shot", ZERO_SHOT.name))
     }
-    yield from _rows(job, counts, cohort.parameters, arm, others, hidden)
-
-
-def _hidden(patients: NDArray[np.int64], kept: NDArray[np.bool_]) -> str:
-    """Why the patients who are kept are not shown; empty where they are.
-
-    patients: [windows] of all test windows. Those left out are all, as the own row shows them, less those kept.
-    """
-    groups = [np.unique(patients[some]) for some in (kept, ~kept) if some.any()]
-    return hide_small(groups)[0] if kept.any() else ""
+    yield from _rows(job, cohort, seeds, cohort.resample(scores, seeds), others)
 
 
 def _rows(
-    job: Transfer,
-    counts: tuple[int, int, int],
-    parameters: EvaluationParameters,
-    arm: _Arm,
-    others: Mapping[str, _Arm],
-    hidden: str = "",
+    job: Transfer, cohort: _Cohort, seeds: Sequence[int], arm: _Arm, others: Mapping[str, _Arm]
 ) -> Iterator[TransferRow]:
-    """One row for each metric. counts: seeds, patients, windows; others: own and zero_shot, as far as they apply.
-
-    hidden: why errors and counts are not shown; paired differences are, as they say nothing of those left out, unless
-    too few patients are kept.
-    """
-    seeds, patients, windows = counts
-    if hidden == TOO_SMALL and not arm.failure:
-        arm, others = _without(hidden), {}
+    """One row for each metric. others: own and zero_shot, as far as they apply."""
+    parameters = cohort.parameters
     for metric in ERRORS:
         reason = arm.no_interval(metric)
-        if not reason and patients < parameters.minimum_patients:
-            counted = "too few" if hidden else str(patients)
-            reason = f"{counted} test patients: fewer than {parameters.minimum_patients}"
+        if not reason and cohort.patients < parameters.minimum_patients:
+            reason = f"{cohort.patients} test patients: fewer than {parameters.minimum_patients}"
         differences = {
             name: _above(metric, arm, others.get(name), parameters, with_interval=not reason)
             for name in ("own", "zero_shot")
         }
-        low, high = (None, None)
-        if not reason and not hidden:
-            low, high = interval(arm.drawn(metric), parameters.confidence)
-        reasons = [reason or hidden]
+        low, high = (None, None) if reason else interval(arm.drawn(metric), parameters.confidence)
+        reasons = [reason]
         if not reason:
             lacking = {name: other.no_interval(metric) for name, other in others.items()}
             reasons += [f"above_{name}: {why}" for name, why in lacking.items() if why]
@@ -266,10 +235,10 @@ def _rows(
             trained_on=job.trained_on,
             evaluated_on=job.evaluated_on,
             metric=metric,
-            seeds=seeds,
-            patients=None if hidden else patients,
-            windows=None if hidden else windows,
-            value=None if hidden else arm.value(metric),
+            seeds=len(seeds),
+            patients=cohort.patients,
+            windows=len(cohort.test),
+            value=arm.value(metric),
             low=low,
             high=high,
             **{

@@ -17,12 +17,10 @@ class TransferKey(RecordPart):
 
 
 class TransferCounts(RecordPart):
-    """Test windows and patients that are scored, and those that are left out as the adapter has seen the patient."""
+    """Test windows and patients that are scored."""
 
     test_windows: int
     test_patients: int
-    excluded_windows: int
-    excluded_patients: int
     non_finite_windows: int
 
 

@@ -36,10 +36,10 @@ def verify_run(record: Path, test: Windows, expected: Hashes) -> list[str]:
     return problems + _forecast_problems(record.parent, vars(run.hashes), vars(run.metrics), test)
 
 
-def verify_transfer(record: Path, unseen: Windows, expected: Hashes) -> list[str]:
+def verify_transfer(record: Path, test: Windows, expected: Hashes) -> list[str]:
     """Return what is wrong with the evaluation of an adapter on another cohort, as `verify_run` does.
 
-    record: its record.json; unseen: the test windows that it was scored on; expected: hashes of code, windows,
+    record: its record.json; test: the windows that it was scored on; expected: hashes of code, windows,
     own_windows, weights and adapter as they are now.
     """
     try:
@@ -49,7 +49,7 @@ def verify_transfer(record: Path, unseen: Windows, expected: Hashes) -> list[str
     # An adapter that could not be trained was not used, so its hash was not noted.
     expected = dict(expected) | ({"adapter": None} if transfer.failure else {})
     problems = _outdated(vars(transfer.hashes), expected)
-    return problems + _forecast_problems(record.parent, vars(transfer.hashes), vars(transfer.metrics), unseen)
+    return problems + _forecast_problems(record.parent, vars(transfer.hashes), vars(transfer.metrics), test)
 
 
 def adapter_hash(folder: Path) -> str | None:

@@ -11,7 +11,7 @@ from workflow_scripts.evaluation.forecasts import write_forecasts
 from workflow_scripts.evaluation.recording import collect_provenance, record_transfer
 from workflow_scripts.evaluation.run_record import RunRecord
 from workflow_scripts.evaluation.transfer_record import TransferHashes, TransferKey
-from workflow_scripts.evaluation.unseen import read_unseen
+from workflow_scripts.evaluation.transfer_windows import read_transfer_windows
 from workflow_scripts.models.registry import variant
 from workflow_scripts.models.weights import WEIGHTS
 from workflow_scripts.runtime.errors import UserError
@@ -37,7 +37,7 @@ def evaluate_transfer(
     own_windows: Annotated[
         Path,
         Option(
-            help="windows of the adapter's cohort (Parquet): patients of its train and validation are left out"
+            help="windows of the adapter's cohort (Parquet): of its train and validation nobody may be tested on"
         ),
     ],
     settings: Annotated[Path, Option(help="settings file of this step (JSON)")],
@@ -45,8 +45,8 @@ def evaluate_transfer(
 ) -> None:
     """Evaluate the adapter that one cohort gave on the test windows of another cohort.
 
-    Splits are made for each cohort, so a patient may be trained on in one and tested on in the other: every window of a
-    patient who is in train or validation of the adapter's own cohort is left out, and counted.
+    Patients are split once for all cohorts of a data set. A test patient who is in train or validation of the
+    adapter's own cohort is refused.
 
     Example:
         python -m workflow_scripts.steps.evaluate_transfer --dataset simulated --trained-on sepsis3 \\
@@ -61,22 +61,21 @@ def evaluate_transfer(
     from workflow_scripts.training import forecasting, inference
 
     parameters = ForecastParameters(**read_settings(settings)["forecast"])
-    unseen, entry = read_unseen(windows, own_windows), variant(model)
+    test, entry = read_transfer_windows(windows, own_windows), variant(model)
     failure = _training_failure(adapter)
     if not failure:
         _require_arm(adapter, model, arm)
     begun = time.perf_counter()
-    arrays = window_arrays(unseen.windows, entry)
-    if failure or not len(arrays):
+    arrays = window_arrays(test, entry)
+    if failure:
         quantiles = forecasting.no_forecast(arrays, parameters)
     else:
         # Each window draws the same random numbers as in a run of its own cohort.
         saved = inference.SavedModel(entry, weights, adapter)
-        ids = unseen.windows.window_id
-        quantiles = inference.forecast_with_saved(saved, arrays, ids, parameters, seed)
+        quantiles = inference.forecast_with_saved(saved, arrays, test.window_id, parameters, seed)
     forecast_seconds = time.perf_counter() - begun
     forecasts = output / "forecasts.parquet"
-    write_forecasts(forecasts, unseen.windows.window_id, quantiles, parameters.quantiles)
+    write_forecasts(forecasts, test.window_id, quantiles, parameters.quantiles)
     record = record_transfer(
         TransferKey(
             dataset=dataset,
@@ -87,7 +86,7 @@ def evaluate_transfer(
             arm=arm,
             seed=seed,
         ),
-        unseen,
+        test,
         quantiles,
         {"forecast": parameters.model_dump(mode="json")},
         TransferHashes(

@@ -11,7 +11,7 @@ from typer import Option
 
 from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.evaluation.transfer_plan import Transfer
-from workflow_scripts.evaluation.unseen import read_unseen
+from workflow_scripts.evaluation.transfer_windows import read_transfer_windows
 from workflow_scripts.evaluation.verification import adapter_hash, verify_run, verify_transfer
 from workflow_scripts.models.weights import PREPARED_FOLDER, WEIGHTS
 from workflow_scripts.runtime.errors import UserError
@@ -121,7 +121,7 @@ def _transfer_problems(dataset: str, job: Transfer) -> list[str]:
         "weights": _weights_hash(job.model),
         "adapter": adapter_hash(adapter),
     }
-    return verify_transfer(record, read_unseen(windows, own_windows).windows, hashes)
+    return verify_transfer(record, read_transfer_windows(windows, own_windows), hashes)
 
 
 def _windows(dataset: str, cohort: str, vital: str) -> Path:

@@ -36,7 +36,7 @@ def verdict(row: TransferRow) -> str:
 
 
 def shown(row: TransferRow, factor: float) -> str:
-    """The error on its own cohort; elsewhere the difference from the own adapter's, as the windows are other ones."""
+    """The error of the cohort's own adapter; of another one's the difference from it."""
     if row.trained_on == row.evaluated_on:
         return number(times(row.value, factor))
     return "–" if row.above_own is None else signed(row.above_own * factor)
@@ -127,7 +127,7 @@ def transfer_table(vital: str, table: Sequence[TransferRow], confidence: str) ->
             f"{capital(run_name(row.model, row.arm))}: {cohort_name(row.trained_on)} → "
             f"{cohort_name(row.evaluated_on)}",
             [
-                Cell("–" if row.patients is None else count(row.patients)),
+                Cell(count(row.patients)),
                 Cell(
                     number(times(row.value, factor)),
                     span(times(row.low, factor), times(row.high, factor)),
