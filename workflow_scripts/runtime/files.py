@@ -230,7 +230,7 @@ def write_parquet(path: Path, table: "pa.Table") -> None:
     """Write a Parquet file that says who made it, atomically."""
     import pyarrow.parquet as pq
 
-    metadata = {**(table.schema.metadata or {}), b"vitalora": MADE_BY.encode()}
+    metadata = {**(table.schema.metadata or {}), b"made_by": MADE_BY.encode()}
     with atomic_path(path) as temporary:
         pq.write_table(table.replace_schema_metadata(metadata), temporary)
 
