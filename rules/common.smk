@@ -70,7 +70,7 @@ with shown_as_one_message():
     if not workflow.output_settings.dryrun:
         require_room(Path.cwd())  # Snakemake writes its own notes before it calls onstart.
     study = load_study(config)
-    source = source_of(study.dataset)
+    source = study.source()
     source.require(study.cohorts)
     # Before any job: Snakemake passes over a job whose inputs fail where its later results are there already.
     for cohort in study.cohorts if source.labels_cohorts else []:
@@ -84,7 +84,7 @@ LOGS = f"logs/{study.dataset}"
 
 SIMULATED_RAW = source_of("simulated").made_raw_files()
 EVENTS = [f"{DATA}/events/{table}.parquet" for table in EVENT_TABLES]
-DESCRIBED_COHORTS = study.cohorts if source.labels_cohorts else []
+DESCRIBED_COHORTS = study.cohorts if source.labels_cohorts or source.cohorts else []
 DESCRIPTIONS = [f"{DATA}/cohorts/{cohort}.table_one.csv" for cohort in DESCRIBED_COHORTS]
 ATTRITION = [f"{DATA}/cohorts/{cohort}.attrition.csv" for cohort in DESCRIBED_COHORTS]
 RUN = f"{RESULTS}/runs/{{cohort}}/{{vital}}/{{model}}/{{arm}}/seed{{seed}}"

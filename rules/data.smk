@@ -85,29 +85,7 @@ if source.labels_cohorts:
 
 if source.cohorts:
 
-    rule read_source:
-        input:
-            settings=step_settings(DATA, "read_source", [], [type(source).__module__]),
-            raw=raw_tables(),
-        output:
-            values=source.values,
-            stays=f"{DATA}/stays.parquet",
-            cohorts=expand(source.cohort, cohort=source.cohorts),
-        log:
-            f"{LOGS}/read_source.log",
-        benchmark:
-            f"{LOGS}/read_source.benchmark.tsv"
-        conda:
-            "../envs/study.yaml"
-        params:
-            dataset=study.dataset,
-            raw=raw_folder,
-            folder=subpath(output.stays, parent=True),
-        message:
-            "Read the vital signs and stays of {params.dataset}"
-        shell:
-            '"$PYTHON" -m workflow_scripts.steps.read_source --dataset {params.dataset} --raw {params.raw:q}'
-            " --output {params.folder} &> {log}"
+    include: "sources.smk"
 
 
 rule make_windows:

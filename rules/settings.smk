@@ -32,13 +32,13 @@ def step_settings(folder, step, groups=(), code=(), name="", **extra):
 
 
 def raw_tables():
-    """What reading the raw data depends on: files that a rule makes, or the inventory of a folder from outside."""
+    """What reading the raw data depends on: files that a rule makes, or the inventory of files from outside."""
     made = source.made_raw_files()
     if made is not None:
         return made
     path = Path(f"{DATA}/settings/raw_tables.json")
-    # A clone with restored events needs no raw folder, so an inventory that is there stays.
-    if source.raw_folder.is_dir() or not path.exists():
+    # A clone with restored tables needs no raw files, so an inventory that is there stays.
+    if source.raw_folder.exists() or not path.exists():
         with shown_as_one_message():
             write_json_if_changed(path, source.inventory())
     return [str(path)]
@@ -59,6 +59,21 @@ def cohort_settings(step, cohort, files):
     reads_choices = any("getvariable(" in file.read_text(encoding="utf-8") for file in files)
     groups = ["cohort", "vitals", "sepsis3"] if reads_choices else ["cohort", "vitals"]
     return step_settings(DATA, step, groups, files, cohort)
+
+
+def source_label_settings(wildcards):
+    """The settings file of a cohort of a source that gives stays, with the condition that makes it."""
+    condition = source.cohorts[wildcards.cohort]
+    return step_settings(
+        DATA, "label_source_cohort", ["cohort", "vitals"], name=wildcards.cohort, condition=condition
+    )
+
+
+def source_description_settings(wildcards):
+    code, groups = [TEMPLATES / "table_one.html.j2"], ["cohort", "vitals"]
+    return step_settings(
+        DATA, "describe_cohort", groups, code, wildcards.cohort, described=list(source.described)
+    )
 
 
 def weights_settings(wildcards):

@@ -40,9 +40,12 @@ from workflow_scripts.runtime.parameters import Parameters, TrackingParameters
 from workflow_scripts.runtime.storage import require_past_times
 from workflow_scripts.sources.mimic_iii.items import vital_names
 from workflow_scripts.sources.mimic_iii.parameters import ExtractionParameters, SimulatorParameters
-from workflow_scripts.sources.source import source_of
+from workflow_scripts.sources.parameters import SourceParameters
+from workflow_scripts.sources.source import Source, source_of
 from workflow_scripts.training.parameters import ForecastParameters, TrainingParameters, TuningParameters
 from workflow_scripts.windows.parameters import WindowParameters
+
+DATASET_NAME = "[a-z0-9][a-z0-9-]*"
 
 RENAMED = {"references": "baselines"}
 """Settings of earlier versions, and their names today."""
@@ -88,9 +91,14 @@ class Study(Parameters):
 
     dataset: str = Field(
         "simulated",
-        pattern=r"^[a-z0-9][a-z0-9-]*$",
+        pattern=f"^{DATASET_NAME}$",
         description="simulated, mimic-iii-demo or mimic-iii; or a folder of your own data below data/raw "
         "(docs/own-data.md), as simulated-monitor",
+    )
+    sources: dict[str, SourceParameters] = Field(
+        {},
+        description="a data set's name: {format, path, options of the format} (docs/data.md); data sets that come with "
+        "a name need no entry, and keep what theirs leaves out",
     )
     own_cohorts: dict[str, str] = Field(
         {}, description="cohorts of your own: name and SQL file (docs/cohorts.md); name them in `cohorts` too"
@@ -152,10 +160,26 @@ class Study(Parameters):
     @field_validator("cohorts")
     @classmethod
     def _known_cohorts(cls, names: list[str], info: ValidationInfo) -> list[str]:
-        source = source_of(info.data.get("dataset", ""))
+        # Where one of these was refused, only it is reported.
+        if "dataset" not in info.data or "sources" not in info.data:
+            return names
+        source = source_of(info.data["dataset"], info.data["sources"].get(info.data["dataset"]))
         if source.labels_cohorts:
             return _known(names, (*definition_names(), *info.data.get("own_cohorts", {})), "cohort")
         return _known(names, tuple(source.cohorts), "cohort") if source.cohorts else _plain_names(names)
+
+    @field_validator("sources")
+    @classmethod
+    def _possible_sources(cls, entries: dict[str, SourceParameters]) -> dict[str, SourceParameters]:
+        wrong = [name for name in entries if not re.fullmatch(DATASET_NAME, name)]
+        if wrong:
+            raise ValueError(f"{', '.join(map(repr, wrong))}; allowed in a name: a-z, 0-9 and -")
+        for name, entry in entries.items():
+            try:
+                source_of(name, entry)
+            except UserError as error:
+                raise ValueError(f"{error.where}: {error.found}; allowed: {error.expected}") from None
+        return entries
 
     @field_validator("own_cohorts")
     @classmethod
@@ -251,6 +275,14 @@ class Study(Parameters):
         except UserError as error:
             raise ValueError(f"{error.where}: {error.found}; {error.expected}; {error.remedy}") from None
         return self
+
+    def source(self) -> Source:
+        """Where the study's patients come from."""
+        return source_of(self.dataset, self.source_entry())
+
+    def source_entry(self) -> SourceParameters:
+        """The entry of the study's data set in `sources`; an empty one where it has none."""
+        return self.sources.get(self.dataset, SourceParameters())
 
     def arm_list(self) -> list[Arm]:
         """Every arm of a foundation model."""

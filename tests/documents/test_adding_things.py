@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.workflow, pytest.mark.acceptance]
 FAMILY, FAMILY_ENTRY, VARIANT_ENTRY, COMMANDS = blocks("adding-a-model.md")
 BASELINE, VITAL_SIGN = blocks("adding.md")
 METHOD = next(block for block in blocks("adding-a-method.md") if block.language == "python")
-SOURCE_OUTLINE, SOURCE_ENTRY = blocks("adding-a-source.md")
+SOURCE_OUTLINE, SOURCE_ENTRY, _ = blocks("adding-a-source.md")
 MODEL = "perceptron-nano"
 STUDY = TINY_STUDY | {
     "vitals": ["heart_rate", "calculated_temperature"],
@@ -44,6 +44,7 @@ READ_LOGS = """
         stays = stays.assign(subject_id=stays.icustay_id, died_in_hospital=False, onset=pd.NaT)
         stays["onset"] = stays.onset.astype("datetime64[us]")
         stays.to_parquet(folder / "stays.parquet", index=False)
+        return {"stays": len(stays)}
 """
 
 # What the page says of the family, asked in the copy: the methods it has, and what is refused.

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.sources.contract import check_tables, read_stays, write_cohort
+from workflow_scripts.sources.contract import check_tables, read_stays
 
 NAMES = ["heart_rate", "spo2"]
 
@@ -68,17 +68,11 @@ def test_a_vital_sign_that_nobody_knows_is_named(write, values, stays) -> None:
         check_tables(*write(values.assign(vital="sats"), stays), NAMES)
 
 
-def test_a_cohort_holds_every_stay_and_includes_those_of_its_condition(
-    write, values, stays, tmp_path: Path
-) -> None:
-    _, path = write(values, stays)
-    write_cohort(path, "onset IS NOT NULL", tmp_path / "septic.parquet")
-    cohort = pd.read_parquet(tmp_path / "septic.parquet")
-    assert cohort["included"].tolist() == [True, False]
-    assert read_stays(tmp_path / "septic.parquet").icustay_id.tolist() == [10]
+def test_an_optional_column_of_another_type_is_refused(write, values, stays) -> None:
+    with pytest.raises(UserError, match="columns of another type: age_years"):
+        check_tables(*write(values, stays.assign(age_years="old")), NAMES)
 
 
-def test_a_stay_whose_outcome_is_not_known_can_be_read(write, values, stays, tmp_path: Path) -> None:
-    _, path = write(values, stays)
-    write_cohort(path, "true", tmp_path / "all.parquet")
-    assert read_stays(tmp_path / "all.parquet").died_in_hospital.tolist() == [True, False]
+def test_a_stay_whose_outcome_is_not_known_can_be_read(write, values, stays) -> None:
+    _, path = write(values, stays.assign(included=True))
+    assert read_stays(path).died_in_hospital.tolist() == [True, False]

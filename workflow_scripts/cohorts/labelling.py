@@ -23,11 +23,11 @@ DAYS_PER_YEAR = 365.2425
 
 @dataclass(frozen=True)
 class AttritionRow:
-    """What is left of the data set after one inclusion step."""
+    """What is left of the data set after one inclusion step. admissions: None where the data do not tell them."""
 
     step: str
     stays: int
-    admissions: int
+    admissions: int | None
     patients: int
 
 
@@ -58,17 +58,32 @@ def label_cohort(
     breaks its contract, and a cohort without any stay.
     """
     query = read_definition(definition, own)
-    where = f"cohort '{definition}'"
     with open_events(events_folder, threads, clinical=bool(query.needs)) as connection:
         _create_stays(connection, events_folder)
         create_definition(connection, query, (sepsis3 or Sepsis3Parameters()).choices())
-        _create_charted(connection, parameters, vitals)
-        steps = _inclusion_steps(parameters)
-        _create_labels(connection, steps)
-        attrition = _count_attrition(connection, [name for name, _ in steps])
-        _refuse_empty(where, attrition)
-        table = connection.sql("SELECT * FROM labels ORDER BY icustay_id").to_arrow_table()
-    return table, attrition
+        return label_stays(connection, definition, parameters, vitals)
+
+
+def label_stays(
+    connection: "duckdb.DuckDBPyConnection",
+    cohort: str,
+    parameters: CohortParameters,
+    vitals: list[str],
+    *,
+    ages_known: bool = True,
+) -> tuple["pa.Table", list[AttritionRow]]:
+    """Return the cohort table and its attrition, as label_cohort, from tables of a connection.
+
+    These are `stays` (as _create_stays makes it), `defined` (icustay_id, onset) and the view `vitals`.
+    ages_known: whether the data tell ages; where they do not, there is no step `adult`.
+    Raises UserError for a cohort without any stay.
+    """
+    _create_charted(connection, parameters, vitals)
+    steps = _inclusion_steps(parameters)[0 if ages_known else 1 :]
+    _create_labels(connection, steps)
+    attrition = _count_attrition(connection, [name for name, _ in steps])
+    _refuse_empty(f"cohort '{cohort}'", attrition)
+    return connection.sql("SELECT * FROM labels ORDER BY icustay_id").to_arrow_table(), attrition
 
 
 def _inclusion_steps(parameters: CohortParameters) -> list[tuple[str, str]]:
@@ -180,7 +195,8 @@ def _count_attrition(connection: "duckdb.DuckDBPyConnection", steps: list[str]) 
             """,
             {"gone": steps[:number]},
         ).fetchall()[0]
-        rows.append(AttritionRow(name, stays, admissions, patients))
+        known = admissions if admissions or not stays else None
+        rows.append(AttritionRow(name, stays, known, patients))
     return rows
 
 

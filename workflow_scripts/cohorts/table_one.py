@@ -18,7 +18,12 @@ CONTINUOUS = {
     "sofa": "SOFA, first day",
     "stay_days": "ICU stay, days",
 }
-CATEGORICAL = {"sex": "Sex", "icu_type": "First ICU", "died_in_hospital": "Died in hospital"}
+CATEGORICAL = {
+    "sex": "Sex",
+    "icu_type": "First ICU",
+    "hospital": "Hospital",
+    "died_in_hospital": "Died in hospital",
+}
 """Column -> its name in the table."""
 
 

@@ -10,11 +10,11 @@ from workflow_scripts.runtime.errors import UserError
 
 @dataclass(frozen=True)
 class AttritionStep:
-    """Counts left after one step."""
+    """Counts left after one step. admissions: None where the data do not tell them."""
 
     step: str
     stays: int
-    admissions: int
+    admissions: int | None
     patients: int
 
     @property
@@ -33,7 +33,12 @@ def read_attrition(path: Path) -> tuple[str, list[AttritionStep]]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             steps = [
-                AttritionStep(row["step"], int(row["stays"]), int(row["admissions"]), int(row["patients"]))
+                AttritionStep(
+                    row["step"],
+                    int(row["stays"]),
+                    int(row["admissions"]) if row["admissions"] else None,
+                    int(row["patients"]),
+                )
                 for row in csv.DictReader(file)
             ]
         if not steps:

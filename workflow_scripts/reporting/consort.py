@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Counts:
-    """Numbers of ICU stays, of their hospital admissions, and of their patients."""
+    """Numbers of ICU stays, of their hospital admissions (0 where the data do not tell them), and of their patients."""
 
     stays: int
     admissions: int
@@ -130,10 +130,8 @@ def _joined(first: _Stage, second: _Stage) -> _Stage:
 
 
 def _numbers(counts: Counts) -> list[str]:
-    return [
-        f"{counts.stays:,} ICU stays",
-        f"{counts.admissions:,} admissions, {len(counts.patients):,} patients",
-    ]
+    admissions = f"{counts.admissions:,} admissions, " if counts.admissions else ""
+    return [f"{counts.stays:,} ICU stays", f"{admissions}{len(counts.patients):,} patients"]
 
 
 def _everybody(counts: Counts) -> list[str]:

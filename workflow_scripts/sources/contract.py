@@ -1,7 +1,8 @@
 """The two tables that every source gives, vital signs and stays, and the checks that all sources share.
 
 vitals.parquet: one row for each value (VALUE_COLUMNS). stays.parquet: one row for each ICU stay (STAY_COLUMNS); a
-cohort table is the same with `included`. age_years (number), sex and icu_type (text) may be left out of both.
+cohort table is the same with `included`. The columns of OPTIONAL_STAY_COLUMNS may be left out of both, and further
+columns do no harm.
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.runtime.files import write_parquet
 from workflow_scripts.runtime.tables import ColumnKind, check_columns
 
 COHORT_COLUMNS: dict[str, ColumnKind] = {
@@ -28,6 +28,15 @@ COHORT_COLUMNS: dict[str, ColumnKind] = {
 """What a cohort table must hold; an onset may be empty, and so may died_in_hospital, where it is not known."""
 
 STAY_COLUMNS = {name: kind for name, kind in COHORT_COLUMNS.items() if name != "included"}
+
+OPTIONAL_STAY_COLUMNS: dict[str, ColumnKind] = {
+    "hadm_id": "integer",
+    "age_years": "number",
+    "sex": "text",
+    "icu_type": "text",
+    "hospital": "text",
+}
+"""What a source may tell of a stay besides; a cohort table has them too."""
 
 _COMPLETE = ("subject_id", "icustay_id", "intime", "outtime")
 
@@ -148,27 +157,15 @@ def check_tables(values: Path, stays: Path, vital_names: list[str]) -> None:
     remedy = "correct the source that writes it (workflow_scripts/sources), or the raw files that it reads"
     check_columns(values, VALUE_COLUMNS, remedy)
     check_columns(stays, STAY_COLUMNS, remedy)
+    present = pq.read_schema(stays).names
+    optional = {name: kind for name, kind in OPTIONAL_STAY_COLUMNS.items() if name in present}
+    check_columns(stays, optional, remedy)
     table = pq.read_table(stays, columns=list(STAY_COLUMNS), partitioning=None)
     _refuse_wrong_stays(stays, table, "stay", remedy)
     unknown = set(_vitals_of(values)) - set(vital_names)
     if unknown:
         found = f"vital signs that nobody knows: {', '.join(sorted(map(str, unknown)))}"
         raise UserError(str(values), found, f"some of {', '.join(vital_names)}", remedy)
-
-
-def write_cohort(stays: Path, condition: str, cohort: Path) -> None:
-    """Write a cohort table: all stays, with `included` where an SQL condition on their columns holds.
-
-    condition: of this project, never of a user.
-    """
-    import duckdb
-
-    with duckdb.connect() as connection:
-        table = connection.sql(
-            f"SELECT *, coalesce({condition}, false) AS included FROM read_parquet(?) ORDER BY icustay_id",
-            params=[str(stays)],
-        ).to_arrow_table()
-    write_parquet(cohort, table)
 
 
 def _vitals_of(values: Path) -> list[str]:

@@ -1,28 +1,35 @@
-"""The data sets that a study can name, as datasets.yaml lists them. Imports nothing heavy."""
+"""The data sets that a study can name: those of datasets.yaml, and those of `sources:`. Imports nothing heavy."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
+
+from workflow_scripts.sources.parameters import SourceParameters
+
+OWN_TABLES = "own-tables"
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """One data set. The fields are those of datasets.yaml."""
+    """One data set. The fields are those of datasets.yaml; path and options are those of `sources:` in params.yaml."""
 
     name: str
-    source: str
+    format: str
     title: str
     patients: Literal["simulated", "open", "credentialed"]
     variable: str = ""
+    path: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def raw_folder(self) -> Path:
-        """The folder of its raw files: its environment variable, or data/raw/<name>."""
-        return Path(os.environ.get(self.variable) or f"data/raw/{self.name}")
+        """Its raw files, a folder or one archive: `path`, else its environment variable, else data/raw/<name>."""
+        return Path(self.path or os.environ.get(self.variable) or f"data/raw/{self.name}")
 
 
 @cache
@@ -32,6 +39,21 @@ def named_datasets() -> dict[str, Dataset]:
     return {name: Dataset(name, **entry) for name, entry in entries.items()}
 
 
-def dataset_of(name: str) -> Dataset:
-    """Return a data set by name; a name that is not listed is a folder of your own tables, and credentialed."""
-    return named_datasets().get(name) or Dataset(name, "own_tables", name, "credentialed")
+def formats() -> list[str]:
+    """Return the formats that are read: each is a module of this folder."""
+    return sorted({known.format for known in named_datasets().values()})
+
+
+def dataset_of(name: str, declared: SourceParameters | None = None) -> Dataset:
+    """Return a data set by name.
+
+    declared: its entry in `sources:`. A name that is not in datasets.yaml counts as credentialed, and without an entry
+    it is a folder of your own tables.
+    """
+    known = named_datasets().get(name) or Dataset(name, OWN_TABLES, name, "credentialed")
+    if declared is None:
+        return known
+    options = {**known.options, **declared.options}
+    return replace(
+        known, format=declared.format or known.format, path=declared.path or known.path, options=options
+    )

@@ -9,19 +9,24 @@ from workflow_scripts.runtime.step import read_settings, run_step
 
 
 def describe_cohort(
-    events: Annotated[Path, Option(help="folder with the events tables (Parquet)")],
     cohort: Annotated[Path, Option(help="cohort table (Parquet)")],
     attrition: Annotated[Path, Option(help="attrition table (CSV)")],
     settings: Annotated[
         Path,
         Option(
             help="settings file of this step (JSON), as the workflow writes it: groups cohort and sepsis3, "
-            "list vitals"
+            "lists vitals and, without events, described: the columns that the data set can tell"
         ),
     ],
     table: Annotated[Path, Option(help="Table 1 to write (CSV)")],
     page: Annotated[Path, Option(help="Table 1 to write (HTML)")],
     figure: Annotated[Path, Option(help="flow chart to write (SVG)")],
+    events: Annotated[
+        Path | None,
+        Option(
+            help="folder with the events tables (Parquet), which give SOFA; without them Table 1 has none"
+        ),
+    ] = None,
     threads: Annotated[int, Option(help="threads of the query engine")] = 1,
 ) -> None:
     """Describe a cohort by a flow chart of its attrition and a Table 1 of included and excluded stays.
@@ -36,6 +41,7 @@ def describe_cohort(
     """
     from workflow_scripts.cohorts.description import describe_stays
     from workflow_scripts.cohorts.parameters import CohortParameters, Sepsis3Parameters
+    from workflow_scripts.cohorts.source_cohorts import describe_source_stays
     from workflow_scripts.cohorts.table_one import make_table_one
     from workflow_scripts.reporting.attrition import read_attrition
     from workflow_scripts.reporting.consort import attrition_stages, draw_consort
@@ -47,7 +53,10 @@ def describe_cohort(
     require_own_file(figure)
     parameters = read_settings(settings)
     name, steps = read_attrition(attrition)
-    stays = describe_stays(events, cohort, Sepsis3Parameters(**parameters["sepsis3"]), threads)
+    if events is None:
+        stays = describe_source_stays(cohort, parameters["described"])
+    else:
+        stays = describe_stays(events, cohort, Sepsis3Parameters(**parameters["sepsis3"]), threads)
     table_one = make_table_one(stays)
     stages = attrition_stages(stays, steps, CohortParameters(**parameters["cohort"]), parameters["vitals"])
     write_text(table, table_one.to_csv(index=False, lineterminator="\n"))

@@ -14,12 +14,13 @@ from workflow_scripts.cohorts.parameters import CohortParameters, Sepsis3Paramet
 from workflow_scripts.runtime.files import require_own_file, write_parquet, write_text
 from workflow_scripts.runtime.step import read_settings, run_step
 
-_ATTRITION_COLUMNS = [field.name for field in fields(labelling.AttritionRow)]
+ATTRITION_COLUMNS = [field.name for field in fields(labelling.AttritionRow)]
 
 
-def _attrition_text(rows: list[labelling.AttritionRow]) -> str:
+def attrition_text(rows: list[labelling.AttritionRow]) -> str:
+    """Return the attrition table as CSV."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, _ATTRITION_COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, ATTRITION_COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(asdict(row) for row in rows)
     return text.getvalue()
@@ -57,7 +58,7 @@ def label_cohort(
             --output sepsis3.parquet --attrition sepsis3.attrition.csv
     """
     require_own_file(output)
-    require_own_file(attrition, begins=",".join(_ATTRITION_COLUMNS))
+    require_own_file(attrition, begins=",".join(ATTRITION_COLUMNS))
     parameters = read_settings(settings)
     table, steps = labelling.label_cohort(
         events,
@@ -69,7 +70,7 @@ def label_cohort(
         own=definition,
     )
     write_parquet(output, table)
-    write_text(attrition, _attrition_text(steps))
+    write_text(attrition, attrition_text(steps))
 
 
 if __name__ == "__main__":

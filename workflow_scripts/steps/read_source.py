@@ -1,5 +1,6 @@
 """A data set's raw files, read into the tables that all sources share."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,47 +10,50 @@ from workflow_scripts.runtime.files import (
     move_into_place,
     require_own_file,
     scratch_folder,
+    write_json,
     write_parquet,
 )
-from workflow_scripts.runtime.step import run_step
+from workflow_scripts.runtime.step import read_settings, run_step
 
 
 def read_source(
-    dataset: Annotated[str, Option(help="a data set of workflow_scripts/sources/datasets.yaml")],
-    raw: Annotated[Path, Option(help="folder with its raw files")],
+    dataset: Annotated[str, Option(help="name of the data set")],
+    raw: Annotated[Path, Option(help="its raw files, a folder or an archive")],
+    settings: Annotated[
+        Path,
+        Option(help="settings file of this step (JSON); `source` is the data set's entry in `sources:`"),
+    ],
     output: Annotated[Path, Option(help="folder to write the tables into")],
 ) -> None:
-    """Read a data set's raw files into vitals.parquet, stays.parquet and one table for each of its cohorts.
+    """Read a data set's raw files into vitals.parquet, stays.parquet and reading.json.
 
-    The module that reads them is the data set's source (workflow_scripts/sources/datasets.yaml).
+    reading.json holds what was found in them and what they cannot tell, in words and counts; the log has it too.
 
     Example:
-        python -m workflow_scripts.steps.read_source --dataset our-source \\
-            --raw data/raw/our-source --output data/our-source
+        python -m workflow_scripts.steps.read_source --dataset challenge-2019 --raw data/raw/challenge-2019 \\
+            --settings data/challenge-2019/settings/read_source.json --output data/challenge-2019
     """
     import pyarrow.parquet as pq
 
-    from workflow_scripts.sources.contract import check_tables, write_cohort
+    from workflow_scripts.sources.contract import check_tables
     from workflow_scripts.sources.mimic_iii.items import vital_names
+    from workflow_scripts.sources.parameters import SourceParameters
     from workflow_scripts.sources.source import source_of
 
-    source = source_of(dataset)
-    cohorts = output / "cohorts"
-    stays = output / "stays.parquet"
-    for path in (stays, *(cohorts / f"{cohort}.parquet" for cohort in source.cohorts)):
-        require_own_file(path)
-    if not stays.exists():  # It is written last: where it is ours, the values beside it are.
-        require_own_file(output / "vitals.parquet")
-    cohorts.mkdir(parents=True, exist_ok=True)
+    source = source_of(dataset, SourceParameters(**read_settings(settings)["source"]))
+    values, stays, reading = (output / name for name in ("vitals.parquet", "stays.parquet", "reading.json"))
+    require_own_file(stays)
+    if not stays.exists():  # It is written last: where it is ours, the files beside it are.
+        require_own_file(values)
+        require_own_file(reading)
     with scratch_folder(output, "read") as folder:
-        source.write_tables(raw, folder)
+        counts = source.write_tables(raw, folder)
         check_tables(folder / "vitals.parquet", folder / "stays.parquet", vital_names())
-        for cohort, condition in source.cohorts.items():
-            write_cohort(folder / "stays.parquet", condition, folder / cohort)
-        for cohort in source.cohorts:
-            move_into_place(folder / cohort, cohorts / f"{cohort}.parquet")
-        move_into_place(folder / "vitals.parquet", output / "vitals.parquet")
+        move_into_place(folder / "vitals.parquet", values)
+        write_json(reading, {"counts": dict(counts), "limits": source.limits})
         write_parquet(stays, pq.read_table(folder / "stays.parquet"))
+    for line in (*(f"{number:,} {words}" for words, number in counts.items()), *source.limits):
+        print(line, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -83,7 +83,13 @@ def _table_one(cohort: str, path: Path) -> Table:
 def _attrition(path: Path) -> Table:
     cohort, steps = read_attrition(path)
     lines = [
-        Line(step.label, [Cell(count(step.stays)), Cell(count(step.admissions)), Cell(count(step.patients))])
+        Line(
+            step.label,
+            [
+                Cell("–" if number is None else count(number))
+                for number in (step.stays, step.admissions, step.patients)
+            ],
+        )
         for step in steps
     ]
     return Table(
