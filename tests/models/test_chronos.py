@@ -11,6 +11,7 @@ from scipy.stats import ks_2samp
 
 from workflow_scripts.models.chronos import Chronos, Quantiser, draw_tokens
 from workflow_scripts.models.interface import Series
+from workflow_scripts.models.paths import Independent
 from workflow_scripts.models.registry import variant
 from workflow_scripts.runtime.errors import UserError
 
@@ -152,7 +153,7 @@ def test_a_cached_path_equals_teacher_forcing_without_cache(model: Chronos) -> N
     context = random_values(3, 24, seed=8)
     uniforms = torch.rand(3, 2, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     ids, mask, scale = model.encode_context(series(context))
-    tokens = model.draw_paths(ids, mask, uniforms)
+    tokens = model.draw_paths(ids, mask, 6, Independent(uniforms))
     for sample in range(2):
         start = torch.zeros(3, 1, dtype=torch.int64)
         logits = model.module(
@@ -161,8 +162,8 @@ def test_a_cached_path_equals_teacher_forcing_without_cache(model: Chronos) -> N
             decoder_input_ids=torch.cat((start, tokens[:, sample, :-1]), 1),
         ).logits
         for step in range(6):
-            expected = draw_tokens(logits[:, step].detach(), uniforms[:, sample, step], 50, forbidden=1)
-            assert torch.equal(tokens[:, sample, step], expected)
+            expected = draw_tokens(logits[:, step].detach(), uniforms[:, sample, step, None], 50, forbidden=1)
+            assert torch.equal(tokens[:, sample, step], expected[:, 0])
     assert torch.isfinite(scale).all()
 
 
@@ -179,7 +180,7 @@ def test_the_end_token_is_never_drawn_and_a_larger_uniform_never_means_a_smaller
     logits = torch.randn(5, 40, generator=torch.Generator().manual_seed(4))
     logits[:, 1] = 50.0
     levels = torch.linspace(1e-9, 1 - 1e-9, 200, dtype=torch.float64)
-    drawn = torch.stack([draw_tokens(logits, level.expand(5), 10, forbidden=1) for level in levels])
+    drawn = draw_tokens(logits, levels.expand(5, -1), 10, forbidden=1).T
     assert (drawn != 1).all()
     assert (drawn.diff(dim=0) >= 0).all()
     assert all(len(drawn[:, row].unique()) == 10 for row in range(5))

@@ -19,6 +19,7 @@ from workflow_scripts.models.chronos_bolt import ChronosBolt
 from workflow_scripts.models.interface import ForecastModel
 from workflow_scripts.models.moirai import Moirai
 from workflow_scripts.models.moirai_2 import Moirai2
+from workflow_scripts.models.paths import Independent
 from workflow_scripts.models.registry import family_class, variant
 
 LEVELS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
@@ -78,8 +79,10 @@ def test_chronos_t5_token_distributions_equal_upstreams_along_a_path(
         Chronos, "draw", lambda self, logits, u: scores.append(logits) or draw(self, logits, u)
     )
     values = t5.sample(series(context), uniforms)
-    tokens = t5.draw_paths(*t5.encode_context(series(context))[:2], uniforms).flatten(0, 1)
-    ours = torch.stack(scores[:12], dim=1)
+    ids, mask, _ = t5.encode_context(series(context))
+    tokens = t5.draw_paths(ids, mask, 12, Independent(uniforms)).flatten(0, 1)
+    # The first step's are computed once for both paths of a window.
+    ours = torch.stack([scores[0].repeat_interleave(2, dim=0), *scores[1:12]], dim=1)
 
     ids, mask, scale = t5_pipeline.tokenizer.context_input_transform(context.clone())
     start = torch.zeros(6, 1, dtype=torch.int64)

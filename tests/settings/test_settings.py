@@ -125,7 +125,7 @@ def test_the_paper_s_grid_has_its_ranks_alpha_samples_and_repeats():
     """arXiv 2405.10216 as docs quote it: alpha 16, 20 samples, ten repeats."""
     study = load_study(yaml.safe_load((ROOT / "params/paper.yaml").read_text()))
     assert (study.adaptation.lora_alpha, study.forecast.samples, len(study.seeds)) == (16, 20, 10)
-    assert study.forecast.lag_llama_sampler == "exact"
+    assert (study.forecast.protocol, study.forecast.lag_llama_sampler) == ("paper", "exact")
     assert study.tuning.candidates(study.training) == [study.training], "one learning rate for all"
     # Two vital signs and ten seeds; eight models with nine arms, four from scratch with two, and five baselines.
     assert len(study.runs()) == 2 * 10 * (8 * 9 + 4 * 2 + 5)

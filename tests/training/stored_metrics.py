@@ -46,7 +46,7 @@ def metrics(name: str, arm: str) -> dict[str, float]:
     hooks = adapt(model, Arm.parse(arm), AdaptationParameters(), seed=0)
     budget = TrainingParameters(steps=10, evaluate_every=10)
     history = fit(model, windows(96, 1), windows(32, 2), budget, seed=0, device=CPU, hooks=hooks)
-    test, settings = windows(32, 3), ForecastParameters()
+    test, settings = windows(32, 3), ForecastParameters(protocol="paper")
     scaled = forecast(model, test, np.arange(len(test)), settings, 0, CPU)
     low, high = SCALE
     truth, quantiles = (low + (high - low) * part for part in (test.target, scaled))

@@ -68,7 +68,8 @@ def test_a_model_that_could_not_be_trained_forecasts_nothing():
 
 def test_another_seed_gives_other_paths():
     ids = np.arange(3)
-    assert not np.array_equal(window_uniforms(ids, 4, 5, seed=0), window_uniforms(ids, 4, 5, seed=1))
+    first, second = (window_uniforms(ids, 4, 5, seed, stratified=True) for seed in (0, 1))
+    assert not np.array_equal(first, second)
 
 
 def test_quantiles_of_many_paths_are_those_of_the_model_s_normal_distribution():
@@ -95,8 +96,9 @@ def test_a_family_with_quantiles_of_its_own_is_asked_for_those():
     np.testing.assert_array_equal(quantiles, np.broadcast_to(expected, quantiles.shape))
 
 
-def test_uniforms_are_uniform_and_never_0_or_1():
-    uniforms = window_uniforms(np.arange(200), 20, 12, seed=0)
+@pytest.mark.parametrize("stratified", [True, False])
+def test_uniforms_are_uniform_and_never_0_or_1(stratified):
+    uniforms = window_uniforms(np.arange(200), 20, 12, 0, stratified)
     assert uniforms.min() > 0
     assert uniforms.max() < 1
     assert uniforms.mean() == pytest.approx(0.5, abs=0.01)
@@ -106,7 +108,7 @@ def test_uniforms_are_uniform_and_never_0_or_1():
 def test_one_path_that_is_not_finite_makes_its_quantiles_missing_and_no_other():
     paths = np.random.default_rng(0).normal(size=(2, 20, 3)).astype(np.float32)
     paths[1, 7, 2] = np.inf
-    quantiles = path_quantiles(paths, [0.1, 0.5, 0.9])
+    quantiles = path_quantiles(paths, [0.1, 0.5, 0.9], "hazen")
     assert np.isnan(quantiles[1, :, 2]).all()
     assert np.isfinite(quantiles[0]).all()
     assert np.isfinite(quantiles[1, :, :2]).all()

@@ -6,6 +6,7 @@ one class that computes; tests hold it bit for bit to `chronos.MeanScaleUniformB
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,8 +17,9 @@ from transformers.models.t5.configuration_t5 import T5Config
 from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration
 
 from workflow_scripts.models.base_weights import read_config
-from workflow_scripts.models.interface import ForecastModel, Series
+from workflow_scripts.models.interface import Series
 from workflow_scripts.models.limits import require_at_most
+from workflow_scripts.models.paths import Choose, PathModel
 from workflow_scripts.models.transformers_parts import load_module, save_module
 from workflow_scripts.runtime.errors import UserError
 
@@ -91,20 +93,20 @@ class Quantiser:
 
 
 def draw_tokens(logits: Tensor, uniforms: Tensor, top_k: int, forbidden: int) -> Tensor:
-    """Draw one token for each row by inverting the cumulative distribution of its top-k tokens.
+    """Draw tokens for each row by inverting the cumulative distribution of its top-k tokens, int64 [rows, any].
 
-    logits: [rows, vocabulary]; uniforms: float64 [rows]; forbidden: a token that is never drawn.
+    logits: [rows, vocabulary]; uniforms: float64 [rows, any]; forbidden: a token that is never drawn.
     Kept tokens are ordered by id, so that a larger uniform means a larger value.
     """
     forbidden_column = torch.tensor([forbidden], device=logits.device)
     scores = logits.index_fill(1, forbidden_column, -torch.inf)
     kept = scores.topk(min(top_k, scores.shape[1]), dim=1, sorted=False).indices.sort(dim=1).values
     cumulative = scores.gather(1, kept).double().softmax(dim=1).cumsum(dim=1)
-    place = torch.searchsorted(cumulative, uniforms[:, None].contiguous()).clamp(max=kept.shape[1] - 1)
-    return kept.gather(1, place)[:, 0]
+    places = torch.searchsorted(cumulative, uniforms.contiguous()).clamp(max=kept.shape[1] - 1)
+    return kept.gather(1, places)
 
 
-class Chronos(ForecastModel):
+class Chronos(PathModel):
     """A Chronos-T5 checkpoint of any size. `module` is transformers' T5ForConditionalGeneration."""
 
     attention_targets = r".*(SelfAttention|EncDecAttention)\.(q|k|v|o)"
@@ -177,13 +179,15 @@ class Chronos(ForecastModel):
             use_cache=False,
         ).loss
 
-    @torch.no_grad()
-    def sample(self, context: Series, uniforms: Tensor) -> Tensor:
-        """One token at a time, cached; step t uses uniforms[:, :, t]; see ForecastModel.sample."""
-        self._check_lengths(context, uniforms.shape[2])
-        ids, mask, scale = self.encode_context(context)
-        tokens = self.draw_paths(ids, mask, uniforms)
-        return self._quantiser.decode(tokens, scale)
+    def grow(self, context: Series, horizon: int, choose: Choose) -> Tensor:
+        """Tokens, one at a time, cached; see PathModel.grow."""
+        self._check_lengths(context, horizon)
+        ids, mask, _ = self.encode_context(context)
+        return self.draw_paths(ids, mask, horizon, choose)
+
+    def decode(self, drawn: Tensor, context: Series) -> Tensor:
+        """Values of tokens, float32 [batch, any, time]; see PathModel.decode."""
+        return self._quantiser.decode(drawn, self._quantiser.scale(context.values))
 
     def encode_context(self, context: Series) -> tuple[Tensor, Tensor, Tensor]:
         """Token ids and mask [batch, time + 1], and the scale [batch]."""
@@ -191,12 +195,11 @@ class Chronos(ForecastModel):
         ids, mask = self._quantiser.encode(context.values, scale)
         return ids, mask, scale
 
-    def draw_paths(self, ids: Tensor, mask: Tensor, uniforms: Tensor) -> Tensor:
-        """Token paths, int64 [batch, samples, horizon]."""
-        t5, (batch, samples, horizon) = self._t5, uniforms.shape
-        flat = uniforms.reshape(batch * samples, horizon)
+    def draw_paths(self, ids: Tensor, mask: Tensor, horizon: int, choose: Choose) -> Tensor:
+        """Token paths, int64 [batch, paths, horizon]."""
+        t5, batch = self._t5, len(ids)
         encoded = t5.encoder(input_ids=ids, attention_mask=mask)
-        # The first step is the same for all samples of a window: run it, and the cross-attention's
+        # The first step is the same for all paths of a window: run it, and the cross-attention's
         # keys and values with it, once for each window.
         first = t5(
             encoder_outputs=encoded,
@@ -204,27 +207,31 @@ class Chronos(ForecastModel):
             decoder_input_ids=ids.new_full((batch, 1), t5.config.decoder_start_token_id),
             use_cache=True,
         )
+        tokens = [choose(partial(self.draw, first.logits[:, -1]), 0)]
+        paths = tokens[0].shape[1]
         cache: EncoderDecoderCache = first.past_key_values
-        cache.batch_repeat_interleave(samples)
-        mask = mask.repeat_interleave(samples, dim=0)
+        cache.batch_repeat_interleave(paths)
+        mask = mask.repeat_interleave(paths, dim=0)
         # From here on the encoder's output is only asked for its shape.
-        shape_only = (encoded.last_hidden_state[:1].expand(batch * samples, -1, -1),)
-        logits = first.logits[:, -1].repeat_interleave(samples, dim=0)
-        tokens = [self.draw(logits, flat[:, 0])]
+        shape_only = (encoded.last_hidden_state[:1].expand(batch * paths, -1, -1),)
         for step in range(1, horizon):
             output = t5(
                 encoder_outputs=shape_only,
                 attention_mask=mask,
-                decoder_input_ids=tokens[-1][:, None],
+                decoder_input_ids=tokens[-1].reshape(-1, 1),
                 past_key_values=cache,
                 use_cache=True,
             )
-            tokens.append(self.draw(output.logits[:, -1], flat[:, step]))
-        return torch.stack(tokens, dim=1).reshape(batch, samples, horizon)
+            tokens.append(choose(partial(self.draw, output.logits[:, -1]), step))
+        return torch.stack(tokens, dim=2)
 
     def draw(self, logits: Tensor, uniforms: Tensor) -> Tensor:
-        """One token for each row, see `draw_tokens`; the end of a sequence is never drawn."""
-        return draw_tokens(logits, uniforms, self._top_k, forbidden=self._quantiser.end_token)
+        """Tokens at these probabilities, see `draw_tokens`; the end of a sequence is never drawn.
+
+        logits: [rows, vocabulary]; uniforms: float64 [batch, paths, any], whose rows follow those of the logits.
+        """
+        rows = uniforms.reshape(len(logits), -1)
+        return draw_tokens(logits, rows, self._top_k, self._quantiser.end_token).reshape(uniforms.shape)
 
     def _check_lengths(self, context: Series, horizon: int) -> None:
         require_at_most("windows.context", context.values.shape[1], self._context_length, "Chronos-T5")

@@ -3,12 +3,15 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+POINTS = 4
+"""Quantiles of a step's distribution that are read for each sample: more of them change little (docs/statistics.md)."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,11 @@ class Series:
         """The same series on another device."""
         covariates = None if self.covariates is None else self.covariates.to(device)
         return Series(self.values.to(device), self.start.to(device), self.step, covariates)
+
+    def rows(self, rows: slice) -> "Series":
+        """Some series of the batch."""
+        covariates = None if self.covariates is None else self.covariates[rows]
+        return Series(self.values[rows], self.start[rows], self.step, covariates)
 
 
 class ForecastModel(ABC):
@@ -55,6 +63,11 @@ class ForecastModel(ABC):
     """What is added to a linear map or an attention score."""
     norm_parameters: str = ""
     """Gains (and biases) of all normalisations."""
+    joint_paths: bool = False
+    """Whether a sample path is a trajectory. Else its steps are independent of each other, and only statistics of
+    single steps mean anything."""
+    exact_quantiles: bool = False
+    """Whether `quantiles` are the forecast distribution's own, without any sampling noise."""
     samplers: tuple[str, ...] = ()
     """Names of the ways to draw paths, where a family has several."""
     sampler: str = ""
@@ -79,13 +92,32 @@ class ForecastModel(ABC):
         window's forecast depends on neither its batch nor the device. Horizon and samples are its shape.
         """
 
-    def quantiles(self, context: Series, uniforms: Tensor, levels: list[float]) -> Tensor:
-        """Forecast quantiles, float32 [batch, levels, horizon], on the scale of the context.
+    def paths(self, context: Series, uniforms: Tensor) -> Tensor:
+        """Sample paths for what needs whole trajectories: as `sample`, each with the model's own distribution.
 
-        Those of sample paths drawn with `uniforms` (see `sample`), unless the family was trained to give
-        quantiles itself.
+        Families with `joint_paths` draw those of a window so that statistics over them have less noise.
+        uniforms: stratified over the samples of every window and step (training/forecasting.py).
         """
-        return torch.from_numpy(path_quantiles(self.sample(context, uniforms).cpu().numpy(), levels))
+        return self.sample(context, uniforms)
+
+    def quantiles(self, context: Series, uniforms: Tensor, levels: list[float]) -> Tensor:
+        """The best forecast quantiles that the family has, float32 [batch, levels, horizon], on the context's scale.
+
+        Unless the family knows better, those of POINTS samples for each uniform (see `paths`): where all steps come
+        of one pass, drawing more costs little. What draws step by step derives from PathModel (models/paths.py).
+        """
+        strata = torch.arange(POINTS, device=uniforms.device)[:, None]
+        finer = ((strata + uniforms[:, :, None]) / POINTS).flatten(1, 2)
+        return torch.from_numpy(path_quantiles(self.sample(context, finer).cpu().numpy(), levels, "hazen"))
+
+    def sampled_quantiles(self, context: Series, uniforms: Tensor, levels: list[float]) -> Tensor:
+        """NumPy's plain quantiles of sample paths, as the paper has them; see `quantiles`.
+
+        uniforms: independent of each other. Families that were trained to give quantiles give those.
+        """
+        return torch.from_numpy(
+            path_quantiles(self.sample(context, uniforms).cpu().numpy(), levels, "linear")
+        )
 
     @classmethod
     @abstractmethod
@@ -105,12 +137,17 @@ class ForecastModel(ABC):
         """Write base weights and configuration so that `load`, and the upstream library, read them."""
 
 
-def path_quantiles(paths: NDArray[np.float32], levels: list[float]) -> NDArray[np.float32]:
+def path_quantiles(
+    paths: NDArray[np.float32], levels: list[float], estimator: Literal["hazen", "linear"]
+) -> NDArray[np.float32]:
     """Quantiles over the sample axis: [windows, samples, horizon] to [windows, levels, horizon].
 
+    estimator: hazen counts each of S samples as the middle of its share 1 / S, which holds for stratified samples;
+    linear is NumPy's default, which puts the outermost samples at 0 and 1: of S independent samples of the true
+    distribution its 80 % interval covers 0.8 (S - 1) / (S + 1) (Hyndman and Fan, Am. Stat. 50 (1996), 361-365).
     A path that is not finite makes the quantiles of its window and step NaN.
     """
     with np.errstate(invalid="ignore"):
-        quantiles = np.quantile(paths.astype(np.float64), levels, axis=1)
+        quantiles = np.quantile(paths.astype(np.float64), levels, axis=1, method=estimator)
     quantiles[:, ~np.isfinite(paths).all(axis=1)] = np.nan
     return np.moveaxis(quantiles, 0, 1).astype(np.float32)

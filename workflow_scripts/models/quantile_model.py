@@ -15,6 +15,7 @@ class QuantileModel(ForecastModel):
     outermost one, as in upstream's pipelines, because the model never learned what is beyond it.
     """
 
+    exact_quantiles = True
     levels: list[float]
     """The trained quantile levels, rising."""
 
@@ -30,6 +31,10 @@ class QuantileModel(ForecastModel):
         return at_levels(
             trained, self.levels, wanted[None, :, None].expand(len(trained), -1, trained.shape[2])
         )
+
+    def sampled_quantiles(self, context: Series, uniforms: Tensor, levels: list[float]) -> Tensor:
+        """The same; see ForecastModel.sampled_quantiles."""
+        return self.quantiles(context, uniforms, levels)
 
     @torch.no_grad()
     def sample(self, context: Series, uniforms: Tensor) -> Tensor:

@@ -1,10 +1,13 @@
 """The one forecasting loop: quantiles of every window, whatever the family."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from workflow_scripts.models.interface import ForecastModel
+from workflow_scripts.models.interface import ForecastModel, Series
 from workflow_scripts.runtime.progress import progress
 from workflow_scripts.training.data import WindowArrays
 from workflow_scripts.training.memory import explain_out_of_memory
@@ -30,22 +33,77 @@ def forecast(
     model's numbers are not finite, neither is a quantile.
     Raises UserError where memory does not suffice.
     """
+    paper, levels = parameters.protocol == "paper", parameters.quantiles
+    quantiles_of = model.sampled_quantiles if paper else model.quantiles
+    # Where nothing is drawn, the uniforms only say how many steps there are.
+    samples = 1 if model.exact_quantiles and not paper else parameters.samples
+    draws = Draws(window_ids, samples, windows.target.shape[1], seed, stratified=not paper)
+    return _by_batch(
+        model,
+        windows,
+        draws,
+        parameters.batch_size,
+        device,
+        lambda context, uniforms: quantiles_of(context, uniforms, levels),
+    )
+
+
+@explain_out_of_memory("forecasts", "forecast.batch_size")
+def forecast_paths(
+    model: ForecastModel,
+    windows: WindowArrays,
+    window_ids: NDArray[np.int64],
+    parameters: ForecastParameters,
+    seed: int,
+    device: torch.device,
+) -> NDArray[np.float32]:
+    """Sample paths of every window, float32 [windows, samples, horizon], in natural units.
+
+    Their steps belong together where the model has `joint_paths`. Random numbers and errors as for `forecast`.
+    """
+    draws = Draws(window_ids, parameters.samples, windows.target.shape[1], seed, stratified=True)
+    return _by_batch(model, windows, draws, parameters.batch_size, device, model.paths)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The random numbers of all windows; see `window_uniforms`."""
+
+    window_ids: NDArray[np.int64]
+    samples: int
+    horizon: int
+    seed: int
+    stratified: bool
+
+    def of(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Those of some windows, float64 [rows, samples, horizon]."""
+        return window_uniforms(
+            self.window_ids[rows], self.samples, self.horizon, self.seed, stratified=self.stratified
+        )
+
+
+def _by_batch(
+    model: ForecastModel,
+    windows: WindowArrays,
+    draws: Draws,
+    batch_size: int,
+    device: torch.device,
+    ask: Callable[[Series, torch.Tensor], torch.Tensor],
+) -> NDArray[np.float32]:
+    """What `ask` gives for every window, in natural units."""
     model.module.eval()
-    horizon = windows.target.shape[1]
-    tensors = windows.on(device)
-    quantiles = no_forecast(windows, parameters)
+    tensors, parts = windows.on(device), []
     # Rounded down, so that no more memory is needed than was asked for.
-    size = parameters.batch_size // MULTIPLE * MULTIPLE or parameters.batch_size
+    size = batch_size // MULTIPLE * MULTIPLE or batch_size
     starts = range(0, len(windows), size)
     for first in progress(starts, "forecasting", unit="batch"):
         last = min(first + size, len(windows))
         rows = _filled_up(first, last) if size >= MULTIPLE else np.arange(first, last)
         context, _ = tensors.batch(torch.from_numpy(rows).to(device))
-        uniforms = window_uniforms(window_ids[rows], parameters.samples, horizon, seed)
+        uniforms = torch.from_numpy(draws.of(rows)).to(device)
         with torch.inference_mode():
-            forecasts = model.quantiles(context, torch.from_numpy(uniforms).to(device), parameters.quantiles)
-        quantiles[first:last] = forecasts[: last - first].cpu().numpy()
-    return windows.scale.natural(quantiles)
+            parts.append(ask(context, uniforms)[: last - first].cpu().numpy())
+    return windows.scale.natural(np.concatenate(parts))
 
 
 def no_forecast(windows: WindowArrays, parameters: ForecastParameters) -> NDArray[np.float32]:
@@ -61,13 +119,23 @@ def _filled_up(first: int, last: int) -> NDArray[np.int64]:
 
 
 def window_uniforms(
-    window_ids: NDArray[np.int64], samples: int, horizon: int, seed: int
+    window_ids: NDArray[np.int64], samples: int, horizon: int, seed: int, stratified: bool
 ) -> NDArray[np.float64]:
-    """Uniform random numbers in (0, 1), float64 [windows, samples, horizon], one stream for each window."""
+    """Uniform random numbers in (0, 1), float64 [windows, samples, horizon], one stream for each window.
+
+    stratified: of the samples of a window and step there is one in each share 1 / samples of (0, 1), in a random
+    order, so that steps are independent of each other. Else all are independent.
+    """
     smallest = 2.0**-54
     return np.stack(
-        [
-            np.random.Generator(np.random.Philox(key=[seed, int(window_id)])).random((samples, horizon))
-            for window_id in window_ids
-        ]
+        [_uniforms(seed, int(window_id), samples, horizon, stratified) for window_id in window_ids]
     ).clip(smallest, 1 - 2 * smallest)
+
+
+def _uniforms(seed: int, window_id: int, samples: int, horizon: int, stratified: bool) -> NDArray[np.float64]:
+    random = np.random.Generator(np.random.Philox(key=[seed, window_id]))
+    uniforms = random.random((samples, horizon))
+    if not stratified:
+        return uniforms
+    strata = np.broadcast_to(np.arange(samples)[:, None], uniforms.shape)
+    return (random.permuted(strata, axis=0) + uniforms) / samples

@@ -72,6 +72,12 @@ class TuningParameters(Parameters):
 class ForecastParameters(Parameters):
     """How a forecast is drawn and summarised."""
 
+    protocol: Literal["standard", "paper"] = Field(
+        "standard",
+        description="how a forecast distribution becomes quantiles. standard: exactly where a family gives every "
+        "step's distribution at once, else from stratified sample paths; paper: the plain quantiles of independent "
+        "sample paths, whose noise is part of every error (docs/statistics.md)",
+    )
     samples: int = Field(
         20, ge=2, description="sample paths for each window; at least 1 / the lowest quantile level"
     )

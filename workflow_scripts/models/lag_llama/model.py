@@ -7,7 +7,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from workflow_scripts.models.interface import ForecastModel, Series
+from workflow_scripts.models.interface import Series
 from workflow_scripts.models.lag_llama import weights
 from workflow_scripts.models.lag_llama.configuration import LagLlamaConfiguration
 from workflow_scripts.models.lag_llama.network import LagLlamaNetwork
@@ -15,17 +15,18 @@ from workflow_scripts.models.lag_llama.sampling import SAMPLERS, Past
 from workflow_scripts.models.lag_llama.scaling import SCALERS
 from workflow_scripts.models.lag_llama.student_t import StudentT
 from workflow_scripts.models.lag_llama.tokens import assemble_tokens, lag, lag_positions, window_calendar
+from workflow_scripts.models.paths import Choose, PathModel
 from workflow_scripts.runtime.errors import UserError
 
 Pick = Callable[[StudentT, int], Tensor]
 """How a roll-out chooses the next values [batch, paths], from their distributions and the step's number."""
 
-# Paths that grow side by side: on a CPU few, for its caches' sake.
+# Paths that grow side by side.
 _CPU_PATHS = 80
 _DEVICE_PATHS = 4096
 
 
-class LagLlama(ForecastModel):
+class LagLlama(PathModel):
     """Lag-Llama with a window of `context_length` tokens, whatever the length of the context it is given.
 
     A context shorter than the window and its lags counts as padded on the left with unobserved zeros, as
@@ -100,12 +101,12 @@ class LagLlama(ForecastModel):
         losses = StudentT(df, shift, spread, loc, scale).negative_log_likelihood(wanted)
         return (losses * counted).sum() / counted.sum().clamp(min=1)
 
-    def sample(self, context: Series, uniforms: Tensor) -> Tensor:
-        """Draw sample paths; a draw is the quantile of its uniform number.
+    def grow(self, context: Series, horizon: int, choose: Choose) -> Tensor:
+        """Grow paths; see PathModel.grow.
 
-        `sampler` says how the paths grow. "exact": as upstream without its cache, every step from the grown
-        past: location, scale and all tokens anew, the samples included. "frozen": location and scale stay the
-        context's, which is much faster and another forecast (docs/lag-llama.md).
+        `sampler` says how. "exact": as upstream without its cache, every step from the grown past: location, scale
+        and all tokens anew, the samples included. "frozen": location and scale stay the context's, which is much
+        faster and another forecast (docs/lag-llama.md).
         Raises UserError for an unknown sampler or a geometry that the model cannot forecast.
         """
         if self.sampler not in SAMPLERS:
@@ -113,14 +114,13 @@ class LagLlama(ForecastModel):
             raise UserError(
                 "sampler of Lag-Llama", repr(self.sampler), f"one of {names}", "name one of these"
             )
-        series, samples, horizon = uniforms.shape
-        limit = _CPU_PATHS if uniforms.device.type == "cpu" else _DEVICE_PATHS
-        size = max(1, limit // samples)
-        portions = []
-        for rows in (slice(first, first + size) for first in range(0, series, size)):
-            part = Series(context.values[rows], context.start[rows], context.step)
-            portions.append(self.roll_out(part, horizon, _quantiles_of(uniforms[rows])))
-        return torch.cat(portions)
+        return self.roll_out(
+            context, horizon, lambda distribution, step: choose(distribution.path_quantiles, step)
+        )
+
+    def paths_at_once(self, device: torch.device) -> int:
+        """On a CPU few, for its caches' sake; see PathModel.paths_at_once."""
+        return _CPU_PATHS if device.type == "cpu" else _DEVICE_PATHS
 
     @torch.no_grad()
     def roll_out(self, context: Series, horizon: int, pick: Pick) -> Tensor:
@@ -160,10 +160,3 @@ class LagLlama(ForecastModel):
                 f"at most {configuration.max_context_length} positions (max_context_length)",
                 "choose a smaller context_length or a shorter horizon, or dynamic rope_scaling",
             )
-
-
-def _quantiles_of(uniforms: Tensor) -> Pick:
-    def draw(distribution: StudentT, step: int) -> Tensor:
-        return distribution.quantile(uniforms[:, :, step]).float()
-
-    return draw

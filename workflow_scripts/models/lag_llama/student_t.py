@@ -41,3 +41,11 @@ class StudentT:
         standard = torch.from_numpy(stdtrit(df.cpu().numpy(), level.cpu().numpy())).to(levels.device)
         on_row_scale = self.loc.double() + self.scale.double() * standard
         return self.row_loc.double() + self.row_scale.double() * on_row_scale
+
+    def path_quantiles(self, levels: Tensor) -> Tensor:
+        """Several quantiles of each distribution, float32 [batch, paths, any].
+
+        levels: float64 [batch, paths, any]; the fields are [batch, paths], or [batch, 1] for all paths alike.
+        """
+        fields = (self.df, self.loc, self.scale, self.row_loc, self.row_scale)
+        return StudentT(*(field[..., None] for field in fields)).quantile(levels).float()

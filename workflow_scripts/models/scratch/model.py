@@ -32,6 +32,7 @@ class ScratchModel(ForecastModel):
     A context without any observation has no forecast (NaN), and such a window carries no loss.
     """
 
+    exact_quantiles = True
     title: ClassVar[str]
     """The family's name in messages."""
     required: ClassVar[frozenset[str]]
@@ -104,6 +105,10 @@ class ScratchModel(ForecastModel):
     def quantiles(self, context: Series, uniforms: Tensor, levels: list[float]) -> Tensor:
         """The forecast, as every quantile; see ForecastModel.quantiles."""
         return self._repeated(context, len(levels), uniforms.shape[2])
+
+    def sampled_quantiles(self, context: Series, uniforms: Tensor, levels: list[float]) -> Tensor:
+        """The same; see ForecastModel.sampled_quantiles."""
+        return self.quantiles(context, uniforms, levels)
 
     @torch.no_grad()
     def _repeated(self, context: Series, times: int, horizon: int) -> Tensor:
