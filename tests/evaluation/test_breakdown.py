@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from tests.helpers.identifiers import as_names
 from tests.reporting.fabricated_study import LEVELS, VITALS, fabricate_study
 from workflow_scripts.evaluation.aggregation import collect_rows
 from workflow_scripts.evaluation.forecasts import read_forecasts
@@ -184,7 +185,7 @@ def test_with_one_window_a_patient_the_interval_of_a_part_is_that_of_scipy(tmp_p
     )
     path = study.windows / "explicit" / f"{VITAL}.parquet"
     table = pq.read_table(path)
-    numbers = pa.array(np.arange(len(table)))
+    numbers = pa.array(as_names(range(len(table))))
     for name in ("subject_id", "icustay_id"):
         table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), numbers)
     pq.write_table(table, path)
@@ -198,7 +199,7 @@ def test_with_one_window_a_patient_the_interval_of_a_part_is_that_of_scipy(tmp_p
     )
     test = read_windows(path, ("test",))
     _, quantiles, _ = read_forecasts(next(study.runs.rglob("forecasts.parquet")))
-    errors = np.nanmean(np.abs(test.target - quantiles[:, 4]), axis=1)[test.icustay_id % 2 == 1]
+    errors = np.nanmean(np.abs(test.target - quantiles[:, 4]), axis=1)[test.icustay_id.astype(int) % 2 == 1]
     theirs = stats.bootstrap((errors,), np.mean, n_resamples=20_000, method="percentile", rng=3)
     # A 2.5 % quantile of 20,000 normal draws has a standard error of 0.019 of their deviation; here are two.
     ends = np.subtract([row.low, row.high], [*theirs.confidence_interval])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.evaluation.study_records import run_record, write_record
+from tests.helpers.identifiers import as_names
 from workflow_scripts.evaluation.recording import Provenance, record_run, record_transfer
 from workflow_scripts.evaluation.run_record import RunHashes, RunKey, RunRecord
 from workflow_scripts.evaluation.transfer_record import TransferHashes, TransferKey, TransferRecord
@@ -41,8 +42,8 @@ def two_windows() -> Windows:
         steps_since_observed=np.zeros(2, np.int64),
         covariates=np.zeros((2, 0, 3), np.float32),
         window_id=numbers,
-        subject_id=np.array([7, 7]),
-        icustay_id=numbers,
+        subject_id=as_names([7, 7]),
+        icustay_id=as_names(numbers),
         metadata=WindowMetadata("heart_rate", "bpm", 0.0, 300.0, 60, 3, 1, "by_patient"),
     )
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tests.helpers.identifiers import as_names
 from workflow_scripts.windows.reading import WindowMetadata, Windows
 
 
@@ -18,7 +19,7 @@ def some_windows(count: int = 60) -> Windows:
         steps_since_observed=np.zeros(count, np.int64),
         covariates=np.zeros((count, 0, 24), np.float32),
         window_id=numbers,
-        subject_id=numbers,
-        icustay_id=numbers,
+        subject_id=as_names(numbers),
+        icustay_id=as_names(numbers),
         metadata=WindowMetadata("heart_rate", "bpm", 0.0, 300.0, 60, 24, 12, "by_patient"),
     )

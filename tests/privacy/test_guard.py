@@ -30,7 +30,7 @@ from workflow_scripts.privacy.marks import SHIFTED_DATE, SIMULATED_DATE, SIMULAT
 from workflow_scripts.privacy.permissions import keep_to_owner
 from workflow_scripts.privacy.places import project_files
 from workflow_scripts.privacy.readers import NOTEBOOK, ROWS, UNREAD, plain_name
-from workflow_scripts.privacy.records import LINKED, MANY, NAMED, TIME, Pairs, Records, read_records
+from workflow_scripts.privacy.records import LINKED, MANY, NAMED, TIME, WRITTEN, Pairs, Records, read_records
 from workflow_scripts.sources.mimic_iii.canaries import (
     hadm_id,
     icustay_id,
@@ -197,13 +197,31 @@ def test_records_are_read_from_cohorts_and_windows(tmp_path: Path) -> None:
         windows / "heart_rate.parquet",
     )
     known = read_records("ours", tmp_path)
-    assert known.identifiers["icustay_id"].owners(200002) == {23456}
-    assert known.times.owners(1420167845) == {12345}  # date --utc --date='2015-01-02 03:04:05' +%s
+    subject, stay = known.identifiers["subject_id"], known.identifiers["icustay_id"]
+    assert stay.owners(200002) == subject.owners(23456) != set()
+    assert known.times.owners(1420167845) == subject.owners(
+        12345
+    )  # date --utc --date='2015-01-02 03:04:05' +%s
     log = tmp_path / "logs/a.log"
     log.parent.mkdir()
     log.write_text("stay 200002 of subject 23456")
     with pytest.raises(AssertionError, match="of one patient of ours side by side"):
         assert_no_patient_data([log.parent], tmp_path, "ours")
+
+
+def test_identifiers_that_are_no_integers_are_found_as_words(tmp_path: Path) -> None:
+    folder = tmp_path / "data/raw/ours/cohorts"
+    folder.mkdir(parents=True)
+    stays = ["P-2041/1", "P-3012/1", "bed1"]
+    pq.write_table(
+        pa.table({"subject_id": ["0002041", "0003012", "9"], "icustay_id": stays}), folder / "all.parquet"
+    )
+    known = read_records("ours", tmp_path)
+    assert kinds(known, "no window for P-2041/1") == {WRITTEN.format("ours")}
+    assert LINKED.format("ours") in kinds(known, "0002041 has P-2041/1")
+    assert LINKED.format("ours") not in kinds(known, "0002041 has P-3012/1")
+    assert kinds(known, "stay_id: 'bed1'") == kinds(known, "subject_id=9") == {NAMED.format("ours")}
+    assert kinds(known, "bed1, 2041, 0.0002041, P-2041") == set()
 
 
 @pytest.mark.demo

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.evaluation.study_records import failed_record, run_record, write_record
+from tests.helpers.identifiers import as_names
 from tests.reporting.fabricated_tables import write_tables
 from workflow_scripts.evaluation.aggregation import collect_rows
 from workflow_scripts.evaluation.forecasts import write_forecasts
@@ -165,8 +166,8 @@ def _write_windows(study, cohort, vital, test_windows, zero_target):
     metadata = WindowMetadata(vital, unit, 0.0, high, 60, 24, 12, "by_patient")
     columns = {
         "window_id": np.arange(count),
-        "subject_id": SUBJECT_ID + np.arange(count) // WINDOWS_PER_PATIENT,
-        "icustay_id": STAY_ID + np.arange(count) // WINDOWS_PER_PATIENT,
+        "subject_id": as_names(SUBJECT_ID + np.arange(count) // WINDOWS_PER_PATIENT),
+        "icustay_id": as_names(STAY_ID + np.arange(count) // WINDOWS_PER_PATIENT),
         "start": np.full(count, np.datetime64(START)),
         "split": ["train"] * 30 + ["test"] * test_windows,
         "hours_from_onset": np.full(count, np.nan),

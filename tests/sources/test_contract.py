@@ -52,6 +52,9 @@ def test_an_unknown_death_and_an_onset_at_the_end_of_a_stay_are_allowed(write, v
     ("change", "found"),
     [
         ({"subject_id": [1, None]}, "columns of another type: subject_id"),
+        ({"subject_id": ["1", None]}, "empty values of stays in subject_id"),
+        ({"icustay_id": ["10", ""]}, "empty values of stays in icustay_id"),
+        ({"icustay_id": ["010", "010"]}, "1 repeated stays"),
         ({"icustay_id": [10, 10]}, "1 repeated stays"),
         ({"outtime": [pd.NaT, pd.NaT]}, "empty values of stays in outtime"),
         ({"outtime": pd.Timestamp("2130-05-17")}, "2 with outtime not after intime"),

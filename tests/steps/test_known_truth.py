@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks import known_truth
+from tests.helpers.identifiers import as_names
 from workflow_scripts.windows.making import write_windows
 from workflow_scripts.windows.reading import WindowMetadata, Windows
 
@@ -26,8 +27,8 @@ def some_windows(patients: int = 60) -> Windows:
         steps_since_observed=np.zeros(len(numbers), np.int64),
         covariates=np.zeros((len(numbers), 0, 24), np.float32),
         window_id=numbers,
-        subject_id=numbers // 3,
-        icustay_id=numbers // 3,
+        subject_id=as_names(numbers // 3),
+        icustay_id=as_names(numbers // 3),
         metadata=WindowMetadata("heart_rate", "bpm", 0.0, 300.0, 60, 24, 12, "by_patient"),
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.helpers.identifiers import as_names
 from tests.helpers.records import without
 from workflow_scripts.settings import Study, run_imports
 from workflow_scripts.windows.making import write_windows
@@ -40,8 +41,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         steps_since_observed=np.zeros(count, np.int64),
         covariates=np.zeros((count, 0, 24), np.float32),
         window_id=numbers,
-        subject_id=numbers,
-        icustay_id=numbers,
+        subject_id=as_names(numbers),
+        icustay_id=as_names(numbers),
         metadata=WindowMetadata("heart_rate", "bpm", 0.0, 300.0, 60, 24, 3, "by_patient"),
     )
     write_windows(folder / "windows.parquet", windows)

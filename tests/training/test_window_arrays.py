@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.helpers.identifiers import as_names
 from workflow_scripts.models.registry import variant
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.training.data import Scale, series_arrays, window_arrays
@@ -25,8 +26,8 @@ def windows(*covariates: Covariate) -> Windows:
         hours_from_onset=np.full(6, np.nan, np.float32),
         steps_since_observed=np.zeros(6, np.int64),
         window_id=np.arange(6),
-        subject_id=np.arange(6),
-        icustay_id=np.arange(6),
+        subject_id=as_names(range(6)),
+        icustay_id=as_names(range(6)),
         metadata=WindowMetadata("mean_blood_pressure", "mmHg", 0, 190, 60, 4, 2, "by_patient", covariates),
     )
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.grids import grid_of, series_of
+from tests.helpers.identifiers import as_names
 from workflow_scripts.sources.contract import Measurements, Stays
 from workflow_scripts.windows.grid import make_grid, smooth
 
@@ -19,13 +20,15 @@ def make_stays(*spans: tuple[int, float, float]) -> Stays:
     ids, begins, ends = (np.array(column) for column in zip(*spans, strict=True))
     times = [(column * MINUTE).astype(np.int64) for column in (begins, ends)]
     no_onset = np.full(len(ids), np.datetime64("NaT", "us"))
-    return Stays(ids, ids, *times, np.zeros(len(ids), dtype=bool), no_onset)
+    names = as_names(ids)
+    return Stays(names, names, *times, np.zeros(len(ids), dtype=bool), no_onset)
 
 
 def make_measurements(*rows: tuple[int, float, float]) -> Measurements:
     """Return measurements of (icustay_id, minute, value)."""
     ids, times, values = (np.array(column) for column in zip(*rows, strict=True))
-    return Measurements(ids.astype(np.int64), (times * MINUTE).astype(np.int64), values.astype(float))
+    names, stay = np.unique(ids, return_inverse=True)
+    return Measurements(as_names(names), stay, (times * MINUTE).astype(np.int64), values.astype(float))
 
 
 def test_each_step_holds_the_median_of_its_hour_from_the_admission() -> None:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.grids import grid_of
+from tests.helpers.identifiers import as_names
 from workflow_scripts.windows.making import make_windows
 from workflow_scripts.windows.parameters import WindowParameters
 from workflow_scripts.windows.reading import Covariate, Windows
@@ -32,11 +33,11 @@ SMALL = {
 def steps_of(windows: Windows, stay: int) -> list[int]:
     """Return the starts of a stay's windows in hours after the ward's admission time."""
     admitted = int(pd.Timestamp("2130-05-17 22:47:00").timestamp())
-    return [(start - admitted) // 3600 for start in windows.start[windows.icustay_id == stay].tolist()]
+    return [(start - admitted) // 3600 for start in windows.start[windows.icustay_id == str(stay)].tolist()]
 
 
 def of_stay(windows: Windows, stay: int) -> tuple[np.ndarray, np.ndarray]:
-    return windows.context[windows.icustay_id == stay], windows.target[windows.icustay_id == stay]
+    return windows.context[windows.icustay_id == str(stay)], windows.target[windows.icustay_id == str(stay)]
 
 
 def fill_ward(ward, count: int = 10, length: int = 18) -> None:
@@ -57,7 +58,7 @@ def test_training_windows_step_by_the_stride_and_the_others_never_overlap(ward) 
 def test_context_and_target_are_neighbouring_pieces_of_the_series(ward) -> None:
     fill_ward(ward)
     windows = ward.windows(**SMALL)
-    for stay in windows.icustay_id:
+    for stay in map(int, windows.icustay_id):
         context, target = of_stay(windows, stay)
         first = 10 * stay + np.array(steps_of(windows, stay))
         np.testing.assert_array_equal(context, first[:, None] + np.arange(4))
@@ -90,8 +91,8 @@ def test_the_age_of_the_last_value_is_counted_in_steps_from_the_end_of_the_conte
     ward.add(1, [71, NAN, NAN, 74, 1, 1, 75, NAN, NAN, NAN, 1, 1, 60, 61, NAN, NAN, 1, 1])
     for fill in ("forward", "forward_backward", "none"):
         windows = ward.windows(**{**SMALL, "train_stride": 6}, fill=fill)
-        assert windows.steps_since_observed[windows.icustay_id == 1].tolist() == [0, 3, 2]
-        assert not windows.steps_since_observed[windows.icustay_id != 1].any()
+        assert windows.steps_since_observed[windows.icustay_id == "1"].tolist() == [0, 3, 2]
+        assert not windows.steps_since_observed[windows.icustay_id != "1"].any()
 
 
 def test_windows_with_too_few_charted_steps_are_left_out(ward) -> None:
@@ -110,14 +111,15 @@ def test_only_included_stays_and_the_asked_vital_sign_make_windows(ward) -> None
     for hour in range(12):
         ward.chart(2, hour * 60, 55, vital="respiratory_rate")
     windows = ward.windows(**SMALL)
-    assert set(windows.icustay_id) == set(range(101, 111))
+    assert set(windows.icustay_id) == set(as_names(range(101, 111)))
 
 
 def test_windows_are_numbered_in_the_order_of_patient_stay_and_start(ward) -> None:
     for stay, patient in ((9, 2), (5, 1), (7, 1), (3, 8), (4, 7), (6, 3), (2, 4), (8, 5)):
         ward.add(stay, [80.0] * 12, patient=patient)
     windows = ward.windows(**SMALL)
-    keys = list(zip(windows.subject_id, windows.icustay_id, windows.start, strict=True))
+    names = windows.subject_id.astype(int), windows.icustay_id.astype(int)
+    keys = list(zip(*names, windows.start, strict=True))
     assert keys == sorted(keys)
     np.testing.assert_array_equal(windows.window_id, np.arange(len(keys)))
 
@@ -173,7 +175,7 @@ def test_a_window_that_ends_at_the_onset_is_before_it_and_one_that_starts_there_
     for stay in range(101, 121):
         ward.add(stay, [80.0] * 36, onset_hour=12)
         ward.add(stay + 100, [80.0] * 36, onset_hour=15)
-    stays = ward.windows(**SMALL).select("train").icustay_id
+    stays = ward.windows(**SMALL).select("train").icustay_id.astype(int)
     train = stays[stays < 200][0]
     placed = {
         name: steps_of(ward.windows(**SMALL, placement=name), train)
@@ -189,17 +191,17 @@ def test_a_stay_without_onset_has_windows_anywhere_only(ward) -> None:
     fill_ward(ward, count=20, length=36)
     for stay in range(201, 221):
         ward.add(stay, [80.0] * 36, onset_hour=10)
-    assert set(ward.windows(**SMALL).icustay_id) == {*range(101, 121), *range(201, 221)}
-    assert set(ward.windows(**SMALL, placement="after_onset").icustay_id) == set(range(201, 221))
+    assert set(ward.windows(**SMALL).icustay_id) == {*as_names(range(101, 121)), *as_names(range(201, 221))}
+    assert set(ward.windows(**SMALL, placement="after_onset").icustay_id) == set(as_names(range(201, 221)))
 
 
 def test_hours_from_onset_count_to_the_end_of_the_context(ward) -> None:
     fill_ward(ward)
     ward.add(1, [80.0] * 18, onset_hour=9.5)
     windows = ward.windows(**SMALL)
-    hours = windows.hours_from_onset[windows.icustay_id == 1]
+    hours = windows.hours_from_onset[windows.icustay_id == "1"]
     np.testing.assert_array_equal(hours, np.array(steps_of(windows, 1)) + 4 - 9.5)
-    assert np.isnan(windows.hours_from_onset[windows.icustay_id != 1]).all()
+    assert np.isnan(windows.hours_from_onset[windows.icustay_id != "1"]).all()
 
 
 def test_a_cohort_without_onset_cannot_be_placed_by_it(ward, user_error) -> None:
@@ -236,7 +238,7 @@ def test_a_grid_of_five_minutes_carries_the_paper_s_geometry(ward) -> None:
     assert windows.context.shape == (20, 72)
     assert windows.target.shape == (20, 36)
     np.testing.assert_array_equal(windows.target[1], np.arange(180, 216))
-    assert set(np.diff(windows.start[windows.icustay_id == 4])) == {108 * 5 * 60}
+    assert set(np.diff(windows.start[windows.icustay_id == "4"])) == {108 * 5 * 60}
 
 
 def test_where_there_is_no_window_contexts_and_targets_keep_their_lengths() -> None:
@@ -326,7 +328,7 @@ def test_a_changed_value_changes_only_contexts_that_hold_it(series, step, fill, 
     after = make(new_ward, [[*series[:step], 999.0, *series[step + 1 :]]], fill=fill, split=split)
     np.testing.assert_array_equal(after.start, before.start)
     for place, start in enumerate(steps_of(before, 1)):
-        row = int(np.flatnonzero(before.icustay_id == 1)[place])
+        row = int(np.flatnonzero(before.icustay_id == "1")[place])
         in_context = start <= step < start + SMALL["context"]
         assert np.array_equal(after.context[row], before.context[row], equal_nan=True) is not in_context
         in_target = start + 4 <= step < start + 6
@@ -377,7 +379,7 @@ def test_covariates_have_no_say_in_which_windows_there_are(new_ward) -> None:
     plain, carrying = ward.windows(**SMALL), with_breath(new_ward, {})
     for name in ("context", "target", "start", "split", "window_id"):
         np.testing.assert_array_equal(getattr(carrying, name), getattr(plain, name))
-    assert np.isnan(carrying.covariates[carrying.icustay_id == 101]).all()
+    assert np.isnan(carrying.covariates[carrying.icustay_id == "101"]).all()
 
 
 @settings(max_examples=12)
@@ -393,11 +395,11 @@ def test_what_a_covariate_does_after_the_context_changes_nothing(breath, hour, f
     after = with_breath(new_ward, {**breath, hour: 99.0}, fill=fill, split=split)
     for name in ("context", "target", "start", "split"):
         np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
-    rows = np.flatnonzero(before.icustay_id == 101)
+    rows = np.flatnonzero(before.icustay_id == "101")
     for row, start in zip(rows, steps_of(before, 101), strict=True):
         same = np.array_equal(after.covariates[row], before.covariates[row], equal_nan=True)
         assert same is not (start <= hour < start + SMALL["context"])
-    others = before.icustay_id != 101
+    others = before.icustay_id != "101"
     np.testing.assert_array_equal(after.covariates[others], before.covariates[others])
 
 
@@ -503,7 +505,7 @@ def test_missing_and_ill_typed_columns_are_named_in_one_message(ward, user_error
     )
     for word in ("missing columns: vital", "charttime (", "value ("):
         assert word in error.found
-    assert "icustay_id (integer)" in error.expected
+    assert "icustay_id (text or integer)" in error.expected
 
 
 # How the cohort table is broken, and what the message says.
@@ -585,13 +587,13 @@ def windows_in_pandas(stays: pd.DataFrame, charted: pd.DataFrame, split: dict[in
 def test_the_demo_s_windows_equal_a_computation_in_pandas(tmp_path: Path) -> None:
     values, cohort, stays, charted = demo_ward(tmp_path, Path(os.environ["MIMIC_DEMO_DIR"]))
     windows = make_windows(values, cohort, "heart_rate", WindowParameters(), "bpm", 0, 300)
-    split = dict(zip(windows.subject_id.tolist(), windows.split.tolist(), strict=True))
+    split = dict(zip(windows.subject_id.astype(int).tolist(), windows.split.tolist(), strict=True))
     # A patient without any window has no known split; neither stride gives such a patient one.
     split = {patient: split.get(patient, "train") for patient in stays["subject_id"]}
     expected = windows_in_pandas(stays, charted, split)
     assert len(expected) > 500
-    np.testing.assert_array_equal(windows.subject_id, expected["subject_id"])
-    np.testing.assert_array_equal(windows.icustay_id, expected["icustay_id"])
+    np.testing.assert_array_equal(windows.subject_id, as_names(expected["subject_id"]))
+    np.testing.assert_array_equal(windows.icustay_id, as_names(expected["icustay_id"]))
     np.testing.assert_array_equal(windows.start, expected["start"].astype("datetime64[s]").astype("int64"))
     np.testing.assert_array_equal(windows.context, np.stack(expected["context"]))
     np.testing.assert_array_equal(windows.steps_since_observed, expected["age"])

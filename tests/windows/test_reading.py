@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.helpers.identifiers import as_names
 from workflow_scripts.windows.making import write_windows
 from workflow_scripts.windows.reading import WINDOW_SCHEMA, Covariate, WindowMetadata, Windows, read_windows
 
@@ -33,8 +34,8 @@ def windows() -> Windows:
         hours_from_onset=np.array([-3.5, 0, np.nan, 20, np.nan], dtype=np.float32),
         steps_since_observed=np.array([0, 0, 3, 1, 0]),
         window_id=np.arange(5),
-        subject_id=np.array([1, 2, 3, 1, 2]),
-        icustay_id=np.array([11, 12, 13, 11, 12]),
+        subject_id=as_names([1, 2, 3, 1, 2]),
+        icustay_id=as_names([11, 12, 13, 11, 12]),
         metadata=WindowMetadata("mean_blood_pressure", "mmHg", 0, 190, 60, 3, 2, "by_patient", others),
     )
 
@@ -136,7 +137,7 @@ DAMAGES = [
     (lambda table: table.set_column(0, "window_id", pa.array(["x"] * 5)), "incomplete columns: window_id"),
     (
         lambda table: table.set_column(
-            table.schema.get_field_index("subject_id"), "subject_id", pa.array([1, 2, 3, None, 5])
+            table.schema.get_field_index("subject_id"), "subject_id", pa.array(["1", "2", "3", None, "5"])
         ),
         "incomplete columns: subject_id",
     ),
@@ -233,7 +234,7 @@ def test_the_step_leaves_a_vital_sign_out_of_its_own_covariates(ward) -> None:
     assert [covariate.vital for covariate in windows.metadata.covariates] == ["temperature"]
     assert windows.covariates.shape == (len(windows), 1, 4)
     # Charted in the second hour, and carried forward.
-    first = windows.covariates[windows.icustay_id == 3][0]
+    first = windows.covariates[windows.icustay_id == "3"][0]
     np.testing.assert_array_equal(first, np.float32([[np.nan, 37.5, 37.5, 37.5]]))
 
 

@@ -5,6 +5,7 @@ from hashlib import blake2b
 import numpy as np
 import pytest
 
+from tests.helpers.identifiers import as_names
 from workflow_scripts.sources.contract import Patients
 from workflow_scripts.windows.splitting import split_by_patient, split_by_window
 
@@ -15,7 +16,7 @@ def people(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def split_of_patients(patients: np.ndarray, died: np.ndarray, seed: int = 42) -> dict[int, str]:
-    split = split_by_patient(Patients(patients, died), 0.15, 0.15, seed)
+    split = split_by_patient(Patients(as_names(patients), died), 0.15, 0.15, seed)
     return dict(zip(patients.tolist(), split.tolist(), strict=True))
 
 

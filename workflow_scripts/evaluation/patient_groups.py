@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from workflow_scripts.cohorts.table_one import SMALLEST_GROUP
+from workflow_scripts.sources.identifiers import encode_identifiers
 from workflow_scripts.windows.reading import Windows
 
 ONSET_EDGES = (-24, -12, 0, 12, 24, 48)
@@ -65,7 +66,7 @@ def divide(test: Windows, cohort: Path | None) -> list[Division]:
     ]
 
 
-def hide_small(patients: Sequence[NDArray[np.int64]]) -> list[str]:
+def hide_small(patients: Sequence[NDArray[np.object_]]) -> list[str]:
     """Why each level of one division is not shown; empty for those that are.
 
     patients: the distinct patients of each level. Levels of fewer than 11 are hidden; where those together are
@@ -109,7 +110,7 @@ def _onset_labels(test: Windows) -> Labels | str:
 
 
 def _of_stays(
-    cohort: Path | None, column: str, label: Callable[[pa.Array], Labels | None], stays: NDArray[np.int64]
+    cohort: Path | None, column: str, label: Callable[[pa.Array], Labels | None], stays: NDArray[np.object_]
 ) -> Labels | str:
     """The label of each window's stay; UNKNOWN where the cohort table does not say it."""
     if cohort is None or not cohort.is_file():
@@ -120,7 +121,7 @@ def _of_stays(
     labels = label(table[column].combine_chunks())
     if labels is None:
         return f"the cohort table's column {column} is of another type, {table[column].type}"
-    known = dict(zip(table["icustay_id"].to_pylist(), labels.tolist(), strict=True))
+    known = dict(zip(encode_identifiers(table["icustay_id"]).to_pylist(), labels.tolist(), strict=True))
     return np.array([known.get(stay, UNKNOWN) for stay in stays.tolist()])
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from workflow_scripts.evaluation.forecasts import read_test_forecasts
 from workflow_scripts.evaluation.metrics import POOLED, score, score_steps, shares_below
+from workflow_scripts.sources.identifiers import number_names
 from workflow_scripts.windows.reading import Windows
 
 ERRORS = ("mse", "mape", "mape_paper", "dtw", "mae", "wql")
@@ -31,7 +32,8 @@ class WindowScores:
 
     A metric over any set of windows is the sum of its `errors` over the sum of its `weights`. errors,
     weights: float64 [windows, metrics], metrics as in RESAMPLED; errors are NaN or infinite where a forecast
-    is not finite or a denominator is zero. patient: int64 [windows], 0 for the smallest subject_id.
+    is not finite or a denominator is zero. patient: int64 [windows], the place of its subject_id in the order of
+    sources/identifiers.py.
     steps: float64 [windows, horizon, metrics], metrics as in GROUPED: the same for each step, 0 where the truth
     was not observed. below: float64 [levels], share of all truths at or below the quantile of each of `levels`.
     """
@@ -89,7 +91,7 @@ def _score(quantiles: NDArray[np.float32], levels: list[float], test: Windows) -
     return WindowScores(
         errors=np.stack([parts[error] for error, _ in pairs], axis=1),
         weights=np.stack([parts[weight] for _, weight in pairs], axis=1),
-        patient=np.unique(test.subject_id, return_inverse=True)[1].astype(np.int64),
+        patient=number_names(test.subject_id)[1],
         steps=score_steps(test.target, quantiles, levels, *scale),
         below=shares_below(test.target, quantiles),
         levels=levels,

@@ -3,6 +3,7 @@
 MIMIC-III's identifiers are ordinary numbers: half of all five-digit ones are a patient's. So a number counts as a
 finding only where it is named as an identifier, where it is near another identifier or a time of the same
 patient, or where a file holds more of them than chance explains. How many chance explains is reported.
+Identifiers that are no integers (`P-0012`, `00071`) are looked for as words.
 """
 
 import re
@@ -13,33 +14,40 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
+
+from workflow_scripts.sources.identifiers import encode_identifiers
 
 IDENTIFIERS = ("subject_id", "hadm_id", "icustay_id")
 TIMES = ("intime", "outtime", "onset", "start")
 
 NAMED = "identifier of {}, named as one"
+WRITTEN = "identifier of {}, which is no number"
 LINKED = "identifiers or times of one patient of {} side by side"
 MANY = "more identifiers of {} than chance explains"
 TIME = "time of a record of {}"
 
 _SHORTEST = 5
 """Digits; shorter numbers are everywhere, and count only where they are named."""
-_NAMED = re.compile(
-    r"(?<![a-z])(?:subject|hadm|admission|icu_?stay|stay|patient)[ _]?ids?[\"']?[\s:=,(\[\"']{0,4}(\d+)(?![\d.])",
-    re.IGNORECASE,
-)
+_NAME = r"(?<![a-z])(?:subject|hadm|admission|icu_?stay|stay|patient)[ _]?ids?[\"']?[\s:=,(\[\"']{0,4}"
+_NAMED = re.compile(rf"{_NAME}(\d+)(?![\d.])", re.IGNORECASE)
+_INTEGER = re.compile(r"[1-9]\d{0,17}|0", re.ASCII)
+_WORD = r"[^\s,;:=|\"'()\[\]{}<>]+"
+_NAMED_WORD, _WORDS = re.compile(rf"{_NAME}({_WORD})", re.IGNORECASE), re.compile(_WORD)
 _NUMBER = re.compile(rf"(?<![0-9A-Za-z])(?<!\d\.)(\d{{{_SHORTEST},19}})(?:\.0+)?(?![0-9A-Za-z])(?!\.\d)")
 _TIME = re.compile(r"(?<!\d)(\d{4})-(\d\d)-(\d\d)[T _](\d\d):(\d\d)(?::(\d\d))?(?!\d)")
 _NEAR = 200
 """Characters between two marks that are taken to speak of one patient."""
 _NEIGHBOURS = 4
 _SURE, _LIKELY = 1e-6, 1e-2
+_Mark = tuple[int, int | str, set[int]]
+"""Where an identifier or time was found, what it is, and the patients that have it."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Values with the patient that each belongs to, both int64, in the order of the values."""
+    """Integers with the number of the patient that each belongs to, both int64, in the order of the integers."""
 
     value: np.ndarray
     patient: np.ndarray
@@ -77,11 +85,15 @@ class Tally:
 
 @dataclass(frozen=True)
 class Records:
-    """Identifiers of a data set by their kind, and its times in seconds since 1970."""
+    """Identifiers of a data set by their kind, its times in seconds since 1970, and identifiers that are no integers.
+
+    words: such an identifier -> the numbers of its patients.
+    """
 
     dataset: str
     identifiers: dict[str, Pairs]
     times: Pairs
+    words: dict[str, set[int]] = field(default_factory=dict)
 
     def find(self, text: str) -> Tally:
         """Find this data set's records in a text."""
@@ -92,10 +104,19 @@ class Records:
         self._judge_numbers(tally, {number for _, number in numbers})
         times = list(_read_times(text))
         self._judge_times(tally, {seconds for _, seconds in times})
-        marks = [(place, number, self._owners(number)) for place, number in numbers]
+        marks: list[_Mark] = [(place, number, self._owners(number)) for place, number in numbers]
         marks += [(place, number, self.times.owners(number)) for place, number in times]
+        marks += self._find_words(tally, text) if self.words else []
         self._add(tally, LINKED, _count_links([mark for mark in marks if mark[2]]))
         return tally
+
+    def _find_words(self, tally: Tally, text: str) -> list[_Mark]:
+        """Find identifiers that are no integers; short ones, and those without a digit, count where they are named."""
+        self._add(tally, NAMED, sum(word in self.words for word in _NAMED_WORD.findall(text)))
+        found = [(match.start(), match[0]) for match in _WORDS.finditer(text) if match[0] in self.words]
+        rare = [mark for mark in found if len(mark[1]) >= _SHORTEST and any(map(str.isdigit, mark[1]))]
+        self._add(tally, WRITTEN, len(rare))
+        return [(place, word, self.words[word]) for place, word in rare]
 
     def _owners(self, number: int) -> set[int]:
         return set().union(*(pairs.owners(number) for pairs in self.identifiers.values()))
@@ -129,22 +150,53 @@ def read_records(dataset: str, root: Path) -> Records:
         *(root / "data/raw" / dataset / "cohorts").glob("*.parquet"),
         *(root / "data" / dataset / "windows").glob("*/*.parquet"),
     ]
+    patients: dict[str, int] = {}
     identifiers: dict[str, list[np.ndarray]] = {name: [] for name in IDENTIFIERS}
     times: list[np.ndarray] = []
+    words: dict[str, set[int]] = {}
     for path in files:
         names = pq.read_schema(path).names
         if "subject_id" not in names:
             continue
         table = pq.read_table(path, columns=[name for name in (*IDENTIFIERS, *TIMES) if name in names])
-        patient = table["subject_id"].to_numpy()
+        patient = _patient_numbers(table["subject_id"], patients)
         for name in table.column_names:
-            values = table[name].to_numpy()
             if name in TIMES:
-                values = values.astype("datetime64[s]")
-            known = ~np.isnat(values) if name in TIMES else ~np.isnan(values.astype(float))
-            pairs = np.column_stack([values[known].astype(np.int64), patient[known].astype(np.int64)])
-            (times if name in TIMES else identifiers[name]).append(np.unique(pairs, axis=0))
-    return Records(dataset, {name: Pairs.of(pairs) for name, pairs in identifiers.items()}, Pairs.of(times))
+                moments = table[name].to_numpy().astype("datetime64[s]")
+                known = ~np.isnat(moments) & (patient >= 0)
+                times.append(np.column_stack([moments[known].astype(np.int64), patient[known]]))
+            else:
+                identifiers[name].append(_split_pairs(table[name], patient, words))
+    pairs = {name: Pairs.of(found) for name, found in identifiers.items()}
+    return Records(dataset, pairs, Pairs.of(times), words)
+
+
+def _as_identifiers(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    """The identifiers as text; whole numbers with gaps, which pandas writes as fractions, as what they were."""
+    return encode_identifiers(column.cast(pa.int64()) if pa.types.is_floating(column.type) else column)
+
+
+def _patient_numbers(column: pa.ChunkedArray, patients: dict[str, int]) -> np.ndarray:
+    """The number of each row's patient, int64 [N], -1 where there is none; new ones are added to `patients`."""
+    encoded = _as_identifiers(column)
+    numbers = [patients.setdefault(name, len(patients)) for name in encoded.dictionary.to_pylist()]
+    return np.array([*numbers, -1], dtype=np.int64)[encoded.indices.fill_null(-1).to_numpy()]
+
+
+def _split_pairs(column: pa.ChunkedArray, patient: np.ndarray, words: dict[str, set[int]]) -> np.ndarray:
+    """The integers among identifiers with their patients, int64 [n, 2]; the others are added to `words`."""
+    encoded = _as_identifiers(column)
+    names = encoded.dictionary.to_pylist()
+    codes = encoded.indices.fill_null(-1).to_numpy()
+    known = (codes >= 0) & (patient >= 0)
+    pairs = np.unique(np.column_stack([codes[known], patient[known]]), axis=0)
+    integers = []
+    for code, owner in pairs.tolist():
+        if _INTEGER.fullmatch(names[code]):
+            integers.append((int(names[code]), owner))
+        else:
+            words.setdefault(names[code], set()).add(owner)
+    return np.array(integers, dtype=np.int64).reshape(-1, 2)
 
 
 def _read_times(text: str) -> Iterator[tuple[int, int]]:
@@ -157,7 +209,7 @@ def _read_times(text: str) -> Iterator[tuple[int, int]]:
         yield found.start(), int(moment.timestamp())
 
 
-def _count_links(marks: list[tuple[int, int, set[int]]]) -> int:
+def _count_links(marks: list[_Mark]) -> int:
     """Neighbouring marks of different value that share a patient."""
     marks = sorted(marks, key=lambda mark: mark[0])
     return sum(

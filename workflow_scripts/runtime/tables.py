@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from workflow_scripts.runtime.errors import UserError
 
-ColumnKind = Literal["integer", "number", "true/false", "text", "timestamp without zone"]
+ColumnKind = Literal["text or integer", "integer", "number", "true/false", "text", "timestamp without zone"]
 
 
 def _is_number(kind: pa.DataType) -> bool:
@@ -22,11 +22,18 @@ def _is_text(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
+def _is_identifier(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return _is_text(kind) or pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0)
+
+
 def _is_local_timestamp(kind: pa.DataType) -> bool:
     return pa.types.is_timestamp(kind) and kind.tz is None
 
 
 _CHECKS: dict[ColumnKind, Callable[[pa.DataType], bool]] = {
+    "text or integer": _is_identifier,
     "integer": pa.types.is_integer,
     "number": _is_number,
     "true/false": pa.types.is_boolean,

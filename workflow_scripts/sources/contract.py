@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.tables import ColumnKind, check_columns
+from workflow_scripts.sources.identifiers import decode_identifiers, encode_identifiers, number_names
 
 COHORT_COLUMNS: dict[str, ColumnKind] = {
-    "subject_id": "integer",
-    "icustay_id": "integer",
+    "subject_id": "text or integer",
+    "icustay_id": "text or integer",
     "intime": "timestamp without zone",
     "outtime": "timestamp without zone",
     "died_in_hospital": "true/false",
@@ -41,7 +42,7 @@ OPTIONAL_STAY_COLUMNS: dict[str, ColumnKind] = {
 _COMPLETE = ("subject_id", "icustay_id", "intime", "outtime")
 
 VALUE_COLUMNS: dict[str, ColumnKind] = {
-    "icustay_id": "integer",
+    "icustay_id": "text or integer",
     "charttime": "timestamp without zone",
     "vital": "text",
     "value": "number",
@@ -52,8 +53,9 @@ VALUE_COLUMNS: dict[str, ColumnKind] = {
 class Stays:
     """The included ICU stays, in the order of (subject_id, icustay_id); every array has one entry per stay.
 
-    subject_id, icustay_id: int64; intime, outtime: int64, microseconds since 1970 in the data's own calendar;
-    died_in_hospital: bool, False where it is not known; onset: datetime64[us], NaT where the cohort gives none.
+    subject_id, icustay_id: str (identifiers.py says their order); intime, outtime: int64, microseconds since 1970 in
+    the data's own calendar; died_in_hospital: bool, False where it is not known; onset: datetime64[us], NaT where the
+    cohort gives none.
     """
 
     subject_id: np.ndarray
@@ -71,7 +73,7 @@ class Stays:
 class Patients:
     """All patients of a cohort table, included or not, in the order of subject_id.
 
-    subject_id: int64; died_in_hospital: bool, whether any of the patient's stays ended so, False where it is not known.
+    subject_id: str; died_in_hospital: bool, whether any of the patient's stays ended so, False where it is not known.
     """
 
     subject_id: np.ndarray
@@ -83,13 +85,14 @@ class Patients:
 
 @dataclass(frozen=True)
 class Measurements:
-    """The values of one vital sign, in any order; every array has one entry per value.
+    """The values of one vital sign, in any order; every array but icustay_ids has one entry per value.
 
-    icustay_id: int64; time: int64, microseconds since 1970 in the data's own calendar; value: float64,
-    finite, natural unit.
+    icustay_ids: str [K], the distinct stays in any order; stay: int64, the place of the value's stay among them;
+    time: int64, microseconds since 1970 in the data's own calendar; value: float64, finite, natural unit.
     """
 
-    icustay_id: np.ndarray
+    icustay_ids: np.ndarray
+    stay: np.ndarray
     time: np.ndarray
     value: np.ndarray
 
@@ -103,14 +106,18 @@ def read_stays(path: Path) -> Stays:
     remedy = "make the cohort table again (label_cohort), or correct your own"
     check_columns(path, COHORT_COLUMNS, remedy)
     table = pq.read_table(path, columns=list(COHORT_COLUMNS), partitioning=None)
-    table = table.filter(pc.fill_null(table["included"], False))
+    table = _with_text_identifiers(table.filter(pc.fill_null(table["included"], False)))
     if not len(table):
         raise UserError(str(path), "no included stay", "at least one stay with included = true", remedy)
     _refuse_wrong_stays(path, table, "included stay", remedy)
-    table = table.sort_by([("subject_id", "ascending"), ("icustay_id", "ascending")])
+    subject_id, icustay_id = (
+        decode_identifiers(table[name].combine_chunks()) for name in ("subject_id", "icustay_id")
+    )
+    order = np.lexsort((number_names(icustay_id)[1], number_names(subject_id)[1]))
+    table = table.take(order)
     return Stays(
-        subject_id=_integers(table["subject_id"]),
-        icustay_id=_integers(table["icustay_id"]),
+        subject_id=subject_id[order],
+        icustay_id=icustay_id[order],
         intime=_microseconds(table["intime"]),
         outtime=_microseconds(table["outtime"]),
         died_in_hospital=pc.fill_null(table["died_in_hospital"], False).to_numpy(),
@@ -125,11 +132,20 @@ def read_patients(path: Path) -> Patients:
     """
     check_columns(path, COHORT_COLUMNS, "make the cohort table again (label_cohort), or correct your own")
     table = pq.read_table(path, columns=["subject_id", "died_in_hospital"], partitioning=None)
-    table = table.filter(pc.is_valid(table["subject_id"]))
-    subject_id, patient = np.unique(_integers(table["subject_id"]), return_inverse=True)
+    encoded = encode_identifiers(table["subject_id"])
+    known = pc.is_valid(encoded)
+    table = table.filter(known)
+    subject_id, patient = number_names(decode_identifiers(encoded.filter(known)))
     died = np.zeros(len(subject_id), dtype=bool)
     np.logical_or.at(died, patient, pc.fill_null(table["died_in_hospital"], False).to_numpy())
     return Patients(subject_id, died)
+
+
+def _with_text_identifiers(table: pa.Table) -> pa.Table:
+    for name in ("subject_id", "icustay_id"):
+        place = table.column_names.index(name)
+        table = table.set_column(place, name, pa.chunked_array([encode_identifiers(table[name])]))
+    return table
 
 
 def _refuse_wrong_stays(path: Path, table: pa.Table, kind: str, remedy: str) -> None:
@@ -138,7 +154,7 @@ def _refuse_wrong_stays(path: Path, table: pa.Table, kind: str, remedy: str) -> 
     if incomplete:
         found = f"empty values of {kind}s in {', '.join(incomplete)}"
         raise UserError(str(path), found, f"every {kind} complete", remedy)
-    repeated = len(table) - pc.count_distinct(table["icustay_id"]).as_py()
+    repeated = len(table) - len(pc.unique(table["icustay_id"].combine_chunks().indices))
     reversed_stays = pc.sum(pc.less_equal(table["outtime"], table["intime"])).as_py()
     if repeated or reversed_stays:
         raise UserError(
@@ -161,7 +177,7 @@ def check_tables(values: Path, stays: Path, vital_names: list[str]) -> None:
     optional = {name: kind for name, kind in OPTIONAL_STAY_COLUMNS.items() if name in present}
     check_columns(stays, optional, remedy)
     table = pq.read_table(stays, columns=list(STAY_COLUMNS), partitioning=None)
-    _refuse_wrong_stays(stays, table, "stay", remedy)
+    _refuse_wrong_stays(stays, _with_text_identifiers(table), "stay", remedy)
     unknown = set(_vitals_of(values)) - set(vital_names)
     if unknown:
         found = f"vital signs that nobody knows: {', '.join(sorted(map(str, unknown)))}"
@@ -193,16 +209,14 @@ def read_measurements(path: Path, vital: str) -> Measurements:
         names = ", ".join(sorted(map(str, _vitals_of(path)))) or "nothing"
         raise UserError(str(path), f"no value of {vital} within an ICU stay", f"one of: {names}", remedy)
     value = table["value"].cast(pa.float64()).to_numpy()
-    finite = np.isfinite(value)
+    encoded = encode_identifiers(table["icustay_id"])
+    kept = np.isfinite(value) & pc.is_valid(encoded).to_numpy(zero_copy_only=False)
     return Measurements(
-        icustay_id=_integers(table["icustay_id"])[finite],
-        time=_microseconds(table["charttime"])[finite],
-        value=value[finite],
+        icustay_ids=np.array(encoded.dictionary.to_pylist(), dtype=object),
+        stay=pc.fill_null(encoded.indices, 0).to_numpy().astype(np.int64)[kept],
+        time=_microseconds(table["charttime"])[kept],
+        value=value[kept],
     )
-
-
-def _integers(column: pa.ChunkedArray) -> np.ndarray:
-    return column.cast(pa.int64()).to_numpy()
 
 
 def _microseconds(column: pa.ChunkedArray) -> np.ndarray:

@@ -67,14 +67,11 @@ def make_grid(stays: Stays, measurements: Measurements, interval_minutes: int) -
 
 def _find_stay(stays: Stays, measurements: Measurements) -> tuple[np.ndarray, np.ndarray]:
     """Return the stay index of each value within a stay's time, and the mask of these values."""
-    order = np.argsort(stays.icustay_id)
-    ordered = stays.icustay_id[order]
-    place = np.minimum(np.searchsorted(ordered, measurements.icustay_id), len(ordered) - 1)
-    stay = order[place]
+    place = {name: number for number, name in enumerate(stays.icustay_id)}
+    known = np.array([place.get(name, -1) for name in measurements.icustay_ids], dtype=np.int64)
+    stay = known[measurements.stay]
     inside = (
-        (ordered[place] == measurements.icustay_id)
-        & (measurements.time >= stays.intime[stay])
-        & (measurements.time < stays.outtime[stay])
+        (stay >= 0) & (measurements.time >= stays.intime[stay]) & (measurements.time < stays.outtime[stay])
     )
     return stay[inside], inside
 

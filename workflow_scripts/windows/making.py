@@ -88,8 +88,8 @@ def write_windows(path: Path, windows: Windows) -> None:
     table = pa.Table.from_arrays(
         [
             pa.array(windows.window_id),
-            pa.array(windows.subject_id),
-            pa.array(windows.icustay_id),
+            pa.array(windows.subject_id, pa.string()),
+            pa.array(windows.icustay_id, pa.string()),
             pa.array(windows.start).cast(pa.timestamp("s")).cast(pa.timestamp("us")),
             pa.array(windows.split, pa.string()),
             pa.array(windows.hours_from_onset),
@@ -110,8 +110,8 @@ def _slice_and_split(
     stride = np.full(len(stays), parameters.context + parameters.horizon)
     fractions = parameters.validation_fraction, parameters.test_fraction, parameters.split_seed
     if parameters.split == "by_patient":
-        of_patient = split_by_patient(patients, *fractions)
-        of_stay = of_patient[np.searchsorted(patients.subject_id, stays.subject_id)]
+        of_patient = dict(zip(patients.subject_id, split_by_patient(patients, *fractions), strict=True))
+        of_stay = np.array([of_patient[patient] for patient in stays.subject_id])
         stride[of_stay == "train"] = parameters.train_stride
     slices = _windows_every(stride, where, stays, grid, parameters)
     start = _starts(stays, slices, parameters)

@@ -11,13 +11,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.sources.identifiers import decode_identifiers, encode_identifiers
 
 METADATA_KEY = b"vitalora"
 WINDOW_SCHEMA = pa.schema(
     [
         ("window_id", pa.int64()),
-        ("subject_id", pa.int64()),
-        ("icustay_id", pa.int64()),
+        ("subject_id", pa.string()),
+        ("icustay_id", pa.string()),
         ("start", pa.timestamp("us")),
         ("split", pa.string()),
         ("hours_from_onset", pa.float32()),
@@ -73,7 +74,8 @@ class Windows:
     context's first step (in the data's own calendar); split: str [N], one of train, validation and test;
     hours_from_onset: float32 [N], hours from the cohort's onset to the end of the context (negative before the
     onset), NaN where there is none; steps_since_observed: int64 [N], grid steps from the last charted one to the
-    context's last, 0 where that one is charted; window_id, subject_id, icustay_id: int64 [N].
+    context's last, 0 where that one is charted; window_id: int64 [N]; subject_id,
+    icustay_id: str [N].
     """
 
     context: np.ndarray
@@ -153,8 +155,8 @@ def read_windows(path: Path, splits: tuple[str, ...] = ("train", "validation", "
         hours_from_onset=table["hours_from_onset"].to_numpy(),
         steps_since_observed=table["steps_since_observed"].to_numpy(),
         window_id=table["window_id"].to_numpy(),
-        subject_id=table["subject_id"].to_numpy(),
-        icustay_id=table["icustay_id"].to_numpy(),
+        subject_id=decode_identifiers(encode_identifiers(table["subject_id"])),
+        icustay_id=decode_identifiers(encode_identifiers(table["icustay_id"])),
         metadata=metadata,
     )
 

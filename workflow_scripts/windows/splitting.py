@@ -22,7 +22,7 @@ def split_by_patient(
     splits = np.empty(len(patients), dtype="<U10")
     for stratum in (False, True):
         members = np.flatnonzero(patients.died_in_hospital == stratum)
-        keys = (str(patient) for patient in patients.subject_id[members])
+        keys = patients.subject_id[members]
         splits[members] = _split_in_hash_order(keys, len(members), validation_fraction, test_fraction, seed)
     return splits
 
@@ -37,7 +37,7 @@ def split_by_window(
     """Return a split of each window regardless of its patient, str [N]: the paper's leaky split.
 
     Windows of one stay end up in train and in test, which flatters every result; it exists for comparison
-    with published numbers only. icustay_id and start (int64 [N]) name the windows.
+    with published numbers only. icustay_id (str [N]) and start (int64 [N]) name the windows.
     """
     keys = (f"{stay}:{time}" for stay, time in zip(icustay_id.tolist(), start.tolist(), strict=True))
     return _split_in_hash_order(keys, len(start), validation_fraction, test_fraction, seed)
