@@ -62,10 +62,11 @@ def cohort_settings(step, cohort, files):
 
 
 def source_label_settings(wildcards):
-    """The settings file of a cohort of a source that gives stays, with the condition that makes it."""
-    condition = source.cohorts[wildcards.cohort]
+    """The settings file of a cohort of a source that gives stays, with what defines it."""
+    cohort = wildcards.cohort
+    definition = {"condition": source.cohorts[cohort], "onset": source.onsets.get(cohort, "onset")}
     return step_settings(
-        DATA, "label_source_cohort", ["cohort", "vitals"], name=wildcards.cohort, condition=condition
+        DATA, "label_source_cohort", ["cohort", "vitals"], name=cohort, **definition
     )
 
 

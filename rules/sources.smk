@@ -7,8 +7,9 @@ rule read_source:
             DATA,
             "read_source",
             [],
-            [type(source).__module__, *source.option_files()],
+            [type(source).__module__],
             source=study.source_entry().model_dump(mode="json", exclude={"path"}),
+            option_files=[file_hash(path) for path in source.option_files()],
         ),
         raw=raw_tables(),
     output:

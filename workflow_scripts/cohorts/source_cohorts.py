@@ -26,6 +26,7 @@ def label_source_cohort(
     stays: Path,
     cohort: str,
     condition: str,
+    onset: str,
     parameters: CohortParameters,
     vitals: list[str],
     threads: int = 1,
@@ -33,7 +34,8 @@ def label_source_cohort(
     """Return the cohort table and its attrition, as labelling.label_cohort does for events.
 
     values, stays: the two tables of sources/contract.py. condition: the SQL condition on the columns of stays that
-    makes the cohort; of this project, never of a user. Columns of the source's own follow those of every cohort table.
+    makes the cohort; onset: the column of its onset; of this project, never of a user. Columns of the source's own
+    follow those of every cohort table.
     Raises UserError for a cohort without any stay.
     """
     import duckdb
@@ -54,7 +56,7 @@ def label_source_cohort(
             FROM (SELECT * EXCLUDE (onset) FROM source)
         """)
         connection.execute(
-            f"CREATE TEMP TABLE defined AS SELECT icustay_id, onset FROM source WHERE {condition}"
+            f"CREATE TEMP TABLE defined AS SELECT icustay_id, {onset} AS onset FROM source WHERE {condition}"
         )
         table, attrition = label_stays(
             connection, cohort, parameters, vitals, ages_known="age_years" in source.columns

@@ -33,7 +33,9 @@ class Source:
     """Whether cohorts are SQL definitions over events (cohorts/definitions)."""
     vitals: ClassVar[tuple[str, ...]] = ()
     """The vital signs that the format has; empty: any of items.yaml."""
-    limits: ClassVar[tuple[str, ...]] = ()
+    onsets: ClassVar[Mapping[str, str]] = {}
+    """Cohort -> the column of stays.parquet that holds its onset, where it is not `onset`."""
+    limits: tuple[str, ...] = ()
     """What the data cannot tell, a sentence each: the log and the report say them."""
     stratified_by: ClassVar[str] = "died_in_hospital"
     """The column of stays.parquet that is to be as frequent in every split."""
@@ -73,7 +75,7 @@ class Source:
         return [path for path in self.raw_folder.rglob("*") if path.is_file()]
 
     def option_files(self) -> list[Path]:
-        """Return the files that the options name: a change of their content reads the data set again."""
+        """Return the files besides the raw ones that are read: a change of their content reads the data set again."""
         return []
 
     def inventory(self) -> dict[str, Any]:

@@ -20,7 +20,8 @@ def label_source_cohort(
         Path,
         Option(
             help="settings file of this step (JSON), as the workflow writes it: group cohort, list vitals, and "
-            "condition, the SQL condition on the columns of the stays that makes the cohort"
+            "condition, the SQL condition on the columns of the stays that makes the cohort, and onset, the column "
+            "of its onset"
         ),
     ],
     output: Annotated[Path, Option(help="cohort table to write (Parquet)")],
@@ -43,6 +44,7 @@ def label_source_cohort(
         stays,
         cohort,
         parameters["condition"],
+        parameters["onset"],
         CohortParameters(**parameters["cohort"]),
         parameters["vitals"],
         threads,

@@ -28,7 +28,7 @@ class Challenge2019(Source):
         "diastolic_blood_pressure",
         "respiratory_rate",
     )
-    limits: ClassVar[tuple[str, ...]] = (
+    limits = (
         "Deaths are not in the data: patients are split by whether they have sepsis, not by whether they died.",
         "The end of the ICU stay is not in the data: records with sepsis end three hours after its onset, so no "
         "window begins after it; others of hospital A end by 59 hours. A record's length is no length of stay, and "

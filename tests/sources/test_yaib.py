@@ -1,0 +1,215 @@
+"""YAIB exports: the open eICU and MIMIC-III demo exports against counts made elsewhere, and what is refused.
+
+Expected counts were made from the files with pandas alone, before this reader was written; hours of values and onsets
+were compared with MIMIC-III's own tables, without code of this project.
+"""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.helpers.open_data import open_data
+from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.sources.contract import check_tables
+from workflow_scripts.sources.mimic_iii.items import vital_names
+from workflow_scripts.sources.parameters import SourceParameters
+from workflow_scripts.sources.source import Source, source_of
+
+HOUR = pd.Timedelta(hours=1)
+
+EICU_VALUES = {
+    "heart_rate": (117_299, 18),
+    "systolic_blood_pressure": (104_993, 5),
+    "diastolic_blood_pressure": (104_994, 8),
+    "mean_blood_pressure": (105_156, 6),
+    "respiratory_rate": (102_595, 637),
+    "spo2": (107_970, 0),
+    "temperature": (32_404, 0),
+}
+"""Vital sign -> values of the export, and those outside the plausible range."""
+
+
+@pytest.fixture(scope="session")
+def export() -> Path:
+    return open_data("yaib-demo", "YAIB_DEMO_DIR")
+
+
+def yaib(raw: Path, **options: str) -> Source:
+    return source_of("some-export", SourceParameters(format="yaib", path=str(raw), **options))
+
+
+@pytest.fixture(scope="session")
+def eicu(export: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, pd.DataFrame, dict]:
+    """The values, the stays and the counts of the eICU demo."""
+    folder = tmp_path_factory.mktemp("eicu")
+    counts = yaib(export, data="eicu_demo").write_tables(export, folder)
+    check_tables(folder / "vitals.parquet", folder / "stays.parquet", vital_names())
+    return pd.read_parquet(folder / "vitals.parquet"), pd.read_parquet(folder / "stays.parquet"), dict(counts)
+
+
+@pytest.mark.parametrize("vital", EICU_VALUES)
+def test_every_plausible_value_of_the_eicu_demo_is_read(eicu, vital: str) -> None:
+    values, outside = EICU_VALUES[vital]
+    assert (eicu[0]["vital"] == vital).sum() == values - outside
+
+
+def test_the_eicu_demo_has_its_stays_hours_and_deaths(eicu) -> None:
+    stays = eicu[1]
+    assert len(stays) == 2_267
+    assert ((stays["outtime"] - stays["intime"]) / HOUR).sum() == 124_094
+    assert ((stays["outtime"] - stays["intime"]) / HOUR == 169).sum() == 145
+    assert stays["died_in_hospital"].notna().sum() == 1_367
+    assert stays["died_in_hospital"].sum() == 70
+    assert stays["sex"].value_counts(dropna=False).to_dict() == {"male": 1_361, "female": 904, None: 2}
+    assert (stays["subject_id"] == stays["icustay_id"]).all()
+
+
+def test_the_onset_of_sepsis_is_six_hours_after_the_label_begins(eicu) -> None:
+    stays = eicu[1]
+    hours = (stays["onset"] - stays["intime"])[stays["septic"]] / HOUR
+    assert (len(hours), hours.median(), hours.min(), hours.max(), hours.sum()) == (63, 15, 6, 106, 1_566)
+    assert stays["onset"].notna().sum() == 63
+
+
+def test_counts_say_what_was_left_out(eicu) -> None:
+    assert eicu[2]["values outside the plausible range, left out"] == sum(
+        out for _, out in EICU_VALUES.values()
+    )
+    assert eicu[2]["values"] == sum(values for values, _ in EICU_VALUES.values())
+
+
+def test_an_hour_of_the_mimic_demo_holds_the_median_of_its_chart_events(
+    export: Path, demo_folder: Path, tmp_path: Path
+) -> None:
+    """MIMIC-III's own CHARTEVENTS, read with pandas: heart rate of hour h of a stay."""
+    yaib(export, data="mimic_demo").write_tables(export, tmp_path)
+    read = pd.read_parquet(tmp_path / "vitals.parquet").query("vital == 'heart_rate'")
+    read["hour"] = (read["charttime"] - pd.Timestamp(0)) // HOUR
+    events = pd.read_csv(demo_folder / "CHARTEVENTS.csv.gz", low_memory=False).rename(columns=str.lower)
+    events = events[events["itemid"].isin([211, 220045]) & events["valuenum"].between(0, 300)]
+    stays = pd.read_csv(demo_folder / "ICUSTAYS.csv.gz").rename(columns=str.lower)
+    events = events.merge(stays[["icustay_id", "intime"]], on="icustay_id")
+    charted = pd.to_datetime(events["charttime"]) - pd.to_datetime(events["intime"])
+    events["hour"] = np.floor(charted / HOUR).astype(int)
+    median = events.groupby(["icustay_id", "hour"])["valuenum"].median().rename("expected")
+    both = read.merge(median, on=["icustay_id", "hour"])
+    assert len(both) == len(read) == 8_680
+    assert np.allclose(both["value"], both["expected"])
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """Two stays of a made-up export: the first of 30 hours, septic from hour 3 on; the second of 2 hours."""
+    raw = tmp_path / "export"
+    hours = pd.DataFrame({"stay_id": [1] * 31 + [2] * 3, "time": [*range(31), *range(3)]}).astype("int32")
+    hours["time"] = pd.to_timedelta(hours["time"], unit="h").astype("timedelta64[s]")
+    values = dict.fromkeys(["hr", "sbp", "dbp", "map", "resp", "o2sat", "temp"], 50.0)
+    static = pd.DataFrame({"stay_id": [1, 2], "age": [70.0, 30.0], "sex": ["Male", None]})
+    label = (hours["stay_id"] == 1) & hours["time"].between(3 * HOUR, 15 * HOUR)
+    for task, outcome in {
+        "los": hours.assign(label=1.0),
+        "sepsis": hours.assign(label=label),
+        "mortality24": pd.DataFrame({"stay_id": [1], "label": [1]}),
+    }.items():
+        folder = raw / task / "clinic"
+        folder.mkdir(parents=True)
+        outcome.to_parquet(folder / "outc.parquet")
+        hours.assign(**values).to_parquet(folder / "dyn.parquet")
+        static.to_parquet(folder / "sta.parquet")
+    return raw
+
+
+def test_the_only_data_set_of_an_export_need_not_be_named(small: Path, tmp_path: Path) -> None:
+    yaib(small).write_tables(small, tmp_path)
+    stays = pd.read_parquet(tmp_path / "stays.parquet").set_index("icustay_id")
+    assert (stays["onset"] - stays["intime"]).to_dict() == {1: 9 * HOUR, 2: pd.NaT}
+    assert stays["died_in_hospital"].to_dict() == {1: True, 2: None}
+    assert not stays["aki"].any()
+
+
+def test_zeros_and_other_impossible_values_are_left_out(small: Path, tmp_path: Path) -> None:
+    path = small / "los" / "clinic" / "dyn.parquet"
+    table = pd.read_parquet(path)
+    table.loc[:2, "hr"] = [0.0, 300.0, np.nan]
+    table.loc[:2, "o2sat"] = [0.0, 100.0, 101.0]
+    table.to_parquet(path)
+    yaib(small).write_tables(small, tmp_path)
+    kept = pd.read_parquet(tmp_path / "vitals.parquet")["vital"].value_counts()
+    assert (kept["heart_rate"], kept["spo2"]) == (31, 32)
+
+
+def change(path: str, how: Callable[[pd.DataFrame], pd.DataFrame]) -> Callable[[Path], None]:
+    def apply(raw: Path) -> None:
+        how(pd.read_parquet(raw / path)).to_parquet(raw / path)
+
+    return apply
+
+
+WRONG = {
+    "a folder without outc": (lambda raw: (raw / "sepsis/clinic/outc.parquet").unlink(), "no outc.parquet"),
+    "no task los": (
+        lambda raw: shutil.rmtree(raw / "los"),
+        r"no folder los \(folders: mortality24, sepsis\)",
+    ),
+    "hours as numbers": (
+        change("los/clinic/dyn.parquet", lambda table: table.assign(time=table["time"].dt.total_seconds())),
+        "a column time of type double",
+    ),
+    "hours before admission": (
+        change("los/clinic/dyn.parquet", lambda table: table.assign(time=table["time"] - HOUR)),
+        "2 rows whose time is no full hour from 0",
+    ),
+    "minutes": (
+        change("sepsis/clinic/outc.parquet", lambda table: table.assign(time=table["time"] / 60)),
+        "32 rows whose time is no full hour from 0",
+    ),
+    "an hour twice": (
+        change("los/clinic/dyn.parquet", lambda table: pd.concat([table, table.head(3)])),
+        "3 repeated rows",
+    ),
+    "an empty stay": (
+        change("los/clinic/sta.parquet", lambda table: table.assign(stay_id=pd.array([1, None], "Int64"))),
+        "1 empty values of stay_id",
+    ),
+    "labels of other stays": (
+        change("sepsis/clinic/outc.parquet", lambda table: table.assign(stay_id=table["stay_id"] + 1)),
+        "1 stays that the task los does not have",
+    ),
+    "labels as text": (
+        change("sepsis/clinic/outc.parquet", lambda table: table.assign(label="yes")),
+        "a column label of type",
+    ),
+    "a vital sign less": (
+        change("los/clinic/dyn.parquet", lambda table: table.drop(columns="hr")),
+        "missing columns: hr",
+    ),
+    "a cut file": (
+        lambda raw: (raw / "los/clinic/dyn.parquet").write_bytes(b"PAR1 cut"),
+        "not a complete Parquet file",
+    ),
+    "two data sets": (
+        lambda raw: shutil.copytree(raw / "los/clinic", raw / "los/other"),
+        "2 data sets: clinic, other",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_export_is_refused_in_one_message(small: Path, tmp_path: Path, case: str) -> None:
+    make_wrong, found = WRONG[case]
+    make_wrong(small)
+    with pytest.raises(UserError, match=found):
+        yaib(small).write_tables(small, tmp_path)
+    assert not list(tmp_path.glob("*.parquet"))
+
+
+def test_a_cohort_whose_task_was_not_exported_is_refused_before_any_job(small: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"no aki of this data set \(tasks present: los, sepsis, mortality24\)"
+    ):
+        yaib(small).require(["sepsis3", "aki"])
+    yaib(small).require(["all", "sepsis3", "icu_deaths"])
