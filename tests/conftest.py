@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.helpers.open_data import open_data
 from tests.helpers.shared_studies import Undisturbed, undisturbed_study
 
 # No test judges speed, so neither do generated examples: a loaded machine may be slow.
@@ -71,3 +72,9 @@ def demo_folder() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("the open MIMIC-III demo is not here: set MIMIC_DEMO_DIR to its folder")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def challenge_2019() -> Path:
+    """The open Challenge 2019, a folder or an archive; the test is skipped where it is absent."""
+    return open_data("challenge-2019", "CHALLENGE_2019_DIR")
