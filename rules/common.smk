@@ -197,7 +197,7 @@ def preload(wildcards, output):
 
 
 def weights_source(wildcards):
-    """Where a model's weights come from: embedded, hub, or a path."""
+    """Where a model's weights come from: embedded, package, hub, or a path."""
     return study.weights.get(wildcards.model, default_source(VARIANTS[wildcards.model]))
 
 

@@ -31,7 +31,7 @@ from workflow_scripts.models.registry import (
     check_geometry,
     family_module,
 )
-from workflow_scripts.models.sources import EMBEDDED, HUB, default_source
+from workflow_scripts.models.sources import EMBEDDED, HUB, PACKAGE, allowed_sources
 from workflow_scripts.reporting.parameters import ReportParameters
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import holds_json, write_json
@@ -136,8 +136,8 @@ class Study(Parameters):
     )
     weights: dict[str, str] = Field(
         {},
-        description="where a model's weights come from: embedded, hub, or a path; by default embedded for the "
-        "nano models and hub for the published ones",
+        description="where a model's weights come from: embedded, package, hub, or a path; by default embedded for the "
+        "nano models, package for fracast, and hub for the other published ones",
     )
     simulator: SimulatorParameters = Field(SimulatorParameters(), description="the simulated data set")
     extraction: ExtractionParameters = Field(ExtractionParameters(), description="raw tables to events")
@@ -226,9 +226,9 @@ class Study(Parameters):
     def _known_weights(cls, sources: dict[str, str]) -> dict[str, str]:
         _known(list(sources), tuple(VARIANTS), "model")
         for name, source in sources.items():
-            usual = default_source(VARIANTS[name])
-            if source in (EMBEDDED, HUB) and source != usual:
-                raise ValueError(f"{name} is not from {source!r}; allowed: {usual}, or a path")
+            allowed = allowed_sources(VARIANTS[name])
+            if source in (EMBEDDED, PACKAGE, HUB) and source not in allowed:
+                raise ValueError(f"{name} is not from {source!r}; allowed: {', '.join(allowed)}, or a path")
         return sources
 
     @field_validator("ranks", "seeds")

@@ -55,6 +55,13 @@ def _lag_llama() -> ForecastModel:
     return LagLlama.create({"n_layer": 1, "n_head": 2, "n_embd_per_head": 8, "context_length": 16}, seed=0)
 
 
+def _fracast() -> ForecastModel:
+    from workflow_scripts.models.fracast import Fracast
+
+    sizes = {"d_model": 16, "W": 64, "horizon": 8, "n_stages": 4, "future_queries": 2, "future_patch": 4}
+    return Fracast.create({**sizes, "head_d_ff": 24}, seed=0)
+
+
 _MAKERS: dict[str, Callable[[], ForecastModel]] = {
     "chronos": _chronos,
     "chronos-bolt": _chronos_bolt,
@@ -62,6 +69,7 @@ _MAKERS: dict[str, Callable[[], ForecastModel]] = {
     "moirai": _moirai,
     "moirai-2": _moirai_2,
     "lag-llama": _lag_llama,
+    "fracast": _fracast,
 }
 FAMILIES = tuple(_MAKERS)
 

@@ -32,6 +32,7 @@ PUBLISHED = {
     *(f"chronos-t5-{size}" for size in ("tiny", "mini", "small", "base", "large")),
     *(f"chronos-bolt-{size}" for size in ("tiny", "mini", "small", "base")),
     "chronos-2",
+    "fracast",
     "chronos-2-small",
     *(f"moirai-{v}-R-{size}" for v in ("1.0", "1.1") for size in ("small", "base", "large")),
     "moirai-2.0-R-small",

@@ -36,6 +36,10 @@ class Variant:
     """Commit on the hub, as quoted elsewhere and *not verified*; None: not established."""
     checkpoint: str | None = None
     """The pickle on the hub that is converted once; None: the hub has safetensors with their configuration."""
+    package: str | None = None
+    """The Python package whose installed files hold the weights; None: no package does."""
+    package_sha256: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of each of those files, by name."""
     licence: str = "Apache-2.0"
     context_limit: int | None = None
     horizon_limit: int | None = None

@@ -1,7 +1,9 @@
-"""Where base weights come from: the repository itself, a local folder or file, or the hub."""
+"""Where base weights come from: the repository itself, an installed package, a local folder or file, or the hub."""
 
 import shutil
-from importlib import import_module
+from hashlib import sha256
+from importlib import import_module, metadata
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +18,30 @@ from workflow_scripts.models.weights import (
 )
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import read_json
-from workflow_scripts.runtime.hashing import PACKAGE, file_hash
+from workflow_scripts.runtime.hashing import PACKAGE as OWN_PACKAGE
+from workflow_scripts.runtime.hashing import file_hash
 
 EMBEDDED = "embedded"
+PACKAGE = "package"
 HUB = "hub"
-"""The two sources that are no path."""
+"""The sources that are no path."""
 
-EMBEDDED_FOLDER = PACKAGE.parent / "weights" / "embedded"
+EMBEDDED_FOLDER = OWN_PACKAGE.parent / "weights" / "embedded"
 KEPT = (CONFIGURATION, WEIGHTS, "generation_config.json")
 """What is taken from a folder or from the hub. Never a pickle (*.bin, *.ckpt, *.pt)."""
 
 
 def default_source(variant: Variant) -> str:
     """What is meant where the study names no source."""
-    return HUB if variant.hub_id else EMBEDDED
+    return allowed_sources(variant)[0]
+
+
+def allowed_sources(variant: Variant) -> list[str]:
+    """The sources that are no path and have this variant; the first is the usual one."""
+    return [
+        *([PACKAGE] if variant.package else []),
+        *([HUB] if variant.hub_id else [EMBEDDED]),
+    ]
 
 
 def require_base_weights(variant: Variant) -> None:
@@ -78,6 +90,43 @@ def copy_embedded(variant: Variant, destination: Path) -> None:
     check_configuration(variant, folder)
     for name in (*record["sha256"], PROVENANCE):
         shutil.copyfile(folder / name, destination / name)
+
+
+def copy_packaged(variant: Variant, destination: Path) -> dict[str, Any]:
+    """Copy the weights that an installed package holds, after comparing every file with the registry's SHA-256.
+
+    Returns the origin for provenance.json. Raises UserError where the package is not installed, or a file differs.
+    """
+    if variant.package is None:
+        raise UserError(
+            f"base weights of {variant.name}",
+            "no package that holds them",
+            f"one of the sources {', '.join(allowed_sources(variant))}, or a path",
+            "name another source",
+        )
+    package = variant.package
+    remedy = (
+        f"install the version in envs/requirements.txt: pip install --no-deps --force-reinstall {package}==…"
+    )
+    try:
+        folder = files(package) / "weights"
+        version = metadata.version(package)
+    except ModuleNotFoundError:
+        raise UserError(
+            f"base weights of {variant.name}",
+            f"no package {package}",
+            "the package, installed, whose files hold them",
+            remedy,
+        ) from None
+    for name, expected in variant.package_sha256.items():
+        content = (folder / name).read_bytes() if (folder / name).is_file() else b""
+        found = sha256(content).hexdigest()
+        if found != expected:
+            raise UserError(
+                f"{name} of the package {package}", f"SHA-256 {found}", f"SHA-256 {expected}", remedy
+            )
+        (destination / name).write_bytes(content)
+    return {"source": PACKAGE, "package": f"{package} {version}"}
 
 
 def embedded_hashes(variant: Variant) -> dict[str, str]:
@@ -167,14 +216,15 @@ def weights_identity(variant: Variant, source: str) -> dict[str, Any]:
     """What prepared weights depend on, apart from code: their source, and what the registry says of the model."""
     named = ("family", "sizes", "hub_id", "revision", "checkpoint")
     identity = {"source": source, "variant": {name: getattr(variant, name) for name in named}}
-    return identity | ({"sha256": embedded_hashes(variant)} if source == EMBEDDED else {})
+    hashes = {EMBEDDED: embedded_hashes(variant), PACKAGE: variant.package_sha256}
+    return identity | ({"sha256": hashes[source]} if source in hashes else {})
 
 
 def local_files(source: str) -> list[Path]:
     """The files of a source of weights that is a path; none for the other sources."""
     path = Path(source)
-    files = [path] if path.is_file() else [path / CONFIGURATION, path / WEIGHTS]
-    return [file for file in files if file.is_file()]
+    candidates = [path] if path.is_file() else [path / CONFIGURATION, path / WEIGHTS]
+    return [file for file in candidates if file.is_file()]
 
 
 def reading_code(variant: Variant) -> list[str]:

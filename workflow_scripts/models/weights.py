@@ -103,7 +103,7 @@ def _has(found: Any, key: str) -> bool:
 
 
 def _check_sizes(variant: Variant, found: dict[str, Any], path: Path) -> None:
-    settings = found.get("chronos_config")
+    settings = found.get("chronos_config", found.get("model"))
     stored = {**(settings if isinstance(settings, dict) else {}), **found}
     differing = {
         name: stored.get(name, "absent")

@@ -12,9 +12,11 @@ from workflow_scripts.models.registry import Variant, variant, variant_names
 from workflow_scripts.models.sources import (
     EMBEDDED,
     HUB,
+    PACKAGE,
     convert,
     copy_embedded,
     copy_local,
+    copy_packaged,
     require_base_weights,
 )
 from workflow_scripts.models.weights import WEIGHTS, load_variant, write_provenance
@@ -34,14 +36,14 @@ def prepare_weights(
     source: Annotated[
         str,
         Option(
-            help=f"'{EMBEDDED}'; '{HUB}' to download; or a path: a folder with config.json and model.safetensors,"
-            " or Lag-Llama's official checkpoint"
+            help=f"'{EMBEDDED}'; '{PACKAGE}', an installed one; '{HUB}' to download; or a path: a folder with"
+            " config.json and model.safetensors, or Lag-Llama's official checkpoint"
         ),
     ],
     output: Annotated[Path, Option(help="folder to write, weights/prepared/<model>")],
     lock: Annotated[Path, Option(help="file of pinned downloads; a new pin is added")] = LOCK,
 ) -> None:
-    """Put a model's base weights in place, from the repository, a folder or file, or the hub, checked and recorded.
+    """Put a model's base weights in place, from the repository, a package, a path or the hub, checked and recorded.
 
     Example:
         python -m workflow_scripts.steps.prepare_weights --model chronos-t5-nano --source embedded \\
@@ -65,6 +67,8 @@ def prepare(model: str, source: str, output: Path, lock: Path = LOCK) -> None:
         if source == EMBEDDED:
             # Their hashes are in git beside them: reading them once more with torch would show nothing new.
             copy_embedded(chosen, folder)
+        elif source == PACKAGE:
+            write_provenance(chosen, folder, copy_packaged(chosen, folder))
         elif source == HUB:
             _download(chosen, folder, lock)
         else:
