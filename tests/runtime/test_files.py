@@ -174,11 +174,11 @@ def test_a_file_is_replaced_only_where_a_command_made_it(tmp_path: Path) -> None
 
 def test_a_parquet_file_that_a_command_wrote_says_so_and_keeps_its_own_metadata(tmp_path: Path) -> None:
     path = tmp_path / "table.parquet"
-    table = pa.table({"value": range(200_000)}).replace_schema_metadata({"unit": "mmHg"})
+    table = pa.table({"value": range(200_000)}).replace_schema_metadata({"vitalora": "mmHg"})
     for _ in range(2):
         require_own_file(path)
         write_parquet(path, table)
-    assert pq.read_schema(path).metadata[b"unit"] == b"mmHg"
+    assert pq.read_schema(path).metadata[b"vitalora"] == b"mmHg"
     pq.write_table(table, path)
     with pytest.raises(UserError, match="this command did not make it"):
         require_own_file(path)
