@@ -9,6 +9,7 @@ rule adapt_and_forecast:
     output:
         adapter=directory(f"{RUN}/adapter"),
         forecasts=f"{RUN}/forecasts.parquet",
+        validation_forecasts=f"{RUN}/validation_forecasts.parquet",
         record=RUN_RECORD,
     log:
         RUN_LOG,
@@ -39,6 +40,7 @@ rule adapt_and_forecast:
 use rule adapt_and_forecast as forecast_zero_shot with:
     output:
         forecasts=f"{RUN}/forecasts.parquet",
+        validation_forecasts=f"{RUN}/validation_forecasts.parquet",
         record=RUN_RECORD,
     wildcard_constraints:
         arm=ZERO_SHOT.name,
@@ -65,6 +67,7 @@ use rule adapt_and_forecast as train_from_scratch with:
 use rule train_from_scratch as forecast_baseline with:
     output:
         forecasts=f"{RUN}/forecasts.parquet",
+        validation_forecasts=f"{RUN}/validation_forecasts.parquet",
         record=RUN_RECORD,
     wildcard_constraints:
         model="|".join(BASELINES),

@@ -315,6 +315,8 @@ SHOWN_ONLY = (
 )
 """What jobs that forecast show, measure or wait for: no forecast depends on it."""
 
+EVENT_DEFINITIONS = "workflow_scripts/evaluation/events/definitions.yaml"
+
 FORECASTING_STEPS = ("workflow_scripts.steps.run_arm", "workflow_scripts.steps.evaluate_transfer")
 
 
@@ -336,8 +338,13 @@ def family_code(model: str) -> list[str]:
 
 
 def run_code(model: str, arm: Arm) -> list[str]:
-    """The modules that a run depends on: the step, and what is found by name, its method and its family."""
-    return ["workflow_scripts.steps.run_arm", type(arm.definition).__module__, *family_code(model)]
+    """The code that a run depends on: the step, and what is found by name: its method, events, and its family."""
+    return [
+        "workflow_scripts.steps.run_arm",
+        type(arm.definition).__module__,
+        EVENT_DEFINITIONS,
+        *family_code(model),
+    ]
 
 
 def run_imports(model: str, arm: str) -> list[str]:

@@ -21,7 +21,9 @@ from workflow_scripts.windows.reading import WindowMetadata, Windows
 
 FORECAST = {"forecast": {"quantiles": [0.1, 0.5, 0.9]}}
 KEY = RunKey(dataset="simulated", cohort="all", vital="spo2", model="chronos-t5-nano", arm="lora-r2", seed=0)
-HASHES = RunHashes(code="c0de", windows="da7a", weights="ba5e", forecasts="f04e", adapter=None)
+HASHES = RunHashes(
+    code="c0de", windows="da7a", weights="ba5e", forecasts="f04e", validation_forecasts="7a1f", adapter=None
+)
 
 
 def tuned(steps: int, examples: int, seconds: float, failure: str = "") -> Tuned:
@@ -53,8 +55,9 @@ def record(training: Tuned | None) -> RunRecord:
     outcome = Outcome(
         test=two_windows(),
         train_windows=40,
-        validation_windows=8,
         quantiles=np.ones((2, 3, 1), np.float32),
+        validation=two_windows(),
+        validation_quantiles=np.ones((2, 3, 1), np.float32),
         parameters={"total": 10, "trainable": 2},
         start_up=1.0,
         forecast_seconds=0.5,
@@ -126,7 +129,7 @@ def test_the_record_counts_windows_and_patients_and_has_their_geometry() -> None
     found = record(None)
     assert found.counts.model_dump() == {
         "train_windows": 40,
-        "validation_windows": 8,
+        "validation_windows": 2,
         "test_windows": 2,
         "test_patients": 1,
         "non_finite_windows": 0,

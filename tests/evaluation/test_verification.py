@@ -10,6 +10,8 @@ import pytest
 
 from tests.evaluation.study_records import run_record, write_record
 from tests.helpers.some_windows import some_windows
+from workflow_scripts.evaluation.events.judging import judge_run_events
+from workflow_scripts.evaluation.events.run_probabilities import Forecasts
 from workflow_scripts.evaluation.forecasts import write_forecasts
 from workflow_scripts.evaluation.metrics import score
 from workflow_scripts.evaluation.verification import adapter_hash, verify_run, verify_transfer
@@ -28,6 +30,11 @@ def windows() -> Windows:
     return found
 
 
+def validation() -> Windows:
+    """The validation split."""
+    return some_windows().select("validation")
+
+
 def quantiles_of(windows: Windows) -> np.ndarray:
     """Forecasts around the context's last value, which the targets exceed by 10."""
     return np.stack([np.repeat(windows.context[:, -1:] + shift, 12, axis=1) for shift in (-5, 3, 11)], axis=1)
@@ -37,9 +44,18 @@ def quantiles_of(windows: Windows) -> np.ndarray:
 def path(windows: Windows, tmp_path: Path) -> Path:
     """The run.json of a run whose files are as it wrote them."""
     quantiles = quantiles_of(windows)
-    record = run_record() | {"metrics": score(windows.target, quantiles, LEVELS, 0.0, 300.0).metrics}
+    before, before_quantiles = validation(), quantiles_of(validation())
+    events = judge_run_events(
+        "chronos-t5-nano", Forecasts(windows, quantiles, LEVELS), Forecasts(before, before_quantiles, LEVELS)
+    )
+    record = run_record() | {
+        "metrics": score(windows.target, quantiles, LEVELS, 0.0, 300.0).metrics,
+        "validation_metrics": score(before.target, before_quantiles, LEVELS, 0.0, 300.0).metrics,
+        "events": [result.model_dump(mode="json") for result in events],
+    }
     path = write_record(tmp_path, record)
     write_forecasts(path.parent / "forecasts.parquet", windows.window_id, quantiles, LEVELS)
+    write_forecasts(path.parent / "validation_forecasts.parquet", before.window_id, before_quantiles, LEVELS)
     (path.parent / "adapter").mkdir()
     (path.parent / "adapter" / "arm.json").write_text("{}")
     rewrite(path, lambda record: record["hashes"].update(hashes_of(path.parent)))
@@ -49,6 +65,7 @@ def path(windows: Windows, tmp_path: Path) -> Path:
 def hashes_of(folder: Path) -> dict[str, Any]:
     return {
         "forecasts": file_hash(folder / "forecasts.parquet"),
+        "validation_forecasts": file_hash(folder / "validation_forecasts.parquet"),
         "adapter": adapter_hash(folder / "adapter"),
     }
 
@@ -60,17 +77,17 @@ def rewrite(path: Path, change: Any) -> None:
 
 
 def test_nothing_is_wrong_with_a_run_whose_files_are_as_it_wrote_them(path: Path, windows: Windows) -> None:
-    assert verify_run(path, windows, MADE_OF) == []
+    assert verify_run(path, windows, validation(), MADE_OF) == []
 
 
 @pytest.mark.parametrize("name", ["code", "windows", "weights"])
 def test_what_the_run_was_made_of_and_has_changed_is_named_with_both_hashes(
     path: Path, windows: Windows, name: str
 ) -> None:
-    assert verify_run(path, windows, MADE_OF | {name: "0123456789abcdef" * 4}) == [
+    assert verify_run(path, windows, validation(), MADE_OF | {name: "0123456789abcdef" * 4}) == [
         f"{name}: recorded {MADE_OF[name][:12]}, now 0123456789ab"
     ]
-    assert verify_run(path, windows, MADE_OF | {name: None}) == [
+    assert verify_run(path, windows, validation(), MADE_OF | {name: None}) == [
         f"{name}: recorded {MADE_OF[name][:12]}, now none"
     ]
 
@@ -83,7 +100,7 @@ def test_a_metric_that_differs_by_more_than_rounding_is_found(
         record["metrics"]["mae"] *= change
 
     rewrite(path, times)
-    problems = verify_run(path, windows, MADE_OF)
+    problems = verify_run(path, windows, validation(), MADE_OF)
     assert [problem.partition(":")[0] for problem in problems] == (["mae"] if is_found else [])
 
 
@@ -91,7 +108,7 @@ def test_a_metric_that_is_defined_only_in_the_record_or_only_anew_is_found(
     path: Path, windows: Windows
 ) -> None:
     rewrite(path, lambda record: record["metrics"].update(wql=None))
-    (problem,) = verify_run(path, windows, MADE_OF)
+    (problem,) = verify_run(path, windows, validation(), MADE_OF)
     assert problem.startswith("wql: recorded None, scored again 0.")
 
 
@@ -100,7 +117,7 @@ def test_an_undefined_metric_is_reproduced_as_such(path: Path, windows: Windows)
     again = score(windows.target, quantiles_of(windows), LEVELS, 0.0, 300.0).metrics
     assert again["mape"] is None
     rewrite(path, lambda record: record["metrics"].update(again))
-    assert verify_run(path, windows, MADE_OF) == []
+    assert verify_run(path, windows, validation(), MADE_OF) == []
 
 
 def test_forecasts_that_were_written_again_are_found_though_they_say_the_same(
@@ -108,7 +125,7 @@ def test_forecasts_that_were_written_again_are_found_though_they_say_the_same(
 ) -> None:
     with (path.parent / "forecasts.parquet").open("ab") as file:
         file.write(b"PAR1")
-    problems = verify_run(path, windows, MADE_OF)
+    problems = verify_run(path, windows, validation(), MADE_OF)
     assert problems[0] == "forecasts.parquet is not the file that the run wrote"
 
 
@@ -121,32 +138,34 @@ def test_forecasts_that_cannot_be_read_are_one_problem_and_no_crash(
         forecasts.unlink()
     else:
         forecasts.write_bytes(forecasts.read_bytes()[:-20])
-    problems = verify_run(path, windows, MADE_OF)
+    problems = verify_run(path, windows, validation(), MADE_OF)
     assert problems[-1].startswith("no readable table of forecasts")
     assert len(problems) == (1 if damage == "removed" else 2)
 
 
 def test_forecasts_of_other_windows_are_found(path: Path, windows: Windows) -> None:
     moved = replace(windows, window_id=windows.window_id + 1)
-    assert verify_run(path, moved, MADE_OF) == ["forecasts of other windows"]
+    assert verify_run(path, moved, validation(), MADE_OF) == ["forecasts of other windows"]
 
 
 def test_a_changed_and_a_lost_adapter_are_told_apart(path: Path, windows: Windows) -> None:
     arm = path.parent / "adapter" / "arm.json"
     arm.write_text('{"arm": "lora-r4"}')
-    assert verify_run(path, windows, MADE_OF) == ["the adapter is not the one that the run wrote"]
+    assert verify_run(path, windows, validation(), MADE_OF) == [
+        "the adapter is not the one that the run wrote"
+    ]
     arm.unlink()
-    assert verify_run(path, windows, MADE_OF) == ["no adapter"]
+    assert verify_run(path, windows, validation(), MADE_OF) == ["no adapter"]
 
 
 def test_a_file_that_snakemake_hides_in_the_adapter_changes_nothing(path: Path, windows: Windows) -> None:
     (path.parent / "adapter" / ".snakemake_timestamp").touch()
-    assert verify_run(path, windows, MADE_OF) == []
+    assert verify_run(path, windows, validation(), MADE_OF) == []
 
 
 def test_a_record_that_cannot_be_read_is_the_one_problem(path: Path, windows: Windows) -> None:
     path.write_text("{")
-    assert verify_run(path, windows, MADE_OF) == ["no complete JSON file"]
+    assert verify_run(path, windows, validation(), MADE_OF) == ["no complete JSON file"]
     assert verify_transfer(path, windows, MADE_OF) == ["no complete JSON file"]
 
 

@@ -107,7 +107,7 @@ def test_the_test_split_is_opened_only_when_the_adapter_is_there(
 def test_a_run_leaves_its_record_forecasts_and_adapter_and_nothing_else(run: Run, tmp_path: Path):
     run(some_windows(), checkpoint_seconds=0)
     left = {path.name for path in tmp_path.joinpath("run", *KEY).iterdir()}
-    assert left == {"run.json", "forecasts.parquet", "adapter", MARK}
+    assert left == {"run.json", "forecasts.parquet", "validation_forecasts.parquet", "adapter", MARK}
 
 
 def test_a_run_that_was_killed_goes_on_from_its_checkpoint_and_ends_the_same(
@@ -159,8 +159,10 @@ def expected_of(record: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
 
 def test_a_stored_run_is_reproduced_without_training(run: Run, tmp_path: Path):
     record = run(some_windows())
-    test = read_windows(tmp_path / "windows.parquet", ("test",))
-    assert verify_run(tmp_path.joinpath("run", *KEY, "run.json"), test, expected_of(record, tmp_path)) == []
+    splits = (read_windows(tmp_path / "windows.parquet", (split,)) for split in ("test", "validation"))
+    assert (
+        verify_run(tmp_path.joinpath("run", *KEY, "run.json"), *splits, expected_of(record, tmp_path)) == []
+    )
 
 
 def outcome_of(folder: Path, arm: str, lease: Any = None, **groups: Any) -> Outcome:
@@ -180,13 +182,15 @@ def test_a_run_that_trains_nothing_stores_nothing(tmp_path: Path):
     found = outcome_of(tmp_path, "zero-shot")
     assert found.parameters == {"total": 4, "trainable": 0}
     assert (found.tuned, found.failure, found.training_seconds, found.adapter_mib) == (None, "", 0.0, None)
-    assert (found.train_windows, found.validation_windows, len(found.test)) == (20, 20, 20)
+    assert (found.train_windows, len(found.validation), len(found.test)) == (20, 20, 20)
     assert not (tmp_path / "run").exists()
     # The model forecasts the context's last value, on the scale of 0 to 300 bpm, with a deviation of a tenth of it.
     last = found.test.context[:, -1]
     assert found.quantiles.shape == (20, 9, 12)
     assert np.abs(found.quantiles[:, 4].mean(axis=1) - last).max() < 30
     assert (found.quantiles[:, 0] < found.quantiles[:, 8]).all()
+    before = found.validation.context[:, -1]
+    assert np.abs(found.validation_quantiles[:, 4].mean(axis=1) - before).max() < 30
 
 
 def test_a_run_that_trains_says_what_it_cost_and_its_adapter_what_it_was_trained_on(tmp_path: Path):
@@ -226,8 +230,11 @@ def test_a_baseline_forecasts_the_test_windows_and_has_no_parameters(tmp_path: P
     test = some_windows().select("test")
     expected = forecast_baseline("persistence", test.context, 12, job.parameters.forecast.quantiles, 60)
     np.testing.assert_array_equal(found.quantiles, expected)
+    validation = some_windows().select("validation")
+    expected = forecast_baseline("persistence", validation.context, 12, job.parameters.forecast.quantiles, 60)
+    np.testing.assert_array_equal(found.validation_quantiles, expected)
     assert found.parameters == {"total": 0, "trainable": 0}
-    assert (found.train_windows, found.validation_windows, found.failure) == (20, 20, "")
+    assert (found.train_windows, len(found.validation), found.failure) == (20, 20, "")
     assert 100 < found.start_up < 160
     assert 0 < found.forecast_seconds < 60
 

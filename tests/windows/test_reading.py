@@ -93,6 +93,8 @@ def test_the_file_has_the_schema_and_metadata_of_the_architecture_document(windo
             {"vital": "heart_rate", "unit": "bpm", "scale_low": 0, "scale_high": 300},
             {"vital": "temperature", "unit": "°C", "scale_low": 30, "scale_high": 45},
         ],
+        "fill": "forward",
+        "smoothing": "none",
     }
     # Row by row: the first covariate's steps, then the second's.
     stored = pq.read_table(tmp_path / "windows.parquet")["covariates"].to_pylist()

@@ -12,6 +12,9 @@ from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import atomic_path
 from workflow_scripts.windows.reading import Windows
 
+FORECASTS, VALIDATION_FORECASTS = "forecasts.parquet", "validation_forecasts.parquet"
+"""Files of a run: of the test windows, and of the validation windows."""
+
 
 def write_forecasts(
     path: Path, window_ids: NDArray[np.int64], quantiles: NDArray[np.float32], levels: Sequence[float]
@@ -39,8 +42,8 @@ def read_forecasts(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float32], 
     return window_ids, quantiles, [float(name[1:]) for name in names]
 
 
-def read_test_forecasts(path: Path, test: Windows) -> tuple[NDArray[np.float32], list[float]]:
-    """Read a run's quantiles [windows, levels, horizon] and levels, in the order of its test windows.
+def read_forecasts_of(path: Path, windows: Windows) -> tuple[NDArray[np.float32], list[float]]:
+    """Read a run's quantiles [windows, levels, horizon] and levels, in the order of the windows of a split.
 
     Raises UserError where the forecasts cannot be read or are not those of these windows.
     """
@@ -53,11 +56,11 @@ def read_test_forecasts(path: Path, test: Windows) -> tuple[NDArray[np.float32],
             expected="Parquet as run_arm writes it",
             remedy="delete the run's folder and start the workflow again: it repeats this run",
         ) from None
-    if not np.array_equal(window_ids, test.window_id):
+    if not np.array_equal(window_ids, windows.window_id):
         raise UserError(
             where=str(path),
             found="forecasts of other windows",
-            expected="one forecast for each window of the test split, in its order",
+            expected="one forecast for each window of the split, in its order",
             remedy="start the workflow again: it repeats runs whose windows have changed",
         )
     return quantiles, levels

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from workflow_scripts.evaluation.forecasts import read_test_forecasts
+from workflow_scripts.evaluation.forecasts import read_forecasts_of
 from workflow_scripts.evaluation.metrics import POOLED, score, score_steps, shares_below
 from workflow_scripts.sources.identifiers import number_names
 from workflow_scripts.windows.reading import Windows
@@ -73,7 +73,7 @@ def score_windows(forecasts: Path, test: Windows) -> WindowScores:
 
     test: the test split of the run's windows. Raises UserError where the forecasts are not those of `test`.
     """
-    return _score(*read_test_forecasts(forecasts, test), test)
+    return _score(*read_forecasts_of(forecasts, test), test)
 
 
 def unknown_scores(levels: Sequence[float], test: Windows) -> WindowScores:

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workflow_scripts.adaptation.arms import Arm
+from workflow_scripts.evaluation.events.judging import judge_run_events
+from workflow_scripts.evaluation.events.run_probabilities import Forecasts
 from workflow_scripts.evaluation.metrics import Scores, score
 from workflow_scripts.evaluation.run_record import (
     Cost,
@@ -65,13 +67,15 @@ def record_run(
     provenance: Provenance,
     started: float,
 ) -> RunRecord:
-    """Score the forecasts of a run and return the record.
+    """Score the forecasts of a run, also by the vital sign's events, and return the record.
 
     settings: parameter groups of the run; `forecast.quantiles` names the levels. started: when the process began, on
     the clock of `time.perf_counter`.
     """
     test = outcome.test
-    scores = _score(test, outcome.quantiles, settings["forecast"]["quantiles"])
+    levels = settings["forecast"]["quantiles"]
+    scores = _score(test, outcome.quantiles, levels)
+    validation = _score(outcome.validation, outcome.validation_quantiles, levels)
     growth = outcome.growth_host_mib
     return RunRecord(
         key=key,
@@ -81,7 +85,7 @@ def record_run(
         parameters=ParameterCounts(**outcome.parameters),
         counts=RunCounts(
             train_windows=outcome.train_windows,
-            validation_windows=outcome.validation_windows,
+            validation_windows=len(outcome.validation),
             test_windows=len(test),
             test_patients=len(np.unique(test.subject_id)),
             non_finite_windows=scores.non_finite_windows,
@@ -89,6 +93,12 @@ def record_run(
         windows=_geometry(test.metadata),
         training=training_history(outcome.tuned) if outcome.tuned else None,
         metrics=MetricValues(**scores.metrics),
+        validation_metrics=MetricValues(**validation.metrics),
+        events=judge_run_events(
+            key.model,
+            Forecasts(test, outcome.quantiles, levels),
+            Forecasts(outcome.validation, outcome.validation_quantiles, levels),
+        ),
         seconds=RunSeconds(
             start_up=round(outcome.start_up, 3),
             training=round(outcome.training_seconds, 3),

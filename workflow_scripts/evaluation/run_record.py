@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from workflow_scripts.adaptation.arms import Arm
+from workflow_scripts.evaluation.events.judging import EventResult
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import write_json
 
@@ -195,11 +196,16 @@ class RunHashes(RecordPart):
     windows: str
     weights: str | None
     forecasts: str
+    validation_forecasts: str
     adapter: str | None
 
 
 class RunRecord(Record):
-    """run.json, in <cohort>/<vital>/<model>/<arm>/seed<k>/."""
+    """run.json, in <cohort>/<vital>/<model>/<arm>/seed<k>/.
+
+    metrics: of the test windows; validation_metrics: of the validation windows, by which an arm is recommended. events:
+    empty for a point forecast, and where events are not judged (docs/events.md).
+    """
 
     WRITER = "run_arm"
 
@@ -208,6 +214,8 @@ class RunRecord(Record):
     rank: int | None
     parameters: ParameterCounts
     counts: RunCounts
+    validation_metrics: MetricValues
+    events: list[EventResult]
     training: TrainingHistory | None
     seconds: RunSeconds
     cost: Cost

@@ -4,7 +4,9 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from workflow_scripts.evaluation.forecasts import read_test_forecasts
+from workflow_scripts.evaluation.events.judging import judge_run_events
+from workflow_scripts.evaluation.events.run_probabilities import Forecasts
+from workflow_scripts.evaluation.forecasts import FORECASTS, VALIDATION_FORECASTS, read_forecasts_of
 from workflow_scripts.evaluation.metrics import METRIC_NAMES, score
 from workflow_scripts.evaluation.run_record import RunRecord
 from workflow_scripts.evaluation.transfer_record import TransferRecord
@@ -18,12 +20,12 @@ ROUNDING = 1e-9
 Hashes = Mapping[str, str | None]
 
 
-def verify_run(record: Path, test: Windows, expected: Hashes) -> list[str]:
+def verify_run(record: Path, test: Windows, validation: Windows, expected: Hashes) -> list[str]:
     """Return what is wrong with a run; nothing where every figure is reproduced.
 
-    record: its run.json; test: the test split of its windows file; expected: hashes of code, windows and weights
-    as they are now. Checked are these three, the forecasts and the adapter by their own hashes, and every metric by
-    scoring the stored forecasts against the stored windows.
+    record: its run.json; test, validation: these splits of its windows file; expected: hashes of code, windows and
+    weights as they are now. Checked are these three, the forecasts and the adapter by their own hashes, and every
+    metric and every figure of events by scoring the stored forecasts against the stored windows.
     """
     try:
         run = RunRecord.read_in_place(record)
@@ -33,7 +35,15 @@ def verify_run(record: Path, test: Windows, expected: Hashes) -> list[str]:
     found = adapter_hash(record.parent / "adapter")
     if found != run.hashes.adapter:
         problems.append("the adapter is not the one that the run wrote" if found else "no adapter")
-    return problems + _forecast_problems(record.parent, vars(run.hashes), vars(run.metrics), test)
+    folder = record.parent
+    problems += _forecast_problems(folder / FORECASTS, run.hashes.forecasts, vars(run.metrics), test)
+    problems += _forecast_problems(
+        folder / VALIDATION_FORECASTS,
+        run.hashes.validation_forecasts,
+        vars(run.validation_metrics),
+        validation,
+    )
+    return problems or _event_problems(run, folder, test, validation)
 
 
 def verify_transfer(record: Path, test: Windows, expected: Hashes) -> list[str]:
@@ -49,7 +59,8 @@ def verify_transfer(record: Path, test: Windows, expected: Hashes) -> list[str]:
     # An adapter that could not be trained was not used, so its hash was not noted.
     expected = dict(expected) | ({"adapter": None} if transfer.failure else {})
     problems = _outdated(vars(transfer.hashes), expected)
-    return problems + _forecast_problems(record.parent, vars(transfer.hashes), vars(transfer.metrics), test)
+    path = record.parent / FORECASTS
+    return problems + _forecast_problems(path, transfer.hashes.forecasts, vars(transfer.metrics), test)
 
 
 def adapter_hash(folder: Path) -> str | None:
@@ -65,22 +76,38 @@ def _outdated(recorded: Hashes, expected: Hashes) -> list[str]:
     ]
 
 
+def _event_problems(run: RunRecord, folder: Path, test: Windows, validation: Windows) -> list[str]:
+    """Which figures of events the stored forecasts, which are known to be the run's, do not give."""
+    forecasts = [
+        Forecasts(windows, *read_forecasts_of(folder / name, windows))
+        for windows, name in ((test, FORECASTS), (validation, VALIDATION_FORECASTS))
+    ]
+    again = judge_run_events(run.key.model, *forecasts)
+    if [result.key for result in again] != [result.key for result in run.events]:
+        return ["events: others than are judged now"]
+    return [
+        f"{' '.join(map(str, new.key))}, {name}: recorded {getattr(old, name)}, scored again {value}"
+        for old, new in zip(run.events, again, strict=True)
+        for name, value in vars(new).items()
+        if not isinstance(value, str) and not _same(getattr(old, name), value)
+    ]
+
+
 def _forecast_problems(
-    folder: Path, hashes: Hashes, metrics: Mapping[str, float | None], test: Windows
+    forecasts: Path, digest: str, metrics: Mapping[str, float | None], windows: Windows
 ) -> list[str]:
     """What is wrong with the stored forecasts, and with the metrics that they give."""
-    forecasts = folder / "forecasts.parquet"
     problems = []
-    if forecasts.is_file() and file_hash(forecasts) != hashes.get("forecasts"):
-        problems.append("forecasts.parquet is not the file that the run wrote")
+    if forecasts.is_file() and file_hash(forecasts) != digest:
+        problems.append(f"{forecasts.name} is not the file that the run wrote")
     try:
-        quantiles, levels = read_test_forecasts(forecasts, test)
+        quantiles, levels = read_forecasts_of(forecasts, windows)
     except UserError as error:
         return [*problems, error.found]
     again: Mapping[str, float | None] = dict.fromkeys(METRIC_NAMES)
-    if len(test):
-        metadata = test.metadata
-        again = score(test.target, quantiles, levels, metadata.scale_low, metadata.scale_high).metrics
+    if len(windows):
+        metadata = windows.metadata
+        again = score(windows.target, quantiles, levels, metadata.scale_low, metadata.scale_high).metrics
     return problems + [
         f"{name}: recorded {metrics.get(name)}, scored again {value}"
         for name, value in again.items()

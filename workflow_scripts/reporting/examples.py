@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from workflow_scripts.evaluation.forecasts import read_test_forecasts
+from workflow_scripts.evaluation.forecasts import read_forecasts_of
 from workflow_scripts.evaluation.metrics import score
 from workflow_scripts.windows.reading import Windows
 
@@ -52,7 +52,7 @@ def choose_examples(test: Windows, forecasts: Path) -> list[Example]:
     """
     if not len(test):
         return []
-    quantiles, levels = read_test_forecasts(forecasts, test)
+    quantiles, levels = read_forecasts_of(forecasts, test)
     metadata = test.metadata
     errors = score(test.target, quantiles, levels, metadata.scale_low, metadata.scale_high).per_window["mse"]
     order = np.argsort(errors, kind="stable")

@@ -7,7 +7,7 @@ from typing import Annotated
 from typer import Option
 
 from workflow_scripts.adaptation.arms import Arm
-from workflow_scripts.evaluation.forecasts import write_forecasts
+from workflow_scripts.evaluation.forecasts import FORECASTS, VALIDATION_FORECASTS, write_forecasts
 from workflow_scripts.evaluation.recording import collect_provenance, record_run
 from workflow_scripts.evaluation.run_record import RunHashes, RunKey
 from workflow_scripts.models.baselines import BASELINES
@@ -33,7 +33,7 @@ def run_arm(
         Path | None, Option(help="folder of the base weights, for a model that has some")
     ] = None,
 ) -> None:
-    """Run one arm of one model on one cohort and vital sign: adapt, forecast the test windows, score, record.
+    """Run one arm of one model on one cohort and vital sign: adapt, forecast, score, record.
 
     Example:
         python -m workflow_scripts.steps.run_arm --dataset simulated --cohort explicit --vital heart_rate \\
@@ -56,14 +56,15 @@ def run_arm(
             outcome = run_baseline(job, windows, began())
         else:
             outcome = run_model(job, windows, output, began())
-        forecasts, adapter = output / "forecasts.parquet", output / ADAPTER
-        write_forecasts(
-            forecasts, outcome.test.window_id, outcome.quantiles, job.parameters.forecast.quantiles
-        )
+        forecasts, validation = output / FORECASTS, output / VALIDATION_FORECASTS
+        levels, adapter = job.parameters.forecast.quantiles, output / ADAPTER
+        write_forecasts(forecasts, outcome.test.window_id, outcome.quantiles, levels)
+        write_forecasts(validation, outcome.validation.window_id, outcome.validation_quantiles, levels)
         # Hashes of what is written, so that a later change of a file is seen (verify_results).
         hashes = RunHashes(
             **made_of,
             forecasts=file_hash(forecasts),
+            validation_forecasts=file_hash(validation),
             adapter=folder_hash(adapter) if adapter.is_dir() else None,
         )
         key = RunKey(dataset=dataset, cohort=cohort, vital=vital, model=model, arm=arm, seed=seed)

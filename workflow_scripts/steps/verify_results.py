@@ -97,7 +97,8 @@ def _problems(dataset: str, job: Run | Transfer) -> list[str]:
         return missing
     return verify_run(
         record,
-        _test_split(windows),
+        _split(windows, "test"),
+        _split(windows, "validation"),
         {
             "code": _code(job.model, Arm.parse(job.arm)),
             "windows": _file_hash(windows),
@@ -137,8 +138,8 @@ _file_hash = cache(file_hash)
 
 
 @cache
-def _test_split(windows: Path) -> Windows:
-    return read_windows(windows, ("test",))
+def _split(windows: Path, name: str) -> Windows:
+    return read_windows(windows, (name,))
 
 
 @cache

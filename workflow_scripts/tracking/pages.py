@@ -194,14 +194,14 @@ def error_by_horizon_step(run: StoredRun, windows: Path | None) -> Curve:
     """
     import numpy as np
 
-    from workflow_scripts.evaluation.forecasts import read_test_forecasts
+    from workflow_scripts.evaluation.forecasts import read_forecasts_of
 
     path = windows and windows / run.row.cohort / f"{run.row.vital}.parquet"
     if not path or not path.is_file():
         return []
     try:
         test = _test_windows(path)
-        quantiles, levels = read_test_forecasts(run.path.with_name("forecasts.parquet"), test)
+        quantiles, levels = read_forecasts_of(run.path.with_name("forecasts.parquet"), test)
     except UserError as error:
         LOG.warning("%s: no error by step of the horizon: %s", run.path, error.found)
         return []

@@ -64,15 +64,17 @@ class RunJob:
 class Outcome:
     """What a run found and what it cost.
 
-    test: the test windows. quantiles: float32 [test windows, levels, horizon], natural units, all NaN where training
-    failed. parameters: total and trainable. start_up, forecast_seconds: wall-clock time, s. tuned: None where nothing
-    was trained. growth_host_mib: by how much the process grew beyond its libraries and the loaded model.
+    test, validation: the windows of these splits. quantiles, validation_quantiles: their forecasts, float32 [windows,
+    levels, horizon], natural units, all NaN where training failed. parameters: total and trainable. start_up,
+    forecast_seconds (of the test windows): wall-clock time, s. tuned: None where nothing was trained. growth_host_mib:
+    by how much the process grew beyond its libraries and the loaded model.
     """
 
     test: Windows
     train_windows: int
-    validation_windows: int
     quantiles: NDArray[np.float32]
+    validation: Windows
+    validation_quantiles: NDArray[np.float32]
     parameters: dict[str, int]
     start_up: float
     forecast_seconds: float
@@ -102,29 +104,36 @@ class _Start:
 
 
 def run_baseline(job: RunJob, windows: Path, started: float) -> Outcome:
-    """Forecast the test windows by a baseline: without a device and without torch.
+    """Forecast the test and the validation windows by a baseline: without a device and without torch.
 
     started: when the process began, on the clock of `time.perf_counter`.
     """
     development, test = _read_development(windows), read_windows(windows, ("test",))
-    begun, metadata = time.perf_counter(), test.metadata
-    levels = job.parameters.forecast.quantiles
-    quantiles = forecast_baseline(
-        job.model, test.context, metadata.horizon, levels, metadata.interval_minutes
-    )
+    validation, levels = development.select("validation"), job.parameters.forecast.quantiles
+
+    def forecast(windows: Windows) -> NDArray[np.float32]:
+        metadata = windows.metadata
+        return forecast_baseline(
+            job.model, windows.context, metadata.horizon, levels, metadata.interval_minutes
+        )
+
+    begun = time.perf_counter()
+    quantiles = forecast(test)
+    forecast_seconds = time.perf_counter() - begun
     return Outcome(
         test=test,
         train_windows=_count(development, "train"),
-        validation_windows=_count(development, "validation"),
         quantiles=quantiles,
+        validation=validation,
+        validation_quantiles=forecast(validation),
         parameters={"total": 0, "trainable": 0},
         start_up=begun - started,
-        forecast_seconds=time.perf_counter() - begun,
+        forecast_seconds=forecast_seconds,
     )
 
 
 def run_model(job: RunJob, windows: Path, output: Path, started: float) -> Outcome:
-    """Train on the development windows, then open the test split and forecast it.
+    """Train on the development windows, then open the test split and forecast it, and the validation split.
 
     What was learned is stored in the folder `adapter` of output and read back for the forecast: what a user will load
     is what is scored. started: when the process began, on the clock of `time.perf_counter`.
@@ -148,20 +157,26 @@ def run_model(job: RunJob, windows: Path, output: Path, started: float) -> Outco
             adapt(model, job.arm, job.parameters.adaptation, job.seed)
             start = _note_start(model)
         test = read_windows(windows, ("test",))
-        arrays = window_arrays(test, entry)
-        begun = time.perf_counter()
-        if tuned and tuned.failure:
-            quantiles = forecasting.no_forecast(arrays, parameters)
-        else:
+        validation = development.select("validation")
+        if not (tuned and tuned.failure):
             model = model or inference.load_saved_model(saved, parameters, device)
-            begun = time.perf_counter()
-            quantiles = forecasting.forecast(model, arrays, test.window_id, parameters, job.seed, device)
+
+        def forecast(windows: Windows) -> NDArray[np.float32]:
+            arrays = window_arrays(windows, entry)
+            if model is None:
+                return forecasting.no_forecast(arrays, parameters)
+            return forecasting.forecast(model, arrays, windows.window_id, parameters, job.seed, device)
+
+        begun = time.perf_counter()
+        quantiles = forecast(test)
         forecast_seconds = time.perf_counter() - begun
+        validation_quantiles = forecast(validation)
     return Outcome(
         test=test,
         train_windows=_count(development, "train"),
-        validation_windows=_count(development, "validation"),
         quantiles=quantiles,
+        validation=validation,
+        validation_quantiles=validation_quantiles,
         parameters=start.parameters,
         start_up=start.ready - waited - started,  # Waiting for a device is no start-up.
         forecast_seconds=forecast_seconds,

@@ -73,6 +73,8 @@ def make_windows(
             horizon=parameters.horizon,
             split_kind=parameters.split,
             covariates=tuple(covariates),
+            fill=parameters.fill,
+            smoothing=parameters.smoothing,
         ),
     )
 

@@ -47,7 +47,8 @@ class WindowMetadata:
 
     `unit`, `scale_low` and `scale_high` are the vital sign's natural unit and the two values that become 0
     and 1 on the scaled series; `context` and `horizon` are lengths in grid steps of `interval_minutes`;
-    `covariates` are the other vital signs, in the order of `Windows.covariates`.
+    `covariates` are the other vital signs, in the order of `Windows.covariates`; `fill` and `smoothing` are the
+    settings of those names.
     """
 
     vital: str
@@ -59,6 +60,8 @@ class WindowMetadata:
     horizon: int
     split_kind: str
     covariates: tuple[Covariate, ...] = ()
+    fill: str = "forward"
+    smoothing: str = "none"
 
     def to_json(self) -> bytes:
         """Return the metadata as the schema's JSON value."""

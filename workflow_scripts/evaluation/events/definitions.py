@@ -1,6 +1,7 @@
 """The bedside events: which condition on which vital sign, from definitions.yaml."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -53,9 +54,7 @@ class Condition:
                 }[self.sign]
             )
 
-    def probability(
-        self, quantiles: NDArray[np.floating], levels: list[float] | tuple[float, ...]
-    ) -> NDArray[np.float64]:
+    def probability(self, quantiles: NDArray[np.floating], levels: Sequence[float]) -> NDArray[np.float64]:
         """The probability of the event at each step, [N, H], from quantiles [N, levels, H]."""
         below = probability_below(
             quantiles, levels, np.float32(self.threshold), inclusive=self.sign in ("<=", ">")
