@@ -50,9 +50,9 @@ def label_cohort(
     hadm_id, icustay_id (int64), intime, outtime, onset (timestamp[us]), age_years (double; 91.4 for patients
     older than 89, as MIMIC-III documents), sex (female, male or null), icu_type (the stay's first care unit, or
     null), died_in_hospital, meets_definition, included (bool) and excluded_at (name of the first failed step, or
-    null). The steps, in order: `adult`, `first_stay` (only
-    where asked for), `stay_length`, `definition`, `charted_values` (every name in `vitals` has enough values
-    from intime, inclusive, to outtime, exclusive). The attrition starts with `all_stays`.
+    null). The steps, in order: `share_of_patients` (only where not all are asked for), `adult`, `first_stay` (only
+    where asked for), `stay_length`, `definition`, `charted_values` (every name in `vitals` has enough values from intime,
+    inclusive, to outtime, exclusive). The attrition starts with `all_stays`.
 
     Raises UserError for an unknown definition, a missing or ill-typed events table, a definition whose result
     breaks its contract, and a cohort without any stay.
@@ -79,7 +79,7 @@ def label_stays(
     Raises UserError for a cohort without any stay.
     """
     _create_charted(connection, parameters, vitals)
-    steps = _inclusion_steps(parameters)[0 if ages_known else 1 :]
+    steps = [step for step in _inclusion_steps(parameters) if ages_known or step[0] != "adult"]
     _create_labels(connection, steps)
     attrition = _count_attrition(connection, [name for name, _ in steps])
     _refuse_empty(f"cohort '{cohort}'", attrition)
@@ -88,7 +88,12 @@ def label_stays(
 
 def _inclusion_steps(parameters: CohortParameters) -> list[tuple[str, str]]:
     """Return the steps after all_stays in order, each with the condition that a stay must meet."""
-    steps = [("adult", f"age_years >= {parameters.minimum_age_years!r}")]
+    steps = []
+    if parameters.share_of_patients < 1:
+        # The first 32 bits of a SHA-256 are as good as a random number, and the same on every machine.
+        number = "('0x' || substr(sha256('share:' || subject_id::VARCHAR), 1, 8))::UBIGINT / 4294967296"
+        steps.append(("share_of_patients", f"{number} < {parameters.share_of_patients!r}"))
+    steps.append(("adult", f"age_years >= {parameters.minimum_age_years!r}"))
     if parameters.first_stay_only:
         steps.append(("first_stay", "is_first_stay"))
     steps += [

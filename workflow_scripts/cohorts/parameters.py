@@ -10,6 +10,13 @@ from workflow_scripts.runtime.parameters import Parameters
 class CohortParameters(Parameters):
     """Inclusion steps that every cohort shares, in the order of the attrition table."""
 
+    share_of_patients: float = Field(
+        1,
+        gt=0,
+        le=1,
+        description="share of the data set's patients that is studied, chosen by a hash of their identifiers: the same "
+        "patients in every cohort",
+    )
     minimum_age_years: float = Field(18, ge=0, description="age at ICU admission, years")
     first_stay_only: bool = Field(False, description="keep only each patient's first ICU stay")
     minimum_stay_hours: float = Field(36, gt=0, description="length of the ICU stay, hours")

@@ -82,6 +82,7 @@ def _reasons(parameters: CohortParameters, vitals: Sequence[str]) -> dict[str, s
     """Step -> why a stay is excluded at it, in words."""
     charted = " and ".join(vital.replace("_", " ") for vital in vitals)
     return {
+        "share_of_patients": f"not in the random {parameters.share_of_patients:.3g} of all patients",
         "adult": f"younger than {parameters.minimum_age_years:g} years",
         "first_stay": "not the patient's first ICU stay",
         "stay_length": f"ICU stay shorter than {parameters.minimum_stay_hours:g} hours",
