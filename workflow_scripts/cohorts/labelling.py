@@ -51,8 +51,8 @@ def label_cohort(
     older than 89, as MIMIC-III documents), sex (female, male or null), icu_type (the stay's first care unit, or
     null), died_in_hospital, meets_definition, included (bool) and excluded_at (name of the first failed step, or
     null). The steps, in order: `share_of_patients` (only where not all are asked for), `adult`, `first_stay` (only
-    where asked for), `stay_length`, `definition`, `charted_values` (every name in `vitals` has enough values from intime,
-    inclusive, to outtime, exclusive). The attrition starts with `all_stays`.
+    where asked for), `stay_length`, `definition`, `charted_values` (every name in `vitals` has enough values from
+    intime, inclusive, to outtime, exclusive). The attrition starts with `all_stays`.
 
     Raises UserError for an unknown definition, a missing or ill-typed events table, a definition whose result
     breaks its contract, and a cohort without any stay.
