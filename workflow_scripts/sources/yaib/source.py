@@ -93,7 +93,7 @@ class Yaib(Source):
                 str(raw),
                 f"no folder {options['los']} (folders: {', '.join(present) or 'none'})",
                 "YAIB's export: <task>/<data set>/{dyn,sta,outc}.parquet, with the task los, which has every value",
-                "export the task los too, or name the folders in `sources:` (docs/data.md)",
+                "export the task los too, or name the folders in `sources:` (docs/exchange-formats.md)",
             )
         data = options.pop("data") or _only_data_set(los)
         if not (los / data).is_dir():
@@ -139,6 +139,6 @@ def _only_data_set(task: Path) -> str:
             str(task),
             f"{len(names)} data sets: {', '.join(names)}" if names else "no data set",
             "one folder, or `data` in `sources:`, which names one",
-            "name the data set's folder (docs/data.md)",
+            "name the data set's folder (docs/exchange-formats.md)",
         )
     return names[0]
