@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.sources.contract import check_tables, read_stays
+from workflow_scripts.sources.contract import check_tables, read_patients, read_stays
 
 NAMES = ["heart_rate", "spo2"]
 
@@ -79,3 +79,20 @@ def test_an_optional_column_of_another_type_is_refused(write, values, stays) -> 
 def test_a_stay_whose_outcome_is_not_known_can_be_read(write, values, stays) -> None:
     _, path = write(values, stays.assign(included=True))
     assert read_stays(path).died_in_hospital.tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("deaths", "further", "stratified_by", "stratum"),
+    [
+        ([True, None], {"septic": [False, True]}, "died_in_hospital", [True, False]),
+        ([None, None], {"septic": [False, True]}, "septic", [False, True]),
+        ([None, None], {}, "nothing", [False, False]),
+    ],
+)
+def test_splits_are_stratified_by_sepsis_where_no_death_is_known(
+    write, values, stays, deaths: list, further: dict, stratified_by: str, stratum: list
+) -> None:
+    known = pd.array(deaths, "boolean")
+    _, path = write(values, stays.assign(included=True, died_in_hospital=known, **further))
+    patients = read_patients(path)
+    assert (patients.stratified_by, patients.stratum.tolist()) == (stratified_by, stratum)

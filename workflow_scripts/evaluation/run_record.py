@@ -36,6 +36,7 @@ class WindowGeometry(RecordPart):
     context: int
     horizon: int
     split_kind: str
+    stratified_by: str = "died_in_hospital"
     covariates: list[dict[str, Any]] = []
 
 

@@ -41,4 +41,6 @@ def read_transfer_windows(evaluated_on: Path, trained_on: Path) -> Windows:
 
 def _shape(metadata: WindowMetadata) -> dict[str, object]:
     """What adapter and windows must share; how the patients were split may differ."""
-    return {name: value for name, value in asdict(metadata).items() if name != "split_kind"}
+    return {
+        name: value for name, value in asdict(metadata).items() if name not in ("split_kind", "stratified_by")
+    }

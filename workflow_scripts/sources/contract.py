@@ -39,6 +39,9 @@ OPTIONAL_STAY_COLUMNS: dict[str, ColumnKind] = {
 }
 """What a source may tell of a stay besides; a cohort table has them too."""
 
+STRATA = ("died_in_hospital", "septic")
+"""Columns that are to be as frequent in every split; where deaths are not known, sepsis."""
+
 _COMPLETE = ("subject_id", "icustay_id", "intime", "outtime")
 
 VALUE_COLUMNS: dict[str, ColumnKind] = {
@@ -73,11 +76,13 @@ class Stays:
 class Patients:
     """All patients of a cohort table, included or not, in the order of subject_id.
 
-    subject_id: str; died_in_hospital: bool, whether any of the patient's stays ended so, False where it is not known.
+    subject_id: str; stratum: bool, whether `stratified_by` holds for any of the patient's stays, False where it is not
+    known; stratified_by: the first of STRATA that the table tells of any stay, or "nothing".
     """
 
     subject_id: np.ndarray
-    died_in_hospital: np.ndarray
+    stratum: np.ndarray
+    stratified_by: str = STRATA[0]
 
     def __len__(self) -> int:
         return len(self.subject_id)
@@ -131,14 +136,18 @@ def read_patients(path: Path) -> Patients:
     Raises UserError for a missing or ill-typed column.
     """
     check_columns(path, COHORT_COLUMNS, "make the cohort table again (label_cohort), or correct your own")
-    table = pq.read_table(path, columns=["subject_id", "died_in_hospital"], partitioning=None)
+    present = [name for name in STRATA if name in pq.read_schema(path).names]
+    table = pq.read_table(path, columns=["subject_id", *present], partitioning=None)
+    told = [name for name in present if table[name].null_count < len(table)]
     encoded = encode_identifiers(table["subject_id"])
     known = pc.is_valid(encoded)
     table = table.filter(known)
     subject_id, patient = number_names(decode_identifiers(encoded.filter(known)))
-    died = np.zeros(len(subject_id), dtype=bool)
-    np.logical_or.at(died, patient, pc.fill_null(table["died_in_hospital"], False).to_numpy())
-    return Patients(subject_id, died)
+    stratum = np.zeros(len(subject_id), dtype=bool)
+    if not told:
+        return Patients(subject_id, stratum, "nothing")
+    np.logical_or.at(stratum, patient, pc.fill_null(table[told[0]], False).to_numpy())
+    return Patients(subject_id, stratum, told[0])
 
 
 def _with_text_identifiers(table: pa.Table) -> pa.Table:

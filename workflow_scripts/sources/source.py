@@ -37,8 +37,6 @@ class Source:
     """Cohort -> the column of stays.parquet that holds its onset, where it is not `onset`."""
     limits: tuple[str, ...] = ()
     """What the data cannot tell, a sentence each: the log and the report say them."""
-    stratified_by: ClassVar[str] = "died_in_hospital"
-    """The column of stays.parquet that is to be as frequent in every split."""
     described: ClassVar[tuple[str, ...]] = ("age_years", "sex", "icu_type", "stay_days", "died_in_hospital")
     """What Table 1 says of a stay, as far as the data tell it."""
     options_model: ClassVar[type[Parameters]] = NoOptions

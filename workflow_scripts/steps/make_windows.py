@@ -1,5 +1,6 @@
 """One vital sign of one cohort, cut into windows."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -63,6 +64,9 @@ def make_windows(
         [_covariate(name) for name in parameters.covariates_of(vital)],
     )
     making.write_windows(output, windows)
+    stratified_by = windows.metadata.stratified_by
+    if stratified_by != "died_in_hospital":
+        print(f"no deaths are known: the split is stratified by {stratified_by}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,8 @@ def make_windows(
     where = f"windows of {vital} for {cohort_path}"
     stays = read_stays(cohort_path)
     grid = _grid(stays, values_path, vital, parameters)
-    slices, start, split = _slice_and_split(where, stays, read_patients(cohort_path), grid, parameters)
+    patients = read_patients(cohort_path)
+    slices, start, split = _slice_and_split(where, stays, patients, grid, parameters)
     others = [
         cut_contexts(_grid(stays, values_path, covariate.vital, parameters), slices, parameters)
         for covariate in covariates
@@ -75,6 +76,7 @@ def make_windows(
             covariates=tuple(covariates),
             fill=parameters.fill,
             smoothing=parameters.smoothing,
+            stratified_by=patients.stratified_by,
         ),
     )
 

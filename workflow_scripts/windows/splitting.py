@@ -15,13 +15,13 @@ def split_by_patient(
 ) -> np.ndarray:
     """Return the split of each patient of a data set, str [P].
 
-    Patients are stratified by death in hospital. Within a stratum they are ordered by a hash of seed and
-    subject_id, and their place in that order decides. So the split depends neither on cohort and vital sign nor on
-    row order, and further patients move hardly anyone.
+    Patients are stratified by death in hospital, or as `patients` says. Within a stratum they are ordered by a hash of
+    seed and subject_id, and their place in that order decides. So the split depends neither on cohort and vital sign
+    nor on row order, and further patients move hardly anyone.
     """
     splits = np.empty(len(patients), dtype="<U10")
     for stratum in (False, True):
-        members = np.flatnonzero(patients.died_in_hospital == stratum)
+        members = np.flatnonzero(patients.stratum == stratum)
         keys = patients.subject_id[members]
         splits[members] = _split_in_hash_order(keys, len(members), validation_fraction, test_fraction, seed)
     return splits

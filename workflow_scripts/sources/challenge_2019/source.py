@@ -36,7 +36,6 @@ class Challenge2019(Source):
         "A person's several stays cannot be told from those of several persons.",
         "Hospital A is Beth Israel Deaconess, as MIMIC's: its patients may be in MIMIC too.",
     )
-    stratified_by: ClassVar[str] = "septic"
     described: ClassVar[tuple[str, ...]] = ("age_years", "sex", "icu_type", "hospital")
 
     def raw_files(self) -> list[Path]:
