@@ -155,8 +155,6 @@ def make_adapter(folder: Path, name: str, arm_name: str) -> None:
             weight += (1 if arm_name == "bitfit" else 0.05) * torch.randn(weight.shape, generator=generator)
     trained_on = TrainedOn("heart_rate", "bpm", LOW, HIGH, 60, CONTEXT, HORIZON)
     save_adapter(model, arm, run / "adapter", name, trained_on)
-    geometry = {"context": CONTEXT, "interval_minutes": 60, "scale_low": LOW, "scale_high": HIGH}
-    (run / "run.json").write_text(json.dumps({"windows": geometry}))
 
 
 def run_here(command: list[str]) -> None:

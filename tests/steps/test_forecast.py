@@ -1,6 +1,8 @@
 """Forecasting a user's own file, with and without an adapter, and the adapter folded into its base."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -18,7 +20,8 @@ from workflow_scripts.adaptation.parameters import AdaptationParameters
 from workflow_scripts.models.interface import Series
 from workflow_scripts.models.registry import family_class, variant
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.runtime.step import run_step
+from workflow_scripts.runtime.hashing import file_hash
+from workflow_scripts.runtime.step import run_step, step_command
 from workflow_scripts.steps import forecast as forecast_step
 from workflow_scripts.steps.forecast import as_table, forecast_series
 from workflow_scripts.steps.merge_adapter import merge_adapter
@@ -55,7 +58,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     with torch.no_grad():
         for weight in (weight for weight in model.module.parameters() if weight.requires_grad):
             weight += 0.3 * torch.randn(weight.shape, generator=generator)
-    save_adapter(model, arm, run / "adapter", MODEL, TrainedOn("heart_rate", "bpm", 0, 300, 60, 24, 5))
+    trained_on = TrainedOn("heart_rate", "bpm", 0, 300, 60, 24, 5)
+    save_adapter(model, arm, run / "adapter", MODEL, trained_on, file_hash(weights / "model.safetensors"))
     times = pd.date_range("2130-05-17 03:00", periods=30, freq="h")
     values = 80 + np.random.default_rng(3).normal(size=(12, 30)).cumsum(axis=1)
     table = pd.DataFrame(
@@ -108,6 +112,62 @@ def test_the_program_writes_quantiles_and_a_figure_with_the_geometry_of_the_trai
     np.testing.assert_allclose(
         written.filter(like="q0"), np.moveaxis(quantiles, 1, 2).reshape(60, 9), rtol=1e-5
     )
+
+
+def in_this_process(*options: str | Path) -> None:
+    """The command line, in this process, which has paid for the imports already."""
+    step_command(forecast_step.forecast).main([str(option) for option in options], standalone_mode=False)
+
+
+def test_an_adapter_s_folder_alone_says_all_that_a_forecast_needs(files, tmp_path, monkeypatch):
+    """Source: the same forecast with every option given, from a folder that holds nothing but the adapter."""
+    (tmp_path / "weights" / "prepared").mkdir(parents=True)
+    shutil.copytree(files.weights, tmp_path / "weights" / "prepared" / MODEL)
+    downloaded = shutil.copytree(files.adapter, tmp_path / "downloads" / "adapter")
+    monkeypatch.chdir(tmp_path)
+    common = ("--input", files.series, "--samples", "10")
+    in_this_process("--adapter", downloaded, *common, "--output", "alone.csv")
+    given = (
+        "--model",
+        MODEL,
+        "--horizon",
+        "5",
+        "--context",
+        "24",
+        "--interval-minutes",
+        "60",
+        "--scale",
+        "0",
+        "300",
+    )
+    in_this_process("--adapter", downloaded, *common, *given, "--output", "given.csv")
+    assert (tmp_path / "alone.csv").read_bytes() == (tmp_path / "given.csv").read_bytes()
+
+
+def test_an_adapter_that_does_not_say_its_scale_is_refused_until_one_is_given(files, tmp_path):
+    adapter = shutil.copytree(files.adapter, tmp_path / "adapter")
+    description = json.loads((adapter / "arm.json").read_text())
+    del description["trained_on"]
+    (adapter / "arm.json").write_text(json.dumps(description))
+    common = ["--adapter", adapter, "--weights", files.weights, "--input", files.series, "--samples", "10"]
+    common += ["--context", "24", "--horizon", "5"]
+    with pytest.raises(UserError, match=r"--scale[\s\S]*add for example --scale 0 300"):
+        in_this_process(*common, "--output", tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+    in_this_process(*common, "--scale", "0", "300", "--output", tmp_path / "out.csv")
+    in_this_process(*common[2:], "--adapter", files.adapter, "--output", tmp_path / "known.csv")
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "known.csv").read_bytes()
+
+
+def test_an_adapter_is_refused_on_other_weights_of_the_same_model(files, tmp_path):
+    other, chosen = tmp_path / "other", variant(MODEL)
+    other.mkdir()
+    family_class(chosen.family).create(chosen.sizes, seed=6).save(other)
+    with pytest.raises(UserError, match="other weights than those") as refused:
+        forecast(files, files.adapter, weights=other)
+    assert refused.value.where == str(other / "model.safetensors")
+    with pytest.raises(UserError, match="other weights than those"):
+        merge_adapter(MODEL, files.adapter, tmp_path / "merged", other)
 
 
 def test_an_adapter_changes_the_forecast_and_the_batch_size_does_not(files):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from huggingface_hub import ModelCard
 from safetensors.numpy import load_file
 
 from tests.helpers.linear_model import LinearModel
@@ -108,6 +109,19 @@ def test_a_run_leaves_its_record_forecasts_and_adapter_and_nothing_else(run: Run
     run(some_windows(), checkpoint_seconds=0)
     left = {path.name for path in tmp_path.joinpath("run", *KEY).iterdir()}
     assert left == {"run.json", "forecasts.parquet", "validation_forecasts.parquet", "adapter", MARK}
+
+
+def test_an_adapter_s_folder_is_complete_by_itself(run: Run, tmp_path: Path):
+    record = run(some_windows())
+    adapter = tmp_path.joinpath("run", *KEY, "adapter")
+    assert {path.name for path in adapter.iterdir()} == {
+        *("adapter_config.json", "adapter_model.safetensors"),
+        *("arm.json", "README.md", "vitalora.json", MARK),
+    }
+    saved = read_arm(adapter)
+    assert saved.base_sha256 == record["hashes"]["weights"] == file_hash(tmp_path / "model.safetensors")
+    assert saved.description["versions"].items() <= record["versions"].items()
+    assert ModelCard.load(adapter / "README.md").data.library_name == "peft"
 
 
 def test_a_run_that_was_killed_goes_on_from_its_checkpoint_and_ends_the_same(

@@ -1,6 +1,7 @@
 """What an arm learned, as a folder: saved, loaded and merged.
 
-Every folder holds arm.json (which arm, of which base model, trained on which windows), and one of
+Every folder holds arm.json (which arm, of which base model and weights, trained on which windows, with which
+versions), and one of
 - adapter_config.json and adapter_model.safetensors: an adapter that `peft.PeftModel.from_pretrained` loads,
 - selected.safetensors: the base model's own parameters that were trained, under their names,
 - the whole model as its family saves it (`full`, and what is trained from scratch).
@@ -14,11 +15,15 @@ from typing import TYPE_CHECKING, Any
 from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import read_json, write_json
+from workflow_scripts.runtime.hashing import file_hash
+from workflow_scripts.runtime.machine import versions
 
 if TYPE_CHECKING:
     from workflow_scripts.models.interface import ForecastModel
 
 ARM_FILE = "arm.json"
+LIBRARIES = ("torch", "transformers", "peft", "chronos-forecasting", "uni2ts", "darts", "safetensors")
+"""Whose versions are noted beside what was learned."""
 
 
 @dataclass(frozen=True)
@@ -42,23 +47,33 @@ class TrainedOn:
 class SavedArm:
     """What a folder says of itself.
 
-    base: the variant's name, never a path. description: all of arm.json. trained_on: None where nobody noted it.
+    base: the variant's name, never a path. description: all of arm.json. trained_on, base_sha256 (of the base model's
+    weights file): None where nobody noted them; a model from scratch has no base weights.
     """
 
     arm: Arm
     base: str
     description: Mapping[str, Any]
     trained_on: TrainedOn | None = None
+    base_sha256: str | None = None
 
 
 def save_adapter(
-    model: "ForecastModel", arm: Arm, folder: Path, base_name: str, trained_on: TrainedOn | None = None
+    model: "ForecastModel",
+    arm: Arm,
+    folder: Path,
+    base_name: str,
+    trained_on: TrainedOn | None = None,
+    base_sha256: str | None = None,
 ) -> None:
     """Write what the arm learned: all weights where all may change, else only what was trained."""
     folder.mkdir(parents=True, exist_ok=True)
     further = arm.definition.save(model, arm.rank, folder, base_name)
-    noted = {"trained_on": asdict(trained_on)} if trained_on else {}
-    write_json(folder / ARM_FILE, {"arm": arm.name, "base": base_name, **further, **noted})
+    noted: dict[str, Any] = {"trained_on": asdict(trained_on)} if trained_on else {}
+    if base_sha256:
+        noted["base_sha256"] = base_sha256
+    content = {"arm": arm.name, "base": base_name, **further, **noted, "versions": versions(LIBRARIES)}
+    write_json(folder / ARM_FILE, content)
 
 
 def read_arm(folder: Path) -> SavedArm:
@@ -66,7 +81,8 @@ def read_arm(folder: Path) -> SavedArm:
     try:
         description = read_json(folder / ARM_FILE)
         trained_on = TrainedOn(**description["trained_on"]) if "trained_on" in description else None
-        return SavedArm(Arm.parse(description["arm"]), str(description["base"]), description, trained_on)
+        arm, base = Arm.parse(description["arm"]), str(description["base"])
+        return SavedArm(arm, base, description, trained_on, description.get("base_sha256"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             str(folder),
@@ -74,6 +90,25 @@ def read_arm(folder: Path) -> SavedArm:
             "the adapter folder of a run, with all its files",
             "point to the folder `adapter` of a run",
         ) from None
+
+
+def require_base(folder: Path, model: str, weights: Path | None) -> None:
+    """Raise UserError unless a folder holds an arm of this model, trained on these weights as far as it is noted.
+
+    weights: the base model's weights file; None where there is none.
+    """
+    saved = read_arm(folder)
+    if saved.base != model:
+        raise UserError(
+            str(folder), f"an adapter of {saved.base}", f"one of {model}", "name its own base model"
+        )
+    if weights and saved.base_sha256 and file_hash(weights) != saved.base_sha256:
+        raise UserError(
+            str(weights),
+            f"other weights than those that {folder} was trained on",
+            f"the {model} whose SHA-256 is {saved.base_sha256}",
+            "name the folder of those weights with --weights, or train the adapter again on these",
+        )
 
 
 def load_adapter(model: "ForecastModel", folder: Path) -> Arm:

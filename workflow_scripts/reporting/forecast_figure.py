@@ -1,8 +1,10 @@
 """A figure of a user's own series and their forecasts, for the forecast program."""
 
+import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +14,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SHOWN = 6
-"""Panels in the figure, the first series of the file; more would be too small to read."""
+"""Panels in the figure, the first series by name; more would be too small to read."""
+
+FONT = "DejaVu Sans"
+"""The font that comes with matplotlib."""
 
 METADATA = {
     "svg": {"Creator": MADE_BY, "Date": None},
@@ -30,28 +35,62 @@ def draw_forecasts(
     levels: Sequence[float],
     step_seconds: int,
     title: str,
+    quantity: str,
 ) -> None:
     """Write an SVG, PNG or PDF: what was charted, the median forecast and the range between outer quantiles.
 
-    context: [series, context]; quantiles: [series, levels, horizon]; the same unit.
+    context: [series, context]; quantiles: [series, levels, horizon]; the same unit. quantity: what they are, for the
+    axis. The series are in the natural order of their names: bed 2 comes before bed 10.
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    shown = min(len(names), SHOWN)
-    with rc_context({"svg.hashsalt": "vitalora", "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(8, 0.8 + 1.9 * shown), layout="constrained")
-        panels = figure.subplots(shown, 1, sharex=True, squeeze=False)[:, 0]
-        for number, axes in enumerate(panels):
+    shown = sorted(range(len(names)), key=lambda number: natural_order(names[number]))[:SHOWN]
+    style: Any = {
+        "svg.hashsalt": "vitalora",
+        "svg.fonttype": "none",  # Text stays text, in whatever script.
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "text.parse_math": False,  # A name with $ is no formula.
+        "font.family": [FONT, *_further_fonts("".join(names[number] for number in shown)), "sans-serif"],
+    }
+    with rc_context(style):
+        figure = Figure(figsize=(8, 0.8 + 1.9 * len(shown)), layout="constrained")
+        panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, number in zip(panels, shown, strict=True):
             _draw_series(axes, context[number], quantiles[number], levels, step_seconds / 3600)
             axes.set_title(names[number], loc="left", fontsize=9)
+            axes.set_ylabel(quantity, fontsize=8)
+        figure.align_ylabels(panels)
         panels[0].legend(frameon=False, fontsize=8, ncols=3, loc="upper left", bbox_to_anchor=(0, 1.5))
         panels[-1].set_xlabel("hours from the last charted step")
-        more = f"; the first {shown} of {len(names)} series" if len(names) > shown else ""
+        more = f"; the first {len(shown)} of {len(names)} series" if len(names) > len(shown) else ""
         figure.suptitle(f"{title}{more}", fontsize=10)
-        with atomic_path(path) as temporary:
+        with atomic_path(path) as temporary, warnings.catch_warnings():
+            # Characters that no font of this machine has: a picture shows boxes, an SVG keeps them.
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
             kind = path.suffix[1:]
             figure.savefig(temporary, format=kind, metadata=METADATA[kind])
+
+
+def natural_order(name: str) -> list[tuple[bool, int, str]]:
+    """What to sort a name by, so that its numbers count as numbers."""
+    parts = re.findall(r"\d+|\D+", name)
+    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
+
+
+def _further_fonts(text: str) -> list[str]:
+    """The installed font that has most of the characters that FONT lacks; none where it lacks none."""
+    from matplotlib.font_manager import findfont, fontManager, get_font
+
+    missing = {ord(character) for character in text} - set(get_font(findfont(FONT)).get_charmap())
+    if not missing:
+        return []
+    # The font of last resort has a box for every character.
+    fonts = {font.name: font.fname for font in fontManager.ttflist if not font.name.startswith("Last Resort")}
+    found = {name: len(missing & set(get_font(file).get_charmap())) for name, file in sorted(fonts.items())}
+    best = max(found, key=lambda name: found[name])
+    return [best] if found[best] else []
 
 
 def _draw_series(

@@ -1,16 +1,17 @@
 """Forecasting a user's own series with a foundation model."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from typer import Option
 
-from workflow_scripts.adaptation.adapters import read_arm
+from workflow_scripts.adaptation.adapters import TrainedOn, read_arm, require_base
 from workflow_scripts.models.registry import check_covariates, check_geometry, variant, variant_names
 from workflow_scripts.models.sources import weights_folder
+from workflow_scripts.models.weights import WEIGHTS
 from workflow_scripts.reporting.forecast_figure import SHOWN, draw_forecasts
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import atomic_path, require_own_file, write_parquet
@@ -30,17 +31,27 @@ TABLE_SUFFIXES, FIGURE_SUFFIXES = (".csv", ".parquet"), (".svg", ".png", ".pdf")
 
 DEFAULTS = ForecastParameters()
 
+Value = TypeVar("Value")
+
 
 def forecast(
-    model: Annotated[str, Option(metavar="NAME", help=f"base model, one of: {', '.join(variant_names())}")],
     input: Annotated[Path, Option(help="series to forecast, .csv or .parquet")],
-    horizon: Annotated[int, Option(min=1, help="steps ahead")],
     output: Annotated[Path, Option(help="table to write, .csv or .parquet")],
-    weights: Annotated[
-        Path | None, Option(help="folder of the base weights; by default weights/prepared/<model>")
-    ] = None,
     adapter: Annotated[
         Path | None, Option(help="folder `adapter` of a run; without it the model forecasts zero-shot")
+    ] = None,
+    model: Annotated[
+        str | None,
+        Option(
+            metavar="NAME",
+            help=f"base model, by default that of the adapter; one of: {', '.join(variant_names())}",
+        ),
+    ] = None,
+    horizon: Annotated[
+        int | None, Option(min=1, help="steps ahead; by default those of the adapter's training")
+    ] = None,
+    weights: Annotated[
+        Path | None, Option(help="folder of the base weights; by default weights/prepared/<model>")
     ] = None,
     figure: Annotated[Path | None, Option(help="figure to write, .svg, .png or .pdf")] = None,
     context: Annotated[
@@ -58,7 +69,8 @@ def forecast(
         tuple[float, float] | None,
         Option(
             metavar="LOW HIGH",
-            help="range that becomes 0 to 1 for the model; by default that of the adapter's training, else 0 1",
+            help="range that becomes 0 to 1 for the model; by default that of the adapter's training, without an "
+            "adapter 0 1",
         ),
     ] = None,
     samples: Annotated[int, Option(help="sample paths a series")] = DEFAULTS.samples,
@@ -79,27 +91,31 @@ def forecast(
     step, and one column for each quantile (q0.1 ... q0.9), in the unit of the input.
 
     Example:
-        python -m workflow_scripts.steps.forecast --model chronos-t5-nano \\
+        python -m workflow_scripts.steps.forecast \\
             --adapter results/simulated/runs/sepsis3/heart_rate/chronos-t5-nano/lora-r2/seed0/adapter \\
-            --input series.csv --horizon 12 --output forecast.csv --figure forecast.svg
+            --input series.csv --output forecast.csv --figure forecast.svg
     """
     require_own_file(output, begins=",".join((*COLUMNS, "q")) if output.suffix == ".csv" else "")
     _require_suffix(output, "--output", TABLE_SUFFIXES)
     if figure:
         require_own_file(figure)
         _require_suffix(figure, "--figure", FIGURE_SUFFIXES)
-    trained_on = read_arm(adapter).trained_on if adapter else None
+    saved = read_arm(adapter) if adapter else None
+    base = saved.base if saved else None
+    model = _given(model or base, "--model", "the base model", "--model chronos-t5-nano")
+    trained_on = saved.trained_on if saved else None
+    if saved and trained_on is None:
+        # The model would see values of another size than in training, and say nothing.
+        _given(scale, "--scale", "the range that was 0 to 1 in the adapter's training", "--scale 0 300")
     if trained_on:
         context = context or trained_on.context
+        horizon = horizon or trained_on.horizon
         interval_minutes = interval_minutes or trained_on.interval_minutes
         scale = scale or (trained_on.scale_low, trained_on.scale_high)
-    if context is None:
-        raise UserError(
-            "--context",
-            "not given, and no adapter that says it",
-            "the number of values that a forecast looks back on",
-            "add for example --context 24",
-        )
+    context = _given(
+        context, "--context", "the number of values that a forecast looks back on", "--context 24"
+    )
+    horizon = _given(horizon, "--horizon", "the number of steps ahead", "--horizon 12")
     check_geometry(variant(model), context, horizon)
     series = read_series(input, context, interval_minutes)
     parameters = _parameters(
@@ -117,7 +133,7 @@ def forecast(
     if broken:
         print(f"warning: {broken} of them have forecasts that are not finite, left empty in the table")
     if figure:
-        title = f"{model}, {read_arm(adapter).arm.name if adapter else 'zero-shot'}"
+        title = f"{model}, {saved.arm.name if saved else 'zero-shot'}"
         draw_forecasts(
             figure,
             series.names,
@@ -126,8 +142,24 @@ def forecast(
             parameters.quantiles,
             series.step_seconds,
             title,
+            _quantity(trained_on),
         )
         print(f"figure of {min(SHOWN, len(series.names))} series: {figure}")
+
+
+def _given(value: Value | None, option: str, expected: str, example: str) -> Value:
+    """The value of an option. Raises UserError where neither the user nor the adapter's folder says it."""
+    if value is None:
+        found = "not given, and no adapter that says it"
+        raise UserError(option, found, expected, f"add for example {example}")
+    return value
+
+
+def _quantity(trained_on: TrainedOn | None) -> str:
+    """What the values are, for an axis."""
+    if trained_on is None:
+        return "value"
+    return f"{trained_on.vital.replace('_', ' ')} ({trained_on.unit})"
 
 
 def _parameters(**options: Any) -> ForecastParameters:
@@ -159,7 +191,7 @@ def forecast_series(
 
     A step is NaN where the model's numbers are not finite.
     weights: folder of the base weights, by default weights/prepared/<model>; adapter: folder of an arm, or None.
-    Raises UserError where model, adapter and weights do not fit each other, and where context or horizon are
+    Raises UserError where model, adapter and weights do not belong to each other, and where context or horizon are
     longer than the model allows.
     """
     from workflow_scripts.training import inference
@@ -169,14 +201,9 @@ def forecast_series(
     check_geometry(chosen, series.values.shape[1], horizon)
     if not scale.high > scale.low:
         raise UserError("--scale", f"{scale.low} to {scale.high}", "a rising range", "give LOW, then HIGH")
-    if adapter is not None and read_arm(adapter).base != model:
-        raise UserError(
-            str(adapter),
-            f"an adapter of {read_arm(adapter).base}",
-            f"one of {model}",
-            "name its own base model",
-        )
     folder = None if chosen.from_scratch else weights_folder(chosen, weights)
+    if adapter is not None:
+        require_base(adapter, model, folder / WEIGHTS if folder else None)
     saved = inference.SavedModel(chosen, folder, adapter)
     arrays, numbers = series_arrays(series, horizon, scale), np.arange(len(series.names))
     return inference.forecast_with_saved(saved, arrays, numbers, parameters, seed)

@@ -1,17 +1,17 @@
 """An adapter folded into its base model."""
 
 import shutil
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Option
 
-from workflow_scripts.adaptation.adapters import load_adapter, merge, read_arm
+from workflow_scripts.adaptation.adapters import load_adapter, merge, read_arm, require_base
 from workflow_scripts.models.registry import variant, variant_names
 from workflow_scripts.models.sources import weights_folder
-from workflow_scripts.models.weights import load_variant, write_provenance
+from workflow_scripts.models.weights import WEIGHTS, load_variant, write_provenance
 from workflow_scripts.privacy.credentials import MARK
-from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import atomic_folder, require_own_folder
 from workflow_scripts.runtime.step import run_step
 
@@ -41,17 +41,18 @@ def merge_adapter(
     """
     require_own_folder(output)
     chosen, saved = variant(model), read_arm(adapter)
-    if saved.base != model:
-        raise UserError(
-            str(adapter), f"an adapter of {saved.base}", f"one of {model}", "name its own base model"
-        )
-    loaded = load_variant(chosen, weights_folder(chosen, weights))
+    base = weights_folder(chosen, weights)
+    require_base(adapter, model, base / WEIGHTS)
+    loaded = load_variant(chosen, base)
     merge(loaded, load_adapter(loaded, adapter))
     with atomic_folder(output) as folder:
         loaded.save(folder)
         if (adapter / MARK).is_file():
             shutil.copyfile(adapter / MARK, folder / MARK)
-        write_provenance(chosen, folder, {"source": "merged", "base": model, "arm": saved.arm.name})
+        origin: dict[str, Any] = {"source": "merged", "base": model, "arm": saved.arm.name}
+        if saved.trained_on:
+            origin |= {"trained_on": asdict(saved.trained_on)}
+        write_provenance(chosen, folder, origin)
     print(f"{model} with {saved.arm.name} folded in: {output}")
 
 

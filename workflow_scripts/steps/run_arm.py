@@ -44,12 +44,13 @@ def run_arm(
     claim_folder(output)
     read = read_settings(settings)
     groups = {name: read[name] for name in RunParameters.model_fields if name in read}
-    job = RunJob(dataset, model, Arm.parse(arm), seed, weights, RunParameters(**groups))
+    weights_hash = file_hash(weights / WEIGHTS) if weights else None
+    job = RunJob(dataset, model, Arm.parse(arm), seed, weights, RunParameters(**groups), weights_hash)
     provenance = collect_provenance(forked=was_forked())
     made_of = {
         "code": read_json(settings)["code"],
         "windows": file_hash(windows),
-        "weights": file_hash(weights / WEIGHTS) if weights else None,
+        "weights": weights_hash,
     }
     with terminable():
         if model in BASELINES:

@@ -7,13 +7,15 @@ repeating changes nothing, and the next time completes what was interrupted.
 
 import hashlib
 import json
+import tempfile
+import zipfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workflow_scripts.runtime.hashing import file_hash
-from workflow_scripts.tracking.pages import Links, Page, experiment_description, run_page, sweep_page
+from workflow_scripts.tracking.pages import ARCHIVE, Links, Page, experiment_description, run_page, sweep_page
 from workflow_scripts.tracking.registry import register
 from workflow_scripts.tracking.store import Experiment, active_runs, delete_run
 from workflow_scripts.tracking.sweeps import Sweep
@@ -124,9 +126,15 @@ class Mirror:
         run_id = made.info.run_id
         self._log(run_id, page)
         for folder, path in page.artifacts.items():
-            for file in [path] if path.is_file() else sorted(path.glob("*")):
-                if file.suffix in ARTIFACT_SUFFIXES and not file.name.startswith("."):
-                    self._client.log_artifact(run_id, str(file), folder)
+            for file in _files(path):
+                self._client.log_artifact(run_id, str(file), folder)
+        if page.archived and (files := _files(page.archived)):
+            with tempfile.TemporaryDirectory() as folder:
+                archive = Path(folder, ARCHIVE)
+                with zipfile.ZipFile(archive, "w") as packed:
+                    for file in files:
+                        packed.write(file, f"adapter/{file.name}")
+                self._client.log_artifact(run_id, str(archive))
         if page.status == "SCHEDULED":
             self._client.update_run(run_id, page.status)
         else:
@@ -173,6 +181,12 @@ def texts(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         elif value is not None:
             flat[f"{prefix}{name}"] = value if isinstance(value, str) else json.dumps(value)
     return flat
+
+
+def _files(path: Path) -> list[Path]:
+    """A file, or the files of a folder, without those that may not become artifacts."""
+    found = [path] if path.is_file() else sorted(path.glob("*"))
+    return [file for file in found if file.suffix in ARTIFACT_SUFFIXES and not file.name.startswith(".")]
 
 
 def _key_text(key: Mapping[str, object]) -> str:

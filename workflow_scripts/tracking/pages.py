@@ -30,8 +30,8 @@ NO_METRICS = ("rank", "seed", "stopped_early")
 TRAINING_PAGES = "workflowType=machine_learning"
 """Without it an address opens MLflow's pages for chat models."""
 
-WEIGHTS = "/artifacts/adapter/adapter_model.safetensors"
-"""The part of a run's page where its adapter can be downloaded."""
+ARCHIVE = "adapter.zip"
+"""The artifact of a run with all that its adapter needs, in one download."""
 
 LONGEST_TABLE = 4000
 """Characters; MLflow refuses tags that are longer than 8,000."""
@@ -71,6 +71,7 @@ class Page:
         description: Markdown.
         dataset: the windows: name, hash, source and counts, no row.
         artifacts: files or folders by the folder that they get in MLflow; missing ones are left out.
+        archived: a folder that is also stored as ARCHIVE.
     """
 
     key: Mapping[str, object]
@@ -85,6 +86,7 @@ class Page:
     description: str = ""
     dataset: Mapping[str, str] | None = None
     artifacts: Mapping[str, Path] = field(default_factory=dict)
+    archived: Path | None = None
 
 
 def run_page(run: StoredRun, windows: Path | None = None) -> Page:
@@ -120,6 +122,7 @@ def run_page(run: StoredRun, windows: Path | None = None) -> Page:
         description=_run_description(run),
         dataset=data_set(run),
         artifacts={"record": run.path, "adapter": folder / "adapter"},
+        archived=folder / "adapter" if record.arm.is_adapter else None,
     )
 
 
@@ -153,7 +156,7 @@ def experiment_description(dataset: str, sweeps: Sequence[Sweep], links: Links) 
     rows = []
     for sweep in sorted(sweeps, key=lambda each: not each.adapters):
         chosen, best = sweep.chosen(), sweep.best_run()
-        arm = f"[{best.row.arm}]({links.run(best, WEIGHTS)})" if best else "–"
+        arm = f"[{best.row.arm}]({links.run(best, f'/artifacts/{ARCHIVE}')})" if best else "–"
         errors = [number(chosen.mean(name) if chosen else None) for name in ("mse", "mae")]
         rows.append([sweep.name, arm, str(sweep.best_rank() or "–"), *errors])
     vitals = dict.fromkeys(sweep.vital for sweep in sweeps)

@@ -9,15 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from workflow_scripts.adaptation.adapters import TrainedOn, save_adapter
+from workflow_scripts.adaptation.adapters import TrainedOn, read_arm, save_adapter
 from workflow_scripts.adaptation.adapting import adapt, count_parameters
 from workflow_scripts.adaptation.arms import Arm
+from workflow_scripts.adaptation.model_card import model_card
 from workflow_scripts.adaptation.parameters import AdaptationParameters
 from workflow_scripts.models.baselines import forecast_baseline
 from workflow_scripts.models.registry import Variant, family_class, variant
 from workflow_scripts.privacy.credentials import mark_trained_on
 from workflow_scripts.runtime.device import lease_device
-from workflow_scripts.runtime.files import atomic_folder, folder_mib
+from workflow_scripts.runtime.files import atomic_folder, folder_mib, write_text
 from workflow_scripts.runtime.machine import begin_host_peak, host_peak_since_mib
 from workflow_scripts.runtime.parameters import Parameters
 from workflow_scripts.training.data import window_arrays
@@ -50,6 +51,7 @@ class RunJob:
     """What is trained and forecast. dataset: a name, with which the adapter is marked.
 
     weights: folder of the base weights; None for a baseline and for a model that is trained from scratch.
+    weights_hash: SHA-256 of the weights file in it.
     """
 
     dataset: str
@@ -58,6 +60,7 @@ class RunJob:
     seed: int
     weights: Path | None
     parameters: RunParameters
+    weights_hash: str | None = None
 
 
 @dataclass(frozen=True)
@@ -203,7 +206,11 @@ def _train(job: RunJob, development: Windows, output: Path, device: "torch.devic
 
     def keep(model: "ForecastModel") -> None:
         with atomic_folder(output / ADAPTER) as folder:
-            save_adapter(model, job.arm, folder, job.model, _trained_on(development.metadata))
+            save_adapter(
+                model, job.arm, folder, job.model, _trained_on(development.metadata), job.weights_hash
+            )
+            card = model_card(read_arm(folder), job.dataset, entry.licence, entry.hub_id)
+            write_text(folder / "README.md", card)
             mark_trained_on(folder, job.dataset)
 
     tuned = train_best(
