@@ -55,7 +55,7 @@ found["{0}"] = output.logits.log_softmax(-1), output.loss, quantiles
 DENSITY = """
 with torch.no_grad():
     distribution = forecaster._get_distr(
-        8, context.nan_to_num()[None, :, None], ~missing[None, :, None], missing.cummin(dim=0).values[None]
+        8, context.nan_to_num()[None, :, None], ~missing[None, :, None], torch.zeros_like(missing)[None]
     )
     density = distribution.log_prob(torch.full_like(distribution.mean, 0.27))
 found["{0}"] = distribution.mean, density

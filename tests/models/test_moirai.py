@@ -9,19 +9,11 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from scipy import stats
-from torch.distributions import Categorical, LogNormal, Normal, StudentT
-from uni2ts.distribution.mixture import Mixture
-from uni2ts.distribution.negative_binomial import NegativeBinomial
+from torch.distributions import Normal
 from uni2ts.loss.packed import PackedNLLLoss
 
 from workflow_scripts.models.interface import Series
-from workflow_scripts.models.moirai import (
-    Moirai,
-    mixture_quantiles,
-    moirai_module_class,
-    negative_binomial_quantile,
-    pack,
-)
+from workflow_scripts.models.moirai import Moirai, moirai_module_class, pack
 from workflow_scripts.models.registry import variant
 from workflow_scripts.runtime.errors import UserError
 
@@ -32,12 +24,12 @@ def series(values: torch.Tensor) -> Series:
     return Series(values, torch.zeros(len(values), dtype=torch.int64), 3600)
 
 
-def random_values(rows: int, length: int, seed: int, padding: bool = True) -> torch.Tensor:
-    """Series with gaps; some start late, so that whole patches are padding."""
+def random_values(rows: int, length: int, seed: int, late: bool = True) -> torch.Tensor:
+    """Series with gaps; some start late, so that nothing of whole patches was observed."""
     generator = torch.Generator().manual_seed(seed)
     values = 70 + 10 * torch.randn(rows, length, generator=generator).cumsum(1)
     values[torch.rand(rows, length, generator=generator) < 0.2] = torch.nan
-    if padding:
+    if late:
         for row in range(rows):
             values[row, : row * 3 % length] = torch.nan
     return values
@@ -55,7 +47,7 @@ def upstream_packing(
     patch: int,
     covariates: torch.Tensor | None = None,
 ) -> dict:
-    """What MoiraiForecast makes of the same series; points before the first observation are padding."""
+    """What MoiraiForecast makes of the same series: complete ones, as its predictor hands them on, hence no padding."""
     from uni2ts.model.moirai import MoiraiForecast
 
     forecast = MoiraiForecast(
@@ -67,7 +59,6 @@ def upstream_packing(
         module=model.module,
         patch_size=patch,
     )
-    padding = torch.isnan(context).cummin(dim=1).values
     others = {}
     if covariates is not None:
         by_time = covariates.transpose(1, 2)
@@ -78,7 +69,7 @@ def upstream_packing(
         patch,
         past_target=torch.nan_to_num(context)[..., None],
         past_observed_target=~torch.isnan(context)[..., None],
-        past_is_pad=padding,
+        past_is_pad=torch.zeros_like(context, dtype=torch.bool),
         future_target=torch.nan_to_num(target)[..., None],
         future_observed_target=~torch.isnan(target)[..., None],
         future_is_pad=torch.zeros_like(target, dtype=torch.bool),
@@ -105,13 +96,35 @@ def test_the_plain_import_of_upstream_finds_the_same_class() -> None:
     ("context_length", "horizon", "patch"), [(24, 12, 8), (72, 36, 8), (50, 7, 16), (33, 40, 32)]
 )
 def test_packed_tensors_equal_upstream(model: Moirai, context_length: int, horizon: int, patch: int) -> None:
-    context, target = random_values(9, context_length, seed=1), random_values(9, horizon, 2, padding=False)
+    context, target = random_values(9, context_length, seed=1), random_values(9, horizon, 2, late=False)
     context[3] = torch.nan
     expected = upstream_packing(model, context, target, patch)
     packed = pack(context, target, patch, widest_patch=32)
     for name, tensor in expected.items():
         assert torch.equal(packed[name].to(tensor.dtype), tensor), name
     assert (packed["patch_size"] == patch).all()
+
+
+def test_upstreams_predictor_hands_on_a_series_that_starts_late_without_padding(model: Moirai) -> None:
+    """So what is missing at the start is a gap like any other; only shorter series than the context are padded."""
+    import pandas as pd
+    from uni2ts.model.moirai import MoiraiForecast
+
+    forecast = MoiraiForecast(
+        prediction_length=12,
+        target_dim=1,
+        feat_dynamic_real_dim=0,
+        past_feat_dynamic_real_dim=0,
+        context_length=24,
+        module=model.module,
+        patch_size=8,
+    )
+    values = random_values(4, 24, seed=1)[3].numpy()
+    assert np.isnan(values[:8]).all()
+    entry = {"target": values, "start": pd.Period("2100-01-01", "h")}
+    (found,) = forecast.create_predictor(batch_size=1).input_transform.apply([entry], is_train=False)
+    assert not found["past_is_pad"].any()
+    np.testing.assert_array_equal(found["past_observed_target"][:, 0], ~np.isnan(values))
 
 
 def random_covariates(rows: int, others: int, length: int, seed: int) -> torch.Tensor:
@@ -128,7 +141,7 @@ def test_packed_tensors_with_covariates_equal_upstream(
     model: Moirai, context_length: int, horizon: int, patch: int
 ) -> None:
     """Expected: MoiraiForecast with the covariates as past_feat_dynamic_real."""
-    context, target = random_values(9, context_length, seed=1), random_values(9, horizon, 2, padding=False)
+    context, target = random_values(9, context_length, seed=1), random_values(9, horizon, 2, late=False)
     context[3] = torch.nan
     covariates = random_covariates(9, 3, context_length, seed=11)
     expected = upstream_packing(model, context, target, patch, covariates)
@@ -139,7 +152,7 @@ def test_packed_tensors_with_covariates_equal_upstream(
 
 
 def test_loss_with_covariates_is_upstreams_on_the_targets_alone(model: Moirai) -> None:
-    context, target = random_values(9, 24, seed=3), random_values(9, 12, 4, padding=False)
+    context, target = random_values(9, 24, seed=3), random_values(9, 12, 4, late=False)
     covariates = random_covariates(9, 2, 24, seed=12)
     masks = upstream_packing(model, context, target, 8, covariates)
     distribution = model.module(**masks, patch_size=torch.full_like(masks["sample_id"], 8))
@@ -173,7 +186,7 @@ def test_forecasts_with_covariates_have_upstreams_distribution(model: Moirai) ->
     theirs = forecast(
         past_target=torch.nan_to_num(context)[..., None],
         past_observed_target=~torch.isnan(context)[..., None],
-        past_is_pad=torch.isnan(context).cummin(dim=1).values,
+        past_is_pad=torch.zeros_like(context, dtype=torch.bool),
         past_feat_dynamic_real=torch.nan_to_num(covariates).transpose(1, 2),
         past_observed_feat_dynamic_real=~torch.isnan(covariates).transpose(1, 2),
         num_samples=20_000,
@@ -198,7 +211,7 @@ def test_a_window_with_covariates_does_not_depend_on_its_batch_nor_on_their_orde
 
 
 def test_loss_equals_upstreams_packed_likelihood(model: Moirai) -> None:
-    context, target = random_values(9, 24, seed=3), random_values(9, 12, 4, padding=False)
+    context, target = random_values(9, 24, seed=3), random_values(9, 12, 4, late=False)
     masks = upstream_packing(model, context, target, patch=8)
     distribution = model.module(**masks, patch_size=torch.full_like(masks["sample_id"], 8))
     masks.pop("time_id")
@@ -238,48 +251,6 @@ def test_forecasts_have_upstreams_distribution(model: Moirai) -> None:
         assert stats.ks_2samp(theirs[:, step].numpy(), ours[:, step].numpy()).pvalue > 0.001
 
 
-def test_each_component_and_the_whole_mixture_are_drawn_from_their_distribution() -> None:
-    """Kolmogorov-Smirnov against torch's own samplers, for a mixture with well-separated shapes."""
-    components = [
-        StudentT(torch.tensor([2.5]), torch.tensor([-4.0]), torch.tensor([0.7])),
-        Normal(torch.tensor([1.0]), torch.tensor(1e-3)),
-        NegativeBinomial(torch.tensor([3.2]), torch.tensor([0.8])),
-        LogNormal(torch.tensor([0.3]), torch.tensor([0.6])),
-    ]
-    weights = torch.tensor([[0.4, 0.1, 0.2, 0.3]])
-    uniforms = np.random.default_rng(3).random((1, 30_000, 1))
-
-    def points(parameter: torch.Tensor) -> np.ndarray:
-        return parameter.double().numpy().reshape(1, 1, 1)
-
-    torch.manual_seed(3)
-    only = torch.full((1, 4), -1e9)
-    for number, component in enumerate(components):
-        logits = only.clone()
-        logits[0, number] = 0.0
-        drawn = mixture_quantiles(Mixture(Categorical(logits=logits), components), points, uniforms)
-        assert stats.ks_2samp(drawn.ravel(), component.sample((30_000,)).numpy().ravel()).pvalue > 0.001
-    whole = Mixture(Categorical(probs=weights), components)
-    drawn = mixture_quantiles(whole, points, uniforms)
-    assert stats.ks_2samp(drawn.ravel(), whole.sample((30_000,)).numpy().ravel()).pvalue > 0.001
-
-
-def test_negative_binomial_quantiles_equal_scipys() -> None:
-    generator = np.random.default_rng(0)
-    level = generator.random(5000)
-    total_count, logits = np.exp(generator.normal(0, 3, 5000)), generator.normal(0, 4, 5000)
-    expected = stats.nbinom.ppf(level, total_count, 1 / (1 + np.exp(logits)))
-    np.testing.assert_array_equal(negative_binomial_quantile(level, total_count, logits), expected)
-
-
-@pytest.mark.filterwarnings("ignore:overflow")
-def test_parameters_that_are_not_numbers_give_forecasts_that_are_not_numbers() -> None:
-    level = np.array([0.5, np.nan, 0.999999, 0.5])
-    total_count = np.array([np.nan, 1.0, 1e30, 1.0])
-    drawn = negative_binomial_quantile(level, total_count, np.array([0.0, 0.0, 60.0, np.inf]))
-    assert np.isnan(drawn[[0, 1, 3]]).all()
-
-
 def test_a_diverged_model_has_a_loss_and_a_forecast_that_are_not_finite_and_checks_stay_as_they_were() -> (
     None
 ):
@@ -307,7 +278,7 @@ def test_a_windows_forecast_does_not_depend_on_its_batch(model: Moirai) -> None:
 
 def test_a_forecast_follows_the_scale_of_its_context(model: Moirai) -> None:
     """The scaler standardises, so shifting and stretching a whole context does the same to its forecast."""
-    context = random_values(4, 24, seed=10, padding=False)
+    context = random_values(4, 24, seed=10, late=False)
     context = torch.nan_to_num(context, nan=70.0)
     uniforms = torch.rand(4, 5, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
     plain = model.sample(series(context), uniforms)

@@ -158,11 +158,11 @@ def test_chronos_2_equals_upstreams_pipeline_and_training_batch() -> None:
 
 
 def past_of(values: torch.Tensor) -> dict[str, torch.Tensor]:
-    """A batch as gluonts' instance splitter hands it to uni2ts: padding before the first observation."""
+    """A batch as gluonts' instance splitter hands it to uni2ts, of series that are long enough: without padding."""
     return {
         "past_target": values.nan_to_num()[..., None],
         "past_observed_target": ~values.isnan()[..., None],
-        "past_is_pad": values.isnan().cummin(dim=1).values,
+        "past_is_pad": torch.zeros_like(values, dtype=torch.bool),
     }
 
 

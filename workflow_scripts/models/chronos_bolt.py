@@ -15,7 +15,7 @@ from transformers.models.t5.configuration_t5 import T5Config
 from workflow_scripts.models.base_weights import read_architecture
 from workflow_scripts.models.interface import Series
 from workflow_scripts.models.limits import require_at_most
-from workflow_scripts.models.quantile_model import QuantileModel
+from workflow_scripts.models.quantile_model import QuantileModel, at_levels, for_all
 from workflow_scripts.models.transformers_parts import load_module, save_module
 
 SETTINGS = {
@@ -95,6 +95,19 @@ class ChronosBolt(QuantileModel):
         """One pass, as upstream's `ChronosBoltPipeline.predict`; see QuantileModel.trained_quantiles."""
         self._check_lengths(context, horizon)
         return self.module(context=context.values).quantile_preds[..., :horizon]
+
+    def quantiles(self, context: Series, uniforms: Tensor, levels: list[float]) -> Tensor:
+        """As upstream's `ChronosBoltPipeline.predict_quantiles`; see QuantileModel.quantiles.
+
+        Where a level between trained ones is asked, quantiles that cross are sorted, together with the outermost two,
+        which stand for the levels 0 and 1.
+        """
+        if set(levels) <= set(self.levels):
+            return super().quantiles(context, uniforms, levels)
+        with torch.no_grad():
+            trained = self.trained_quantiles(context, uniforms.shape[2])
+            widened = torch.cat((trained[:, :1], trained, trained[:, -1:]), dim=1).sort(dim=1).values
+            return at_levels(widened, [0.0, *self.levels, 1.0], for_all(levels, trained))
 
     def _check_lengths(self, context: Series, horizon: int) -> None:
         require_at_most("windows.context", context.values.shape[1], self._context_length, "Chronos-Bolt")

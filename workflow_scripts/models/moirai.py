@@ -6,23 +6,21 @@ the package beside it. Covariates are variates of their own, as upstream's `past
 attends to every other, and no loss is taken on them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import special
 from torch import Tensor, nn
-from torch.distributions import AffineTransform, Distribution, LogNormal, Normal, StudentT
+from torch.distributions import AffineTransform, Distribution
 from uni2ts.distribution import DistrParamProj, MixtureOutput
 from uni2ts.distribution.log_normal import LogNormalOutput
-from uni2ts.distribution.negative_binomial import NegativeBinomial, NegativeBinomialOutput
+from uni2ts.distribution.negative_binomial import NegativeBinomialOutput
 from uni2ts.distribution.normal import NormalFixedScaleOutput
 from uni2ts.distribution.student_t import StudentTOutput
 from uni2ts.loss.packed import PackedNLLLoss
@@ -32,9 +30,9 @@ from uni2ts.module.ts_embed import MultiInSizeLinear, MultiOutSizeLinear
 from workflow_scripts.models.base_weights import read_config
 from workflow_scripts.models.interface import ForecastModel, Series
 from workflow_scripts.models.limits import require_at_most
+from workflow_scripts.models.moirai_mixture import Mixture, draw_mixture, mixture_quantiles, read_mixture
 from workflow_scripts.models.registry import patch_size
 from workflow_scripts.models.uni2ts_parts import load_module, patches, save_module, uni2ts_module
-from workflow_scripts.runtime.errors import UserError
 
 Array = NDArray[np.float64]
 MODULE = uni2ts_module("moirai")
@@ -152,6 +150,7 @@ class Moirai(ForecastModel):
     feedforward_targets = r".*\.ffn\.fc2"
     head_parameters = r"param_proj\..*"
     norm_parameters = r"encoder\..*norm[12]?\.weight"
+    exact_quantiles = True
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
@@ -223,26 +222,38 @@ class Moirai(ForecastModel):
 
     @torch.inference_mode()
     def sample(self, context: Series, uniforms: Tensor) -> Tensor:
-        """One forward pass; every point is drawn by inverting its distribution; see ForecastModel.sample."""
-        values, horizon = context.values, uniforms.shape[2]
+        """One forward pass; every point is drawn by inverting its distribution; see ForecastModel.sample.
+
+        Steps are independent of each other, since the model says nothing about how they belong together.
+        """
+        mixture, location, scale = self._steps(context, uniforms.shape[2])
+        drawn = draw_mixture(mixture, uniforms.cpu().numpy())
+        return torch.from_numpy(drawn * scale + location).to(context.values.device, torch.float32)
+
+    @torch.inference_mode()
+    def quantiles(self, context: Series, uniforms: Tensor, levels: list[float]) -> Tensor:
+        """Those of each step's mixture, exactly; the uniforms give only the horizon. See ForecastModel.quantiles."""
+        mixture, location, scale = self._steps(context, uniforms.shape[2])
+        found = mixture_quantiles(mixture, np.array(levels)).swapaxes(1, 2)
+        return torch.from_numpy(found * scale + location).float()
+
+    def _steps(self, context: Series, horizon: int) -> tuple[Mixture, Array, Array]:
+        """Each step's mixture [batch, horizon], and the location and scale of its values [batch, 1, horizon]."""
+        values = context.values
         patch = self.patch_size(values.shape[1])
-        unknown = values.new_zeros(len(values), horizon)
-        packed = self.inputs(context, unknown)
+        packed = self.inputs(context, values.new_zeros(len(values), horizon))
         with _unchecked():
             distribution = self.distribution(packed)
         first = -(-values.shape[1] // patch)
         predicted = slice(first, first - (-horizon // patch))
 
-        def points(parameter: Tensor) -> Array:
-            """One parameter of the distribution at the forecast points, [batch, 1, horizon]."""
-            flat = parameter[:, predicted].flatten(1, 2)[:, None, :horizon]
-            return flat.double().cpu().numpy()
+        def steps(parameter: Tensor) -> Array:
+            """One parameter of the distribution at the forecast points, [batch, horizon]."""
+            return parameter[:, predicted].flatten(1, 2)[:, :horizon].double().cpu().numpy()
 
-        drawn = mixture_quantiles(distribution.base_dist, points, uniforms.cpu().numpy())
         affine: AffineTransform = distribution.transforms[0]
-        scale, location = (_every_point(value, patch) for value in (affine.scale, affine.loc))
-        restored = drawn * points(scale) + points(location)
-        return torch.from_numpy(restored).to(values.device, torch.float32)
+        location, scale = (steps(_every_point(value, patch))[:, None] for value in (affine.loc, affine.scale))
+        return read_mixture(distribution.base_dist, steps), location, scale
 
     def distribution(self, packed: dict[str, Tensor]) -> Distribution:
         """What the module says of every point of the tokens that `inputs` makes, [batch, tokens, patch]."""
@@ -293,16 +304,12 @@ def pack(
     """The module's inputs, a token for each patch: context, then target, then each covariate's past.
 
     context: [batch, time]; target: [batch, horizon]; covariates: [batch, others, time]; NaN where nothing was
-    observed. Points before the context's first observation are padding, of the covariates too, since upstream counts
-    time from there; its whole first patch stays in view where the context is no whole number of patches. Other missing
-    points enter as 0, as upstream's transformation does.
+    observed. Missing points enter as 0, as upstream's transformation does, and stay in view, those before the first
+    observation too; time is counted from its patch, as upstream counts it.
     Returns float32 and bool [batch, tokens, widest_patch], int64 and bool [batch, tokens].
     """
     observed = ~torch.isnan(context)
-    started = observed.cummax(dim=1).values
-    past, past_mask, past_in_series = (
-        patches(value, patch, left=True) for value in (torch.nan_to_num(context), observed, started)
-    )
+    past, past_mask = (patches(value, patch, left=True) for value in (torch.nan_to_num(context), observed))
     future, future_mask = (
         patches(value, patch, left=False) for value in (torch.nan_to_num(target), ~torch.isnan(target))
     )
@@ -312,113 +319,28 @@ def pack(
         patches(value, patch, left=True).flatten(1, 2)
         for value in (torch.nan_to_num(others), ~others.isnan())
     )
-    other_in_series = (~patches(~started, patch, left=True)).any(-1).repeat(1, number)
     past_time = (past_mask.any(-1).cummax(dim=1).values.cumsum(dim=1) - 1).clamp(min=0)
     future_time = torch.arange(1, future.shape[1] + 1, device=context.device) + past_time[:, -1:]
-    future_ones, no_past = torch.ones_like(future_time), torch.zeros_like(past_time)
+    no_past = torch.zeros_like(past_time)
     other_time = past_time.repeat(1, number)
     other_variate = torch.arange(1, number + 1, device=context.device).repeat_interleave(past.shape[1])
-    sample_id = torch.cat((past_in_series.any(-1).long(), future_ones, other_in_series.long()), dim=1)
+    time_id = torch.cat((past_time, future_time, other_time), dim=1)
     widen = (0, widest_patch - patch)
     return {
         "target": nn.functional.pad(torch.cat((past, future, other), dim=1), widen),
         "observed_mask": nn.functional.pad(torch.cat((past_mask, future_mask, other_mask), dim=1), widen),
-        "sample_id": sample_id,
-        "time_id": torch.cat((past_time, future_time, other_time), dim=1),
+        "sample_id": torch.ones_like(time_id),
+        "time_id": time_id,
         "variate_id": torch.cat(
             (no_past, torch.zeros_like(future_time), other_variate.expand_as(other_time)), dim=1
         ),
-        "prediction_mask": torch.cat((no_past, future_ones, torch.zeros_like(other_time)), dim=1).bool(),
-        "patch_size": torch.full_like(sample_id, patch),
+        "prediction_mask": torch.cat(
+            (no_past, torch.ones_like(future_time), torch.zeros_like(other_time)), dim=1
+        ).bool(),
+        "patch_size": torch.full_like(time_id, patch),
     }
 
 
 def _every_point(per_token: Tensor, patch: int) -> Tensor:
     """[batch, tokens, 1] -> [batch, tokens, patch]."""
     return per_token.expand(-1, -1, patch)
-
-
-def mixture_quantiles(mixture: Distribution, points: Callable[[Tensor], Array], uniforms: Array) -> Array:
-    """Draw from uni2ts' Mixture by inverse transform, with one uniform for each point.
-
-    The uniform chooses the component, and what remains of it, stretched to (0, 1), is again uniform and
-    independent of that choice: exact. points: gives a parameter as an array that broadcasts to uniforms.
-    """
-    logits = np.stack([points(logit) for logit in mixture.weights.logits.unbind(-1)], axis=-1)
-    upper = np.cumsum(special.softmax(logits, axis=-1), axis=-1)
-    # Not the last edge, so that an uniform above rounding's last sum still finds the last component.
-    chosen = sum(np.greater(uniforms, edge) for edge in np.moveaxis(upper[..., :-1], -1, 0))
-    edges = np.concatenate(
-        (np.zeros_like(upper[..., :1]), upper[..., :-1], np.ones_like(upper[..., :1])), axis=-1
-    )
-    # The index of each uniform's point among all points of a parameter.
-    place = np.broadcast_to(np.arange(logits[..., 0].size).reshape(logits.shape[:-1]), uniforms.shape).ravel()
-    drawn, flat = np.empty(uniforms.size), uniforms.ravel()
-    for number, component in enumerate(mixture.components):
-        rows = np.flatnonzero(np.equal(chosen, number))
-        at = place[rows]
-        low, high = (edges[..., number + side].ravel()[at] for side in (0, 1))
-        spacing = np.finfo(np.float64).eps
-        level = np.clip((flat[rows] - low) / (high - low), spacing, 1 - spacing)
-        drawn[rows] = _quantile(component, partial(_at, points, at), level)
-    return drawn.reshape(uniforms.shape)
-
-
-def _at(points: Callable[[Tensor], Array], places: NDArray[np.int64], parameter: Tensor) -> Array:
-    """One parameter at some points."""
-    return points(parameter).ravel()[places]
-
-
-def _quantile(component: Distribution, value: Callable[[Tensor], Array], level: Array) -> Array:
-    """Quantiles of one component, at the points where it was chosen."""
-    if isinstance(component, StudentT):
-        return value(component.loc) + value(component.scale) * special.stdtrit(value(component.df), level)
-    if isinstance(component, Normal):
-        return value(component.loc) + value(component.scale) * special.ndtri(level)
-    if isinstance(component, LogNormal):
-        return np.exp(value(component.loc) + value(component.scale) * special.ndtri(level))
-    if isinstance(component, NegativeBinomial):
-        return negative_binomial_quantile(level, value(component.total_count), value(component.logits))
-    raise UserError(
-        "config.json, distr_output",
-        f"a mixture component {type(component).__name__}",
-        "StudentT, Normal, LogNormal or NegativeBinomial, the components of the published models",
-        "point to weights of a published MOIRAI 1.x model",
-    )
-
-
-_SUMMED = 32
-"""Terms of a negative binomial that are summed: more than most quantiles need, and faster than the inverse."""
-
-
-def negative_binomial_quantile(level: Array, total_count: Array, logits: Array) -> Array:
-    """Smallest whole number whose cumulative probability reaches `level`; float64 of one dimension.
-
-    The first terms are summed, each from the one before: P(k + 1) = P(k) (k + r) / (k + 1) / (1 + exp(-logits)).
-    What is beyond them is found by the inverse of the cumulative probability.
-    """
-    quantile = np.full_like(level, np.nan)
-    rest, failure = np.arange(len(level)), special.expit(logits)
-    with np.errstate(invalid="ignore"):
-        term = np.exp(total_count * special.log_expit(-logits))
-    wanted, count, reached = level, total_count, term
-    for number in range(_SUMMED):
-        if not rest.size:
-            break
-        enough = reached >= wanted
-        quantile[rest[enough]] = number
-        rest, wanted, count, failure, term, reached = (
-            part[~enough] for part in (rest, wanted, count, failure, term, reached)
-        )
-        term = term * failure * (count + number) / (number + 1)
-        reached = reached + term
-    quantile[rest] = _far_quantile(level[rest], total_count[rest], logits[rest])
-    return np.where(np.isfinite(total_count) & np.isfinite(logits) & np.isfinite(level), quantile, np.nan)
-
-
-def _far_quantile(level: Array, total_count: Array, logits: Array) -> Array:
-    """The same by inverting the cumulative probability, as scipy.stats.nbinom.ppf does."""
-    success = special.expit(-logits)
-    count = np.ceil(special.nbdtrik(level, total_count, success))
-    below = np.maximum(count - 1, 0.0)
-    return np.where(special.betainc(total_count, below + 1, success) >= level, below, count)

@@ -27,10 +27,7 @@ class QuantileModel(ForecastModel):
     def quantiles(self, context: Series, uniforms: Tensor, levels: list[float]) -> Tensor:
         """The trained quantiles, interpolated to `levels`; the uniforms give only the horizon."""
         trained = self.trained_quantiles(context, uniforms.shape[2])
-        wanted = torch.tensor(levels, dtype=torch.float64, device=trained.device)
-        return at_levels(
-            trained, self.levels, wanted[None, :, None].expand(len(trained), -1, trained.shape[2])
-        )
+        return at_levels(trained, self.levels, for_all(levels, trained))
 
     def sampled_quantiles(self, context: Series, uniforms: Tensor, levels: list[float]) -> Tensor:
         """The same; see ForecastModel.sampled_quantiles."""
@@ -44,6 +41,12 @@ class QuantileModel(ForecastModel):
         path is no trajectory, and only statistics of single steps mean anything.
         """
         return at_levels(self.trained_quantiles(context, uniforms.shape[2]), self.levels, uniforms)
+
+
+def for_all(levels: list[float], trained: Tensor) -> Tensor:
+    """The same levels for every window and step of `trained`: float64 [batch, levels, horizon]."""
+    wanted = torch.tensor(levels, dtype=torch.float64, device=trained.device)
+    return wanted[None, :, None].expand(len(trained), -1, trained.shape[2])
 
 
 def at_levels(trained: Tensor, levels: list[float], wanted: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ def forecast(
     paper, levels = parameters.protocol == "paper", parameters.quantiles
     quantiles_of = model.sampled_quantiles if paper else model.quantiles
     # Where nothing is drawn, the uniforms only say how many steps there are.
-    samples = 1 if model.exact_quantiles and not paper else parameters.samples
+    samples = 0 if model.exact_quantiles and not paper else parameters.samples
     draws = Draws(window_ids, samples, windows.target.shape[1], seed, stratified=not paper)
     return _by_batch(
         model,
@@ -77,6 +77,8 @@ class Draws:
 
     def of(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Those of some windows, float64 [rows, samples, horizon]."""
+        if not self.samples:
+            return np.empty((len(rows), 0, self.horizon))
         return window_uniforms(
             self.window_ids[rows], self.samples, self.horizon, self.seed, stratified=self.stratified
         )
