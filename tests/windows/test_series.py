@@ -85,10 +85,10 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 # Columns of the file, and what the message says.
 REFUSED = [
-    ({"time": HOURS, "worth": range(6)}, "no column value; there are time, worth"),
-    ({"time": ["soon"] * 6, "value": range(6)}, "6 rows with a time that cannot be read"),
-    ({"time": HOURS, "value": ["x", *"12345"]}, "1 rows with a value that cannot be read"),
-    ({"time": HOURS, "value": [np.inf, 1, 2, 3, 4, 5]}, "1 rows with a value that cannot be read"),
+    ({"time": HOURS, "worth": range(6)}, "no column value in the header"),
+    ({"time": ["soon"] * 6, "value": range(6)}, "line 2, column time: a time that cannot be read"),
+    ({"time": HOURS, "value": [*"12345", "x"]}, "line 7, column value: a value that is no number"),
+    ({"time": HOURS, "value": [np.inf, 1e39, 2, 3, 4, 5]}, "2 values that are infinite or too large"),
     ({"time": HOURS[[0, 0, 1, 2, 3, 4]], "value": range(6)}, "1 repeated times"),
     (
         {"time": [*HOURS[:5], HOURS[5] + pd.Timedelta(minutes=90)], "value": range(6)},
@@ -103,7 +103,7 @@ REFUSED = [
     ({"time": [], "value": []}, "a header and no row"),
     (
         {"series": [None, *"aaaaa"], "time": HOURS, "value": range(6)},
-        "1 rows with a series that cannot be read",
+        "line 2, column series: an empty cell",
     ),
     (
         {"series": [*"aaa", *"bb", "c"], "time": HOURS[[0, 1, 2, 0, 1, 0]], "value": range(6)},
@@ -132,4 +132,5 @@ def test_a_file_that_is_no_table_is_refused(path: Path) -> None:
     path.write_bytes(b"\x00PAR\xff\xfe")
     with pytest.raises(UserError) as refused:
         read_series(path, context=4)
-    assert "cannot be read" in refused.value.found
+    found = {".csv": "line 1: text that is not UTF-8", ".parquet": "not a complete Parquet file"}[path.suffix]
+    assert refused.value.found.startswith(found)

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from workflow_scripts.cohorts.table_one import SMALLEST_GROUP
-from workflow_scripts.sources.identifiers import encode_identifiers
+from workflow_scripts.runtime.identifiers import encode_identifiers
 from workflow_scripts.windows.reading import Windows
 
 ONSET_EDGES = (-24, -12, 0, 12, 24, 48)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from workflow_scripts.evaluation.forecasts import read_forecasts_of
 from workflow_scripts.evaluation.metrics import POOLED, score, score_steps, shares_below
-from workflow_scripts.sources.identifiers import number_names
+from workflow_scripts.runtime.identifiers import number_names
 from workflow_scripts.windows.reading import Windows
 
 ERRORS = ("mse", "mape", "mape_paper", "dtw", "mae", "wql")
@@ -33,7 +33,7 @@ class WindowScores:
     A metric over any set of windows is the sum of its `errors` over the sum of its `weights`. errors,
     weights: float64 [windows, metrics], metrics as in RESAMPLED; errors are NaN or infinite where a forecast
     is not finite or a denominator is zero. patient: int64 [windows], the place of its subject_id in the order of
-    sources/identifiers.py.
+    runtime/identifiers.py.
     steps: float64 [windows, horizon, metrics], metrics as in GROUPED: the same for each step, 0 where the truth
     was not observed. below: float64 [levels], share of all truths at or below the quantile of each of `levels`.
     """

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from workflow_scripts.sources.identifiers import encode_identifiers
+from workflow_scripts.runtime.identifiers import encode_identifiers
 
 IDENTIFIERS = ("subject_id", "hadm_id", "icustay_id")
 TIMES = ("intime", "outtime", "onset", "start")

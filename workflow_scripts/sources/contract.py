@@ -5,19 +5,19 @@ cohort table is the same with `included`. The columns of OPTIONAL_STAY_COLUMNS m
 columns do no harm.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.runtime.tables import ColumnKind, check_columns
-from workflow_scripts.sources.identifiers import decode_identifiers, encode_identifiers, number_names
+from workflow_scripts.runtime.identifiers import decode_identifiers, number_names
+from workflow_scripts.runtime.tables import Columns, read_table
 
-COHORT_COLUMNS: dict[str, ColumnKind] = {
+COHORT_COLUMNS: Columns = {
     "subject_id": "text or integer",
     "icustay_id": "text or integer",
     "intime": "timestamp without zone",
@@ -30,7 +30,7 @@ COHORT_COLUMNS: dict[str, ColumnKind] = {
 
 STAY_COLUMNS = {name: kind for name, kind in COHORT_COLUMNS.items() if name != "included"}
 
-OPTIONAL_STAY_COLUMNS: dict[str, ColumnKind] = {
+OPTIONAL_STAY_COLUMNS: Columns = {
     "hadm_id": "integer",
     "age_years": "number",
     "sex": "text",
@@ -42,9 +42,10 @@ OPTIONAL_STAY_COLUMNS: dict[str, ColumnKind] = {
 STRATA = ("died_in_hospital", "septic")
 """Columns that are to be as frequent in every split; where deaths are not known, sepsis."""
 
+_COHORT_REMEDY = "make the cohort table again (label_cohort), or correct your own"
 _COMPLETE = ("subject_id", "icustay_id", "intime", "outtime")
 
-VALUE_COLUMNS: dict[str, ColumnKind] = {
+VALUE_COLUMNS: Columns = {
     "icustay_id": "text or integer",
     "charttime": "timestamp without zone",
     "vital": "text",
@@ -56,9 +57,9 @@ VALUE_COLUMNS: dict[str, ColumnKind] = {
 class Stays:
     """The included ICU stays, in the order of (subject_id, icustay_id); every array has one entry per stay.
 
-    subject_id, icustay_id: str (identifiers.py says their order); intime, outtime: int64, microseconds since 1970 in
-    the data's own calendar; died_in_hospital: bool, False where it is not known; onset: datetime64[us], NaT where the
-    cohort gives none.
+    subject_id, icustay_id: str (runtime/identifiers.py says their order); intime, outtime: int64, microseconds since
+    1970 in the data's own calendar; died_in_hospital: bool, False where it is not known; onset: datetime64[us], NaT
+    where the cohort gives none.
     """
 
     subject_id: np.ndarray
@@ -108,13 +109,13 @@ def read_stays(path: Path) -> Stays:
     Raises UserError for a missing or ill-typed column, an empty value, a repeated stay, a stay that ends before it
     begins, and where no stay is included.
     """
-    remedy = "make the cohort table again (label_cohort), or correct your own"
-    check_columns(path, COHORT_COLUMNS, remedy)
-    table = pq.read_table(path, columns=list(COHORT_COLUMNS), partitioning=None)
-    table = _with_text_identifiers(table.filter(pc.fill_null(table["included"], False)))
+    table = read_table(path, COHORT_COLUMNS, _COHORT_REMEDY)
+    table = table.filter(pc.fill_null(table["included"], False))
     if not len(table):
-        raise UserError(str(path), "no included stay", "at least one stay with included = true", remedy)
-    _refuse_wrong_stays(path, table, "included stay", remedy)
+        raise UserError(
+            str(path), "no included stay", "at least one stay with included = true", _COHORT_REMEDY
+        )
+    _refuse_wrong_stays(path, table, "included stay", _COHORT_REMEDY)
     subject_id, icustay_id = (
         decode_identifiers(table[name].combine_chunks()) for name in ("subject_id", "icustay_id")
     )
@@ -123,10 +124,10 @@ def read_stays(path: Path) -> Stays:
     return Stays(
         subject_id=subject_id[order],
         icustay_id=icustay_id[order],
-        intime=_microseconds(table["intime"]),
-        outtime=_microseconds(table["outtime"]),
+        intime=table["intime"].cast(pa.int64()).to_numpy(),
+        outtime=table["outtime"].cast(pa.int64()).to_numpy(),
         died_in_hospital=pc.fill_null(table["died_in_hospital"], False).to_numpy(),
-        onset=table["onset"].cast(pa.timestamp("us"), safe=False).to_numpy(),
+        onset=table["onset"].to_numpy(),
     )
 
 
@@ -135,26 +136,15 @@ def read_patients(path: Path) -> Patients:
 
     Raises UserError for a missing or ill-typed column.
     """
-    check_columns(path, COHORT_COLUMNS, "make the cohort table again (label_cohort), or correct your own")
-    present = [name for name in STRATA if name in pq.read_schema(path).names]
-    table = pq.read_table(path, columns=["subject_id", *present], partitioning=None)
-    told = [name for name in present if table[name].null_count < len(table)]
-    encoded = encode_identifiers(table["subject_id"])
-    known = pc.is_valid(encoded)
-    table = table.filter(known)
-    subject_id, patient = number_names(decode_identifiers(encoded.filter(known)))
+    table = read_table(path, COHORT_COLUMNS, _COHORT_REMEDY, optional={"septic": "true/false"})
+    table = table.filter(pc.is_valid(table["subject_id"]))
+    subject_id, patient = number_names(decode_identifiers(table["subject_id"].combine_chunks()))
     stratum = np.zeros(len(subject_id), dtype=bool)
+    told = [name for name in STRATA if name in table.column_names and table[name].null_count < len(table)]
     if not told:
         return Patients(subject_id, stratum, "nothing")
     np.logical_or.at(stratum, patient, pc.fill_null(table[told[0]], False).to_numpy())
     return Patients(subject_id, stratum, told[0])
-
-
-def _with_text_identifiers(table: pa.Table) -> pa.Table:
-    for name in ("subject_id", "icustay_id"):
-        place = table.column_names.index(name)
-        table = table.set_column(place, name, pa.chunked_array([encode_identifiers(table[name])]))
-    return table
 
 
 def _refuse_wrong_stays(path: Path, table: pa.Table, kind: str, remedy: str) -> None:
@@ -163,7 +153,7 @@ def _refuse_wrong_stays(path: Path, table: pa.Table, kind: str, remedy: str) -> 
     if incomplete:
         found = f"empty values of {kind}s in {', '.join(incomplete)}"
         raise UserError(str(path), found, f"every {kind} complete", remedy)
-    repeated = len(table) - len(pc.unique(table["icustay_id"].combine_chunks().indices))
+    repeated = len(table) - pc.count_distinct(table["icustay_id"].cast(pa.string())).as_py()
     reversed_stays = pc.sum(pc.less_equal(table["outtime"], table["intime"])).as_py()
     if repeated or reversed_stays:
         raise UserError(
@@ -180,21 +170,13 @@ def check_tables(values: Path, stays: Path, vital_names: list[str]) -> None:
     vital_names: the vital signs that are known.
     """
     remedy = "correct the source that writes it (workflow_scripts/sources), or the raw files that it reads"
-    check_columns(values, VALUE_COLUMNS, remedy)
-    check_columns(stays, STAY_COLUMNS, remedy)
-    present = pq.read_schema(stays).names
-    optional = {name: kind for name, kind in OPTIONAL_STAY_COLUMNS.items() if name in present}
-    check_columns(stays, optional, remedy)
-    table = pq.read_table(stays, columns=list(STAY_COLUMNS), partitioning=None)
-    _refuse_wrong_stays(stays, _with_text_identifiers(table), "stay", remedy)
-    unknown = set(_vitals_of(values)) - set(vital_names)
+    named = pc.unique(read_table(values, VALUE_COLUMNS, remedy)["vital"]).to_pylist()
+    table = read_table(stays, STAY_COLUMNS, remedy, OPTIONAL_STAY_COLUMNS)
+    _refuse_wrong_stays(stays, table, "stay", remedy)
+    unknown = set(named) - set(vital_names)
     if unknown:
-        found = f"vital signs that nobody knows: {', '.join(sorted(map(str, unknown)))}"
+        found = f"vital signs that nobody knows: {_told(unknown)}"
         raise UserError(str(values), found, f"some of {', '.join(vital_names)}", remedy)
-
-
-def _vitals_of(values: Path) -> list[str]:
-    return pc.unique(pq.read_table(values, columns=["vital"], partitioning=None)["vital"]).to_pylist()
 
 
 def read_measurements(path: Path, vital: str) -> Measurements:
@@ -204,29 +186,24 @@ def read_measurements(path: Path, vital: str) -> Measurements:
     Raises UserError for a missing or ill-typed column and where the table holds no row of that vital sign.
     """
     remedy = "extract the vital sign (extract_events), or name one that the table holds"
-    check_columns(path, VALUE_COLUMNS, remedy)
-    table = pq.read_table(
-        path,
-        columns=["icustay_id", "charttime", "value"],
-        filters=(pc.field("vital") == vital)
-        & pc.field("icustay_id").is_valid()
-        & pc.field("charttime").is_valid()
-        & pc.field("value").is_valid(),
-        partitioning=None,
-    )
+    table = read_table(path, VALUE_COLUMNS, remedy, keep=("vital", vital))
+    table = table.filter(pc.field("icustay_id").is_valid() & pc.field("charttime").is_valid())
+    table = table.filter(pc.is_finite(table["value"]))
     if not len(table):
-        names = ", ".join(sorted(map(str, _vitals_of(path)))) or "nothing"
-        raise UserError(str(path), f"no value of {vital} within an ICU stay", f"one of: {names}", remedy)
-    value = table["value"].cast(pa.float64()).to_numpy()
-    encoded = encode_identifiers(table["icustay_id"])
-    kept = np.isfinite(value) & pc.is_valid(encoded).to_numpy(zero_copy_only=False)
+        vitals = read_table(path, {"vital": "text"}, remedy)["vital"]
+        expected = f"one of: {_told(set(pc.unique(vitals).to_pylist()))}"
+        raise UserError(str(path), f"no value of {vital} within an ICU stay", expected, remedy)
+    icustay_id = table["icustay_id"].combine_chunks()
     return Measurements(
-        icustay_ids=np.array(encoded.dictionary.to_pylist(), dtype=object),
-        stay=pc.fill_null(encoded.indices, 0).to_numpy().astype(np.int64)[kept],
-        time=_microseconds(table["charttime"])[kept],
-        value=value[kept],
+        icustay_ids=np.array(icustay_id.dictionary.to_pylist(), dtype=object),
+        stay=icustay_id.indices.to_numpy().astype(np.int64),
+        time=table["charttime"].cast(pa.int64()).to_numpy(),
+        value=table["value"].to_numpy(),
     )
 
 
-def _microseconds(column: pa.ChunkedArray) -> np.ndarray:
-    return column.cast(pa.timestamp("us"), safe=False).cast(pa.int64()).to_numpy()
+def _told(vitals: set[str | None]) -> str:
+    """The names of vital signs that a table holds; what does not look like one may be a patient's, and is counted."""
+    names = sorted(name for name in vitals if name and re.fullmatch("[A-Za-z_ ]{1,40}", name))[:20]
+    others = len(vitals) - len(names)
+    return ", ".join([*names, *[f"{others} others"] * bool(others)]) or "nothing"

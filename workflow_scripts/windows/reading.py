@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.sources.identifiers import decode_identifiers, encode_identifiers
+from workflow_scripts.runtime.identifiers import decode_identifiers, encode_identifiers
 
 METADATA_KEY = b"vitalora"
 WINDOW_SCHEMA = pa.schema(

@@ -2,25 +2,28 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 
 from workflow_scripts.runtime.errors import UserError
-
-if TYPE_CHECKING:
-    import pandas as pd
+from workflow_scripts.runtime.identifiers import decode_identifiers, number_names
+from workflow_scripts.runtime.tables import Columns, read_table
 
 ONE_SERIES = "series"
 """The name of the only series of a file without a column `series`."""
+
+_COLUMNS: Columns = {"time": "time", "value": "number"}
+_SERIES: Columns = {"series": "text or integer"}
+_REMEDY = "correct the file; see python -m workflow_scripts.steps.forecast --help"
 
 
 @dataclass(frozen=True)
 class SeriesTable:
     """N series on one grid, each ending with its last row; natural units.
 
-    names: str [N]; values: float32 [N, context], NaN where nothing was charted; last: datetime64[s] [N], time of
-    the last value; step_seconds: seconds between two values.
+    names: str [N], in the order of runtime/identifiers.py; values: float32 [N, context], NaN where nothing was charted;
+    last: datetime64[s] [N], time of the last value; step_seconds: seconds between two values.
     """
 
     names: list[str]
@@ -43,84 +46,93 @@ def read_series(path: Path, context: int, interval_minutes: int | None = None) -
     """Read a CSV or Parquet file with the columns series (optional), time and value; rows in any order.
 
     The last `context` steps of each series are taken. The step is the smallest distance between two times of a
-    series, or `interval_minutes`; times in between are refused, missing ones are gaps (NaN).
+    series, or `interval_minutes`; times in between are refused, missing ones are gaps (NaN). Times with a zone are
+    told in UTC, fractions of a second are rounded. Names stay as they are written.
     Raises UserError for an unreadable file, missing columns, times that are no times or are off the grid,
     repeated times, values that are not numbers, a series shorter than the context or without any value.
     """
-    table = _read_table(path)
-    step = _step_seconds(path, table, interval_minutes)
-    names = list(dict.fromkeys(table["series"]))
-    values = np.full((len(names), context), np.nan, dtype=np.float32)
-    last = np.empty(len(names), dtype="datetime64[s]")
-    too_short = []
-    for number, (_, rows) in enumerate(table.groupby("series", sort=False)):
-        place = _places(path, rows, step)
-        if place[0] > -(context - 1):
-            too_short.append(1 - int(place[0]))
-        recent = place > -context
-        values[number, place[recent] + context - 1] = rows["value"].to_numpy()[recent]
-        last[number] = rows["time"].iloc[-1].to_datetime64()
-    if too_short:
+    rows = _read_rows(path)
+    step = _step_seconds(path, rows, interval_minutes)
+    behind = rows.seconds - rows.last[rows.series]
+    _refuse_uneven(path, rows, behind, step)
+    place = behind // step
+    steps = 1 - np.minimum.reduceat(place, rows.begin)
+    if (steps < context).any():
         raise UserError(
             str(path),
-            f"{len(too_short)} of {len(names)} series shorter than the context, the shortest has "
-            f"{min(too_short)} steps of {step // 60} min",
+            f"{int((steps < context).sum())} of {len(steps)} series shorter than the context, the shortest has "
+            f"{steps.min()} steps of {step // 60} min",
             f"at least {context} steps in each series",
             "give longer series, or a shorter --context",
         )
+    values = np.full((len(steps), context), np.nan, dtype=np.float32)
+    recent = place > -context
+    values[rows.series[recent], place[recent] + context - 1] = rows.values[recent]
     empty = int(np.isnan(values).all(axis=1).sum())
     if empty:
         raise UserError(
             str(path),
-            f"{empty} of {len(names)} series without any value in the last {context} steps",
+            f"{empty} of {len(steps)} series without any value in the last {context} steps",
             "at least one value in each context",
             "leave these series out",
         )
-    return SeriesTable([str(name) for name in names], values, last, step)
+    return SeriesTable(rows.names, values, rows.last.astype("datetime64[s]"), step)
 
 
-def _read_table(path: Path) -> "pd.DataFrame":
-    """Return the rows as series, time (datetime64[s]), value (float), sorted by series and time."""
-    import pandas as pd
+@dataclass(frozen=True)
+class _Rows:
+    """R rows of N series, sorted by series and time.
 
-    expected = "CSV or Parquet with the columns time and value, and series where there are several"
-    remedy = "correct the file; see python -m workflow_scripts.steps.forecast --help"
-    if not path.is_file():
-        raise UserError(str(path), "no such file", expected, "name an existing file")
-    try:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        found = f"a file that cannot be read ({type(error).__name__})"
-        raise UserError(str(path), found, expected, remedy) from None
-    if "series" not in table:
-        table["series"] = ONE_SERIES
-    missing = [name for name in ("time", "value") if name not in table]
-    if missing:
-        found = f"no column {', '.join(missing)}; there are {', '.join(map(str, table.columns))}"
-        raise UserError(str(path), found, expected, remedy)
+    names: of the series, in order; series: int64 [R], which of them; seconds: int64 [R], since 1970; values: float32
+    [R]; begin: int64 [N], the first row of each series.
+    """
+
+    names: list[str]
+    series: np.ndarray
+    seconds: np.ndarray
+    values: np.ndarray
+    begin: np.ndarray
+
+    @property
+    def last(self) -> np.ndarray:
+        """The last time of each series, int64 [N], seconds since 1970."""
+        return self.seconds[np.append(self.begin[1:], len(self.seconds)) - 1]
+
+    @property
+    def strides(self) -> np.ndarray:
+        """Seconds between two times of one series, int64, 0 where a time is repeated."""
+        return np.diff(self.seconds)[np.diff(self.series) == 0]
+
+
+def _read_rows(path: Path) -> _Rows:
+    table = read_table(path, _COLUMNS, _REMEDY, optional=_SERIES, complete=("time", "series"))
     if not len(table):
         raise UserError(str(path), "a header and no row", "at least one series", "give rows")
-    time = pd.to_datetime(table["time"], errors="coerce", format="ISO8601")
-    value = pd.to_numeric(table["value"], errors="coerce")
-    problems = {
-        "time": int(time.isna().sum()),
-        "value": int((value.isna() & table["value"].notna()).sum() + np.isinf(value).sum()),
-        "series": int(table["series"].isna().sum()),
-    }
-    wrong = [f"{count} rows with a {name} that cannot be read" for name, count in problems.items() if count]
-    if wrong:
-        raise UserError(str(path), "; ".join(wrong), "ISO times, finite numbers or nothing", remedy)
-    if time.dt.tz is not None:
-        time = time.dt.tz_convert("UTC").dt.tz_localize(None)
-    rows = pd.DataFrame({"series": table["series"], "time": time.astype("datetime64[s]"), "value": value})
-    return rows.sort_values(["series", "time"], kind="stable", ignore_index=True)
+    if "series" in table.column_names:
+        names, series = number_names(decode_identifiers(table["series"].combine_chunks()))
+    else:
+        names, series = np.array([ONE_SERIES]), np.zeros(len(table), dtype=np.int64)
+    microseconds = table["time"].cast(pa.int64()).to_numpy()
+    seconds = (microseconds + 500_000) // 1_000_000
+    values = table["value"].to_numpy()
+    too_large = int((np.abs(values) > np.finfo(np.float32).max).sum())
+    if too_large:
+        expected = "finite numbers up to 3.4e38 in size, or nothing"
+        raise UserError(str(path), f"{too_large} values that are infinite or too large", expected, _REMEDY)
+    order = np.lexsort((seconds, series))
+    return _Rows(
+        names.tolist(),
+        series[order],
+        seconds[order],
+        values[order].astype(np.float32),
+        np.flatnonzero(np.diff(series[order], prepend=-1)),
+    )
 
 
-def _step_seconds(path: Path, table: "pd.DataFrame", interval_minutes: int | None) -> int:
+def _step_seconds(path: Path, rows: _Rows, interval_minutes: int | None) -> int:
     if interval_minutes is not None:
         return interval_minutes * 60
-    strides = table.groupby("series")["time"].diff().dropna().dt.total_seconds()
-    strides = strides[strides > 0]
+    strides = rows.strides[rows.strides > 0]
     if not len(strides):
         raise UserError(
             str(path),
@@ -131,16 +143,14 @@ def _step_seconds(path: Path, table: "pd.DataFrame", interval_minutes: int | Non
     return int(strides.min())
 
 
-def _places(path: Path, rows: "pd.DataFrame", step: int) -> np.ndarray:
-    """Return each row's step, counted from the series' last one, which is 0."""
-    seconds = rows["time"].to_numpy().astype(np.int64)
-    behind = seconds - seconds[-1]
-    off, repeated = int((behind % step != 0).sum()), int((np.diff(behind) == 0).sum())
-    if off or repeated:
+def _refuse_uneven(path: Path, rows: _Rows, behind: np.ndarray, step: int) -> None:
+    off, repeated = int((behind % step != 0).sum()), int((rows.strides == 0).sum())
+    problems = [f"{off} times off the grid of {step / 60:g} min"] * bool(off)
+    problems += [f"{repeated} repeated times in one series, to the second"] * bool(repeated)
+    if problems:
         raise UserError(
             str(path),
-            f"{off} times off the grid of {step / 60:g} min and {repeated} repeated times in one series",
-            "equally spaced times, each once; missing ones are fine",
+            " and ".join(problems),
+            "equally spaced times of whole seconds, each once; missing ones are fine",
             "resample the series first, for example to the median of each hour",
         )
-    return behind // step

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow_scripts.sources.contract import read_measurements, read_stays
-from workflow_scripts.sources.identifiers import (
+from workflow_scripts.runtime.identifiers import (
     decode_identifiers,
     encode_identifiers,
     in_order,
     number_names,
 )
+from workflow_scripts.sources.contract import read_measurements, read_stays
 
 TRICKY = [
     "007",
