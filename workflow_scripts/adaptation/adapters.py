@@ -92,21 +92,23 @@ def read_arm(folder: Path) -> SavedArm:
         ) from None
 
 
-def require_base(folder: Path, model: str, weights: Path | None) -> None:
-    """Raise UserError unless a folder holds an arm of this model, trained on these weights as far as it is noted.
-
-    weights: the base model's weights file; None where there is none.
-    """
+def require_base(folder: Path, model: str) -> None:
+    """Raise UserError unless a folder holds an arm of this model."""
     saved = read_arm(folder)
     if saved.base != model:
         raise UserError(
             str(folder), f"an adapter of {saved.base}", f"one of {model}", "name its own base model"
         )
-    if weights and saved.base_sha256 and file_hash(weights) != saved.base_sha256:
+
+
+def require_weights(folder: Path, weights: Path) -> None:
+    """Raise UserError where a folder's arm was trained on other base weights than this file, as far as it is noted."""
+    saved = read_arm(folder)
+    if saved.base_sha256 and file_hash(weights) != saved.base_sha256:
         raise UserError(
             str(weights),
             f"other weights than those that {folder} was trained on",
-            f"the {model} whose SHA-256 is {saved.base_sha256}",
+            f"the {saved.base} whose SHA-256 is {saved.base_sha256}",
             "name the folder of those weights with --weights, or train the adapter again on these",
         )
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from typer import Option
 
-from workflow_scripts.adaptation.adapters import TrainedOn, read_arm, require_base
+from workflow_scripts.adaptation.adapters import TrainedOn, read_arm, require_base, require_weights
 from workflow_scripts.models.registry import check_covariates, check_geometry, variant, variant_names
 from workflow_scripts.models.sources import weights_folder
 from workflow_scripts.models.weights import WEIGHTS
@@ -201,9 +201,11 @@ def forecast_series(
     check_geometry(chosen, series.values.shape[1], horizon)
     if not scale.high > scale.low:
         raise UserError("--scale", f"{scale.low} to {scale.high}", "a rising range", "give LOW, then HIGH")
-    folder = None if chosen.from_scratch else weights_folder(chosen, weights)
     if adapter is not None:
-        require_base(adapter, model, folder / WEIGHTS if folder else None)
+        require_base(adapter, model)
+    folder = None if chosen.from_scratch else weights_folder(chosen, weights)
+    if adapter is not None and folder is not None:
+        require_weights(adapter, folder / WEIGHTS)
     saved = inference.SavedModel(chosen, folder, adapter)
     arrays, numbers = series_arrays(series, horizon, scale), np.arange(len(series.names))
     return inference.forecast_with_saved(saved, arrays, numbers, parameters, seed)

@@ -13,7 +13,7 @@ def list_unmapped_codes(
     mapping: Annotated[
         str, Option(help="mapping of its codes: mimic-iv, eicu, or a YAML file of your own")
     ] = "mimic-iv",
-    json: Annotated[Path | None, Option(help="also write the list as JSON to this file")] = None,
+    json: Annotated[Path | None, Option(help="the list as JSON, also to write")] = None,
     threads: Annotated[int, Option(help="threads of the query engine")] = 2,
 ) -> None:
     """List the codes of a MEDS data set that look like vital signs and are not mapped, the most frequent first.

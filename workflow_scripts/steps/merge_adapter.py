@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from typer import Option
 
-from workflow_scripts.adaptation.adapters import load_adapter, merge, read_arm, require_base
+from workflow_scripts.adaptation.adapters import load_adapter, merge, read_arm, require_base, require_weights
 from workflow_scripts.models.registry import variant, variant_names
 from workflow_scripts.models.sources import weights_folder
 from workflow_scripts.models.weights import WEIGHTS, load_variant, write_provenance
@@ -41,8 +41,9 @@ def merge_adapter(
     """
     require_own_folder(output)
     chosen, saved = variant(model), read_arm(adapter)
+    require_base(adapter, model)
     base = weights_folder(chosen, weights)
-    require_base(adapter, model, base / WEIGHTS)
+    require_weights(adapter, base / WEIGHTS)
     loaded = load_variant(chosen, base)
     merge(loaded, load_adapter(loaded, adapter))
     with atomic_folder(output) as folder:

@@ -40,12 +40,12 @@ def read_source(
     from workflow_scripts.sources.parameters import SourceParameters
     from workflow_scripts.sources.source import source_of
 
-    source = source_of(dataset, SourceParameters(**read_settings(settings)["source"]))
     values, stays, reading = (output / name for name in ("vitals.parquet", "stays.parquet", "reading.json"))
     require_own_file(stays)
     if not stays.exists():  # It is written last: where it is ours, the files beside it are.
         require_own_file(values)
         require_own_file(reading)
+    source = source_of(dataset, SourceParameters(**read_settings(settings)["source"]))
     with scratch_folder(output, "read") as folder:
         counts = source.write_tables(raw, folder)
         check_tables(folder / "vitals.parquet", folder / "stays.parquet", vital_names())
