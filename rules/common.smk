@@ -17,6 +17,7 @@ from workflow_scripts.adaptation.arms import (
     Arm,
 )
 from workflow_scripts.cohorts.definitions import definition_files
+from workflow_scripts.evaluation.sites import run_folder, windows_file
 from workflow_scripts.evaluation.transfer_plan import transferred_arms
 from workflow_scripts.models.baselines import BASELINES
 from workflow_scripts.models.registry import SCRATCH_VARIANTS, STAND_INS, VARIANTS, family_of
@@ -73,6 +74,8 @@ with shown_as_one_message():
     study = load_study(config)
     source = study.source()
     source.require(study.cohorts)
+    if not study.unfinished:
+        study.require_sites()
     # Before any job: Snakemake passes over a job whose inputs fail where its later results are there already.
     for cohort in study.cohorts if source.labels_cohorts else []:
         definition_files(cohort, study.own_cohorts.get(cohort))
@@ -102,8 +105,8 @@ TRANSFER_NAME = "{trained_on}-{evaluated_on}-{vital}-{model}-{arm}-seed{seed}"
 wildcard_constraints:
     dataset="[a-z0-9-]+",
     cohort="[a-z0-9_]+",
-    trained_on="[a-z0-9_]+",
-    evaluated_on="[a-z0-9_]+",
+    trained_on="[a-z0-9_.-]+",
+    evaluated_on="[a-z0-9_.-]+",
     vital="[a-z0-9_]+",
     model="[A-Za-z0-9.-]+",
     arm="[a-z0-9-]+",
@@ -125,6 +128,38 @@ def runs_to_compare(wildcards):
 def transfer_records():
     """The record of every adapter on another cohort; none unless the study asks for them."""
     return [f"{TRANSFER}/record.json".format(**vars(job)) for job in study.transfers()]
+
+
+def site_records():
+    """The runs of other studies that transfers from and to sites are compared with."""
+    return [str(run_folder(study.dataset, **vars(run)) / "run.json") for run in study.site_runs()]
+
+
+def site_windows():
+    """The windows of the sites."""
+    return [str(windows_file(study.dataset, site, vital)) for site in study.sites for vital in study.vitals]
+
+
+def trained_run(wildcards):
+    """The folder of the run whose adapter is transferred, of this study or of a site's."""
+    run = {name: getattr(wildcards, name) for name in ("vital", "model", "arm", "seed")}
+    return str(run_folder(study.dataset, wildcards.trained_on, **run))
+
+
+def trained_adapter(wildcards):
+    return f"{trained_run(wildcards)}/adapter"
+
+
+def trained_record(wildcards):
+    return f"{trained_run(wildcards)}/run.json"
+
+
+def windows_to_evaluate(wildcards):
+    return str(windows_file(study.dataset, wildcards.evaluated_on, wildcards.vital))
+
+
+def windows_of_training(wildcards):
+    return str(windows_file(study.dataset, wildcards.trained_on, wildcards.vital))
 
 
 def finished(paths):

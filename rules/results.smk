@@ -12,10 +12,13 @@ rule aggregate_metrics:
             [MODEL_TABLE],
             runs=run_records(),
             transfers=finished(transfer_records()),
+            site_runs=finished(site_records()),
             missing=missing_runs(),
         ),
         records=finished(run_records()),
         transfers=finished(transfer_records()),
+        site_runs=finished(site_records()),
+        site_windows=finished(site_windows()),
         windows=finished(rules.data.input.windows),
         cohorts=finished(expand(source.cohort, cohort=study.cohorts)),
     output:

@@ -82,10 +82,10 @@ use rule train_from_scratch as forecast_baseline with:
 rule evaluate_transfer:
     input:
         settings=transfer_settings,
-        adapter=f"{RESULTS}/runs/{{trained_on}}/{{vital}}/{{model}}/{{arm}}/seed{{seed}}/adapter",
-        record=f"{RESULTS}/runs/{{trained_on}}/{{vital}}/{{model}}/{{arm}}/seed{{seed}}/run.json",
-        windows=f"{DATA}/windows/{{evaluated_on}}/{{vital}}.parquet",
-        own_windows=f"{DATA}/windows/{{trained_on}}/{{vital}}.parquet",
+        adapter=trained_adapter,
+        record=trained_record,
+        windows=windows_to_evaluate,
+        own_windows=windows_of_training,
         weights=base_weights,
     output:
         forecasts=f"{TRANSFER}/forecasts.parquet",

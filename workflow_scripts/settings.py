@@ -13,13 +13,21 @@ from typing import Any
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from workflow_scripts.adaptation.arms import ADAPTATION_METHODS, BASELINE, SCRATCH_ARMS, Arm, expand_arms
+from workflow_scripts.adaptation.arms import (
+    ADAPTATION_METHODS,
+    BASELINE,
+    SCRATCH_ARMS,
+    ZERO_SHOT,
+    Arm,
+    expand_arms,
+)
 from workflow_scripts.adaptation.methods import METHOD_MODULES
 from workflow_scripts.adaptation.parameters import AdaptationParameters
 from workflow_scripts.cohorts.definitions import definition_names
 from workflow_scripts.cohorts.parameters import CohortParameters, Sepsis3Parameters
 from workflow_scripts.evaluation.parameters import EvaluationParameters
-from workflow_scripts.evaluation.transfer_plan import Transfer, transfers
+from workflow_scripts.evaluation.sites import PATTERN, run_folder, split_site
+from workflow_scripts.evaluation.transfer_plan import Transfer, transferred_arms, transfers
 from workflow_scripts.models.baselines import BASELINES, check_baseline
 from workflow_scripts.models.parameters import PretrainingParameters
 from workflow_scripts.models.registry import (
@@ -128,6 +136,11 @@ class Study(Parameters):
         False,
         description="evaluate what was learned on each cohort on the test windows of every other one too "
         "(docs/statistics.md)",
+    )
+    sites: list[str] = Field(
+        [],
+        description="cohorts of other data sets, as eicu-demo.all, whose studies have run with the same settings: with "
+        "transfer, adapters of each are evaluated on all others too (docs/choosing.md)",
     )
     unfinished: bool = Field(
         False,
@@ -251,6 +264,20 @@ class Study(Parameters):
             )
         return self
 
+    @field_validator("sites")
+    @classmethod
+    def _sites_elsewhere(cls, names: list[str], info: ValidationInfo) -> list[str]:
+        wrong = [name for name in names if not re.fullmatch(PATTERN, name)]
+        wrong += [name for name in names if name.startswith(f"{info.data.get('dataset')}.")]
+        if wrong or len(set(names)) < len(names):
+            raise ValueError(
+                f"{', '.join(map(repr, wrong)) or 'a repeated name'}; allowed: another data set's name, a dot and "
+                "one of its cohorts, as eicu-demo.all, each once"
+            )
+        if names and not info.data.get("transfer"):
+            raise ValueError("sites take part in transfers; say transfer: true, or leave sites empty")
+        return names
+
     @model_validator(mode="after")
     def _transfer_to_new_patients(self) -> Study:
         if self.transfer and self.windows.split != "by_patient":
@@ -304,7 +331,38 @@ class Study(Parameters):
         """Every job that evaluates an adapter on another cohort; none unless the study asks for it."""
         if not self.transfer:
             return []
-        return transfers(self.cohorts, self.vitals, self.models, self.arm_list(), self.seeds)
+        names = [*self.cohorts, *self.sites]
+        return transfers(names, self.vitals, self.models, self.arm_list(), self.seeds)
+
+    def site_runs(self) -> list[Run]:
+        """The runs of other studies that transfers from and to sites need; `cohort` is the site."""
+        arms = [
+            *(arm for arm in self.arm_list() if arm == ZERO_SHOT),
+            *transferred_arms(self.arm_list()),
+        ]
+        return [
+            Run(site, vital, model, arm.name, seed)
+            for site, vital, model, arm, seed in itertools.product(
+                self.sites, self.vitals, self.models, arms, self.seeds
+            )
+        ]
+
+    def require_sites(self) -> None:
+        """Raise UserError where the study of a site has not run."""
+        for site in self.sites:
+            runs = [run for run in self.site_runs() if run.cohort == site]
+            needed = [run_folder(self.dataset, **vars(run)) / "run.json" for run in runs]
+            missing = [path for path in needed if not path.is_file()]
+            if missing:
+                dataset, cohort = split_site(site, self.dataset)
+                raise UserError(
+                    f"site {site}",
+                    f"no {missing[0]}"
+                    + (f", and {len(missing) - 1} more runs are missing" * (len(missing) > 1)),
+                    "a finished study of that data set with the same vital signs, models, arms and seeds",
+                    f"first: snakemake --cores all --config dataset={dataset} cohorts='[{cohort}]' sites='[]' "
+                    "(and your other settings)",
+                )
 
 
 SHOWN_ONLY = (

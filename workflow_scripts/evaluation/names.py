@@ -33,7 +33,13 @@ def vital_name(vital: str) -> str:
 
 
 def cohort_name(cohort: str) -> str:
-    """`sepsis (explicit codes)` for explicit."""
+    """`sepsis (explicit codes)` for explicit; `all stays of the open MIMIC-III demo` for mimic-iii-demo.all."""
+    dataset, is_site, name = cohort.rpartition(".")
+    if is_site:
+        return f"{cohort_name(name)} of {dataset_name(dataset)}"
+    group, _, hospital = cohort.partition("_hospital_")
+    if hospital:
+        return f"{cohort_name(group)}, hospital {hospital.upper()}"
     return _COHORTS.get(cohort, cohort.replace("_", " "))
 
 

@@ -22,6 +22,7 @@ from workflow_scripts.evaluation.patient_sums import (
     score_windows,
     sum_rows,
 )
+from workflow_scripts.evaluation.sites import split_site
 from workflow_scripts.evaluation.summary import RunRow, TransferRow, arm_position
 from workflow_scripts.evaluation.transfer_plan import Transfer
 from workflow_scripts.evaluation.transfer_record import TransferRecord
@@ -141,14 +142,15 @@ def transfer_rows(
 ) -> list[TransferRow]:
     """The rows of all transfers, after those of each arm on the cohort that it was adapted to.
 
-    runs: the study's, in its order, with the folder of each; windows: the folder of the windows,
-    <cohort>/<vital>.parquet. Raises UserError where forecasts are not those of the windows.
+    runs: the study's, in its order, and those of its sites, with the folder of each; windows: the folder of the
+    study's windows, data/<dataset>/windows, in which they are <cohort>/<vital>.parquet.
+    Raises UserError where forecasts are not those of the windows.
     """
     rows: list[TransferRow] = []
     for (vital, evaluated_on), group in groupby(
         _in_study_order(records, runs), key=lambda record: (record.job.vital, record.job.evaluated_on)
     ):
-        path = windows / evaluated_on / f"{vital}.parquet"
+        path = _windows_file(windows, evaluated_on, vital)
         own = {
             (run.model, run.arm, run.seed): (run, folder)
             for run, folder in runs.items()
@@ -159,9 +161,18 @@ def transfer_rows(
             of_cohorts = [[*jobs] for _, jobs in groupby(of_arm, key=lambda record: record.job.trained_on)]
             rows += _own_rows(cohort, of_cohorts[0])
             for jobs in of_cohorts:
-                trained_on = windows / jobs[0].job.trained_on / f"{vital}.parquet"
-                rows += _transferred_rows(cohort, jobs, read_transfer_windows(path, trained_on))
+                trained_on = _windows_file(windows, jobs[0].job.trained_on, vital)
+                same_dataset = trained_on.parents[1] == path.parents[1]
+                test = read_transfer_windows(path, trained_on, same_dataset=same_dataset)
+                rows += _transferred_rows(cohort, jobs, test)
     return rows
+
+
+def _windows_file(windows: Path, name: str, vital: str) -> Path:
+    """The windows of a cohort of the study, or of a site, whose folder is beside the study's."""
+    dataset, cohort = split_site(name, "")
+    folder = windows.parents[1] / dataset / windows.name if dataset else windows
+    return folder / cohort / f"{vital}.parquet"
 
 
 def _in_study_order(records: Iterable[StoredTransfer], runs: Iterable[RunRow]) -> list[StoredTransfer]:

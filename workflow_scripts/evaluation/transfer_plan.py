@@ -12,7 +12,7 @@ TRANSFER_RANK = 2
 
 @dataclass(frozen=True)
 class Transfer:
-    """One job: the adapter that one cohort gave, on the test windows of another."""
+    """One job: the adapter that one cohort gave, on the test windows of another; both may be sites (sites.py)."""
 
     trained_on: str
     evaluated_on: str

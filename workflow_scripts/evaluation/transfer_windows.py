@@ -9,11 +9,12 @@ from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.windows.reading import WindowMetadata, Windows, read_windows
 
 
-def read_transfer_windows(evaluated_on: Path, trained_on: Path) -> Windows:
+def read_transfer_windows(evaluated_on: Path, trained_on: Path, *, same_dataset: bool = True) -> Windows:
     """Read the test split of one windows file, for an adapter that was trained on the windows of another.
 
     A patient is in the same split in every cohort of a data set, so that none of them is in train or validation of the
-    other file. Raises UserError where one is, and where the two files are of another vital sign, unit, scale, grid,
+    other file. same_dataset: whether both files are of one data set; identifiers of two say nothing of each other.
+    Raises UserError where one is, and where the two files are of another vital sign, unit, scale, grid,
     context or horizon.
     """
     test = read_windows(evaluated_on, ("test",))
@@ -26,6 +27,8 @@ def read_transfer_windows(evaluated_on: Path, trained_on: Path) -> Windows:
             "windows of the same vital sign and geometry for both cohorts",
             "make both files with the same settings (make_windows)",
         )
+    if not same_dataset:
+        return test
     patients = np.unique(test.subject_id)
     seen = int(np.isin(patients, own.subject_id).sum())
     if seen:

@@ -23,6 +23,7 @@ class Dataset:
     title: str
     patients: Literal["simulated", "open", "credentialed"]
     variable: str = ""
+    centres: Mapping[str, str] = field(default_factory=dict)
     path: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -30,6 +31,11 @@ class Dataset:
     def raw_folder(self) -> Path:
         """Its raw files, a folder or one archive: `path`, else its environment variable, else data/raw/<name>."""
         return Path(self.path or os.environ.get(self.variable) or f"data/raw/{self.name}")
+
+    def centres_of(self, cohort: str) -> set[str]:
+        """The hospitals of a cohort, as far as they are known: one where its name ends with _hospital_<key>."""
+        key = cohort.rpartition("_hospital_")[2]
+        return {self.centres[key]} if key in self.centres else set(self.centres.values())
 
 
 @cache

@@ -9,6 +9,7 @@ from typer import Option
 from workflow_scripts.evaluation.aggregation import arm_metrics, collect_rows, plot_tables, summarise_arms
 from workflow_scripts.evaluation.missing_runs import missing_row
 from workflow_scripts.evaluation.parameters import EvaluationParameters
+from workflow_scripts.evaluation.site_runs import site_rows
 from workflow_scripts.evaluation.study_statistics import study_statistics
 from workflow_scripts.evaluation.summary import TABLES, RunRow, in_study_order, rows_text
 from workflow_scripts.evaluation.transfer import read_transfer, transfer_rows
@@ -27,7 +28,8 @@ def aggregate_metrics(
         Path,
         Option(
             help="settings file of this step (JSON); `runs` lists the paths of all run.json, `transfers` "
-            "those of all record.json, `missing` those records that an unfinished study lacks, each "
+            "those of all record.json, `site_runs` those of other studies' run.json with which these are "
+            "compared, `missing` those records that an unfinished study lacks, each "
             "with its logs, `evaluation` holds the settings of the statistics"
         ),
     ],
@@ -99,7 +101,8 @@ def _statistics(
     parameters = EvaluationParameters(**settings.get("evaluation", {}))
     found = dict(vars(study_statistics(rows, folders, windows, parameters, cohorts)))
     records = [read_transfer(Path(path)) for path in settings.get("transfers", [])]
-    return found | {"transfer": transfer_rows(records, folders, windows, parameters)}
+    with_sites = folders | site_rows([Path(path) for path in settings.get("site_runs", [])], folders)
+    return found | {"transfer": transfer_rows(records, with_sites, windows, parameters)}
 
 
 if __name__ == "__main__":

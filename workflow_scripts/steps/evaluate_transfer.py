@@ -10,6 +10,7 @@ from workflow_scripts.adaptation.adapters import read_arm
 from workflow_scripts.evaluation.forecasts import write_forecasts
 from workflow_scripts.evaluation.recording import collect_provenance, record_transfer
 from workflow_scripts.evaluation.run_record import RunRecord
+from workflow_scripts.evaluation.sites import split_site
 from workflow_scripts.evaluation.transfer_record import TransferHashes, TransferKey
 from workflow_scripts.evaluation.transfer_windows import read_transfer_windows
 from workflow_scripts.models.registry import variant
@@ -25,8 +26,12 @@ from workflow_scripts.training.parameters import ForecastParameters
 
 def evaluate_transfer(
     dataset: Annotated[str, Option(help="name of the data set, for the record")],
-    trained_on: Annotated[str, Option(help="name of the adapter's cohort, for the record")],
-    evaluated_on: Annotated[str, Option(help="name of the other cohort, for the record")],
+    trained_on: Annotated[
+        str, Option(help="name of the adapter's cohort, for the record; of another data set as eicu-demo.all")
+    ],
+    evaluated_on: Annotated[
+        str, Option(help="name of the other cohort, for the record; of another data set as eicu-demo.all")
+    ],
     vital: Annotated[str, Option(help="name of the vital sign, for the record")],
     model: Annotated[str, Option(help="base model of the adapter, as list_models names it")],
     arm: Annotated[str, Option(help="the adapter's arm, as lora-r2")],
@@ -61,7 +66,9 @@ def evaluate_transfer(
     from workflow_scripts.training import forecasting, inference
 
     parameters = ForecastParameters(**read_settings(settings)["forecast"])
-    test, entry = read_transfer_windows(windows, own_windows), variant(model)
+    same_dataset = split_site(trained_on, dataset)[0] == split_site(evaluated_on, dataset)[0]
+    test = read_transfer_windows(windows, own_windows, same_dataset=same_dataset)
+    entry = variant(model)
     failure = _training_failure(adapter)
     if not failure:
         _require_arm(adapter, model, arm)

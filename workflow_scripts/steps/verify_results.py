@@ -10,6 +10,7 @@ import yaml
 from typer import Option
 
 from workflow_scripts.adaptation.arms import Arm
+from workflow_scripts.evaluation.sites import run_folder, split_site, windows_file
 from workflow_scripts.evaluation.transfer_plan import Transfer
 from workflow_scripts.evaluation.transfer_windows import read_transfer_windows
 from workflow_scripts.evaluation.verification import adapter_hash, verify_run, verify_transfer
@@ -92,7 +93,7 @@ def _problems(dataset: str, job: Run | Transfer) -> list[str]:
     if isinstance(job, Transfer):
         return _transfer_problems(dataset, job)
     record = Path("results", dataset, "runs", _name(job), "run.json")
-    windows = _windows(dataset, job.cohort, job.vital)
+    windows = windows_file(dataset, job.cohort, job.vital)
     if missing := _missing(record, windows):
         return missing
     return verify_run(
@@ -110,9 +111,9 @@ def _problems(dataset: str, job: Run | Transfer) -> list[str]:
 def _transfer_problems(dataset: str, job: Transfer) -> list[str]:
     record = Path("results", dataset, "transfer", _name(job), "record.json")
     run = Run(job.trained_on, job.vital, job.model, job.arm, job.seed)
-    adapter = Path("results", dataset, "runs", _name(run), "adapter")
-    windows = _windows(dataset, job.evaluated_on, job.vital)
-    own_windows = _windows(dataset, job.trained_on, job.vital)
+    adapter = run_folder(dataset, **vars(run)) / "adapter"
+    windows = windows_file(dataset, job.evaluated_on, job.vital)
+    own_windows = windows_file(dataset, job.trained_on, job.vital)
     if missing := _missing(record, windows, own_windows):
         return missing
     hashes = {
@@ -122,11 +123,9 @@ def _transfer_problems(dataset: str, job: Transfer) -> list[str]:
         "weights": _weights_hash(job.model),
         "adapter": adapter_hash(adapter),
     }
-    return verify_transfer(record, read_transfer_windows(windows, own_windows), hashes)
-
-
-def _windows(dataset: str, cohort: str, vital: str) -> Path:
-    return Path("data", dataset, "windows", cohort, f"{vital}.parquet")
+    same_dataset = split_site(job.trained_on, dataset)[0] == split_site(job.evaluated_on, dataset)[0]
+    test = read_transfer_windows(windows, own_windows, same_dataset=same_dataset)
+    return verify_transfer(record, test, hashes)
 
 
 def _missing(*paths: Path) -> list[str]:

@@ -1,6 +1,17 @@
 """By domain: the same table in every cohort, and adapters of one cohort on the test windows of another."""
 
-from workflow_scripts.evaluation.names import capital, cohort_name, model_name, run_name, vital_name
+from itertools import combinations
+
+from workflow_scripts.evaluation.names import (
+    capital,
+    cohort_name,
+    dataset_name,
+    listed,
+    model_name,
+    run_name,
+    vital_name,
+)
+from workflow_scripts.evaluation.sites import split_site
 from workflow_scripts.reporting.charts import (
     MSE_AXIS,
     Figure,
@@ -19,6 +30,7 @@ from workflow_scripts.reporting.page import Block, Section
 from workflow_scripts.reporting.sections.transfer import main_rows, transfer_matrix, transfer_table
 from workflow_scripts.reporting.study import Study, compared_arms, mse_columns
 from workflow_scripts.reporting.words import number
+from workflow_scripts.sources.datasets import dataset_of
 
 
 def domain_section(study: Study) -> Section:
@@ -35,7 +47,7 @@ def domain_section(study: Study) -> Section:
         if figures:
             blocks.append(Block(capital(vital_name(vital)), figures=figures, tables=tables))
     missing = ""
-    if len(study.cohorts) < 2:
+    if len(study.cohorts) < 2 and not study.sources.transfer:
         missing = "One cohort: nothing to compare across domains. Name several in params.yaml (cohorts)."
     elif not study.sources.transfer:
         missing = "There is no table of transfer (transfer.csv), or it is empty."
@@ -43,9 +55,26 @@ def domain_section(study: Study) -> Section:
         "domains",
         "Other domains, and transfer between them",
         blocks,
-        "",
+        " ".join(_shared_patients(study)),
         missing,
     )
+
+
+def _shared_patients(study: Study) -> list[str]:
+    """Which cohorts of different data sets may hold the same patients, a sentence for each two data sets."""
+    names = dict.fromkeys(row.evaluated_on for row in study.sources.transfer)
+    found: dict[tuple[str, str], str] = {}
+    for (one, cohort), (other, its_cohort) in combinations(
+        [split_site(name, study.dataset) for name in names], 2
+    ):
+        shared = dataset_of(one).centres_of(cohort) & dataset_of(other).centres_of(its_cohort)
+        if one != other and shared:
+            found[one, other] = (
+                f"{capital(dataset_name(one))} and {dataset_name(other)} both have patients of "
+                f"{listed(sorted(shared))}, and the same people may be in both: a transfer between these patients is "
+                "no external validation."
+            )
+    return list(found.values())
 
 
 def _by_cohort(study: Study, vital: str) -> Figure | None:
