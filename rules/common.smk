@@ -30,6 +30,7 @@ from workflow_scripts.runtime.files import write_json_if_changed
 from workflow_scripts.runtime.hashing import file_hash
 from workflow_scripts.runtime.storage import refusal_of_storage, require_room, require_writable
 from workflow_scripts.settings import (
+    EVENT_DEFINITIONS,
     arm_settings,
     family_code,
     load_study,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.evaluation.summary import MISSING, RunRow, in_study_order, table_text
@@ -121,6 +121,8 @@ def run_row(record: "RunRecord") -> RunRow:
         status=status,
         reason=reason,
         **vars(record.metrics),
+        validation_wql=record.validation_metrics.wql,
+        **_main_event(record),
         **vars(record.counts),
         total_parameters=record.parameters.total,
         trainable_parameters=record.parameters.trainable,
@@ -138,6 +140,17 @@ def run_row(record: "RunRecord") -> RunRow:
         git_commit=_short_commit(record.git_commit or ""),
         finished_at=record.finished_at,
     )
+
+
+def _main_event(record: "RunRecord") -> dict[str, Any]:
+    """The columns of the vital sign's first event, at the shortest lead."""
+    main = record.events[0] if record.events else None
+    scores = ("prevalence", "auroc", "auprc", "brier", "brier_skill")
+    return {
+        "event": main.event if main else "",
+        "event_lead_minutes": main.lead_minutes if main else None,
+        **{f"event_{name}": getattr(main, name, None) for name in scores},
+    }
 
 
 def _short_commit(commit: str) -> str:

@@ -51,8 +51,15 @@ def resample_seeds(replicates: Array, seeds: Sequence[int], seed: int) -> Array:
     1985). Patients and seeds are drawn independently (Owen, The pigeonhole bootstrap, Ann. Appl. Stat. 1
     (2007), 386-411): what differs by patient and seed together counts twice, so errs to the wide side.
     """
-    if len(seeds) == 1:
+    drawn = draw_seeds(len(replicates), seeds, seed)
+    if drawn is None:
         return replicates[:, 0]
-    generator = np.random.default_rng([seed, len(seeds), *seeds])
-    drawn = generator.integers(len(seeds), size=(len(replicates), len(seeds) - 1))
     return np.take_along_axis(replicates, drawn[:, :, None], axis=1).mean(axis=1)
+
+
+def draw_seeds(resamples: int, seeds: Sequence[int], seed: int) -> NDArray[np.int64] | None:
+    """Which seeds (as places among `seeds`) each resample takes, [resamples, seeds - 1]; None where there is one."""
+    if len(seeds) == 1:
+        return None
+    generator = np.random.default_rng([seed, len(seeds), *seeds])
+    return generator.integers(len(seeds), size=(resamples, len(seeds) - 1))

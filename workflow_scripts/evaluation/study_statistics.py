@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from workflow_scripts.evaluation.comparison import holm, interval, win_rate
+from workflow_scripts.evaluation.events.rows import EventCurveRow, EventRow
+from workflow_scripts.evaluation.events.table import event_tables
 from workflow_scripts.evaluation.findings import findings
 from workflow_scripts.evaluation.mean_ranks import critical_difference, mean_ranks
 from workflow_scripts.evaluation.parameters import EvaluationParameters
@@ -40,6 +42,8 @@ class StudyStatistics:
     breakdown: list[BreakdownRow] = field(default_factory=list)
     calibration: list[CalibrationRow] = field(default_factory=list)
     findings: list[FindingRow] = field(default_factory=list)
+    events: list[EventRow] = field(default_factory=list)
+    event_curves: list[EventCurveRow] = field(default_factory=list)
 
 
 def study_statistics(
@@ -62,13 +66,17 @@ def study_statistics(
         if all(run.status == MISSING for run in runs):  # Their windows may be missing too.
             continue
         table = cohorts / f"{cohort}.parquet" if cohorts else None
-        read = read_task(runs, folders, windows / cohort / f"{vital}.parquet", table, parameters)
+        file = windows / cohort / f"{vital}.parquet"
+        read = read_task(runs, folders, file, table, parameters)
+        judged = event_tables(runs, folders, file, parameters)
         result.intervals.extend(_intervals(read.task))
         result.comparisons.extend(_comparisons(read.task))
         result.rank_threshold.extend(_ranks(read.task))
         result.findings.extend(findings(read.task))
         result.breakdown.extend(read.breakdown)
         result.calibration.extend(read.calibration)
+        result.events.extend(judged.events)
+        result.event_curves.extend(judged.event_curves)
     return result
 
 

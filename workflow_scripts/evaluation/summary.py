@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from workflow_scripts.adaptation.arms import BASELINE, FULL, SCRATCH_ARMS, ZERO_SHOT, Arm
+from workflow_scripts.evaluation.events.rows import EventCurveRow, EventRow
 from workflow_scripts.runtime.completeness import require_complete
 from workflow_scripts.runtime.errors import UserError
 
@@ -27,8 +28,10 @@ class RunRow:
     status is `ok`, `failed` where training diverged or a forecast was not finite, or `missing` where an unfinished
     study has no record of the run, which then has names and a reason only; reason says what failed or is undefined.
     mse, mape (%), mape_paper (%) and dtw are of the scaled series; mae and rmse are in the vital sign's unit.
-    learning_rate: the chosen one. training_seconds is of all candidates. growth_host_mib: by how much the process grew
-    beyond its libraries and the loaded model. Hashes are shortened.
+    validation_wql: the weighted quantile loss of the validation windows, by which an arm is recommended. event: the
+    vital sign's first event, with its scores by the main condition at the shortest lead (events.csv has all); empty
+    where it is not judged. learning_rate: the chosen one. training_seconds is of all candidates. growth_host_mib: by
+    how much the process grew beyond its libraries and the loaded model. Hashes are shortened.
     """
 
     dataset: str
@@ -49,6 +52,14 @@ class RunRow:
     rmse: float | None
     wql: float | None
     coverage_80: float | None
+    validation_wql: float | None
+    event: str
+    event_lead_minutes: int | None
+    event_prevalence: float | None
+    event_auroc: float | None
+    event_auprc: float | None
+    event_brier: float | None
+    event_brier_skill: float | None
     train_windows: int | None
     validation_windows: int | None
     test_windows: int | None
@@ -288,6 +299,8 @@ TABLES: dict[str, type] = {
     "calibration": CalibrationRow,
     "transfer": TransferRow,
     "findings": FindingRow,
+    "events": EventRow,
+    "event_curves": EventCurveRow,
 }
 """Every table of the summary, <name>.csv, and the kind of its rows."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.evaluation.aggregation import ArmSummary, summarise_arms
+from workflow_scripts.evaluation.events.rows import EventCurveRow, EventRow
 from workflow_scripts.evaluation.names import (
     arm_name,
     capital,
@@ -60,6 +61,8 @@ class Sources:
     calibration: Sequence[CalibrationRow] = ()
     transfer: Sequence[TransferRow] = ()
     findings: Sequence[FindingRow] = ()
+    events: Sequence[EventRow] = ()
+    event_curves: Sequence[EventCurveRow] = ()
     parameters: ReportParameters = field(default_factory=ReportParameters)
 
     @classmethod

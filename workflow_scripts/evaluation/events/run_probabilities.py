@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 FEWEST_RANKS = 100
 """Fully observed validation windows from which on joint probabilities are computed: 1 % steps."""
 
-MOST_RANKS = 1000
+MOST_RANKS = 300
 
 
 @dataclass(frozen=True)
