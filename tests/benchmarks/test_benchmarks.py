@@ -16,6 +16,7 @@ from benchmarks import realism, scoring, training_step
 from benchmarks.harness import noisy_days, random_model
 from benchmarks.upstream_lag_llama import UpstreamNetwork
 from benchmarks.upstream_training import TRAINERS, lag_llama_batches
+from tests.helpers.open_data import open_data
 from tests.helpers.some_windows import some_windows
 from workflow_scripts.models.lag_llama import LagLlama
 from workflow_scripts.windows.making import write_windows
@@ -93,6 +94,14 @@ def test_scoring_is_measured_beside_dtaidistance_which_accumulates_the_same(
     assert [row["what"] for row in rows] == ["DTW", "DTW, dtaidistance", "all metrics"]
     assert same["largest difference of accumulated distances"] < 1e-9
     assert scoring.largest_gap(scoring.forecasts(100, 12)[0]) < 1e-9
+
+
+def test_copies_of_a_meds_data_set_have_as_many_stays_and_values_each(run_benchmark: Run) -> None:
+    raw = str(open_data("meds-demo", "MEDS_DEMO_DIR"))
+    (rows,) = run_benchmark("meds", "--raw", raw, "--copies", "1", "--copies", "2")
+    assert [row["stays"] for row in rows] == [140, 280]
+    assert rows[1]["values"] == 2 * rows[0]["values"]
+    assert rows[1]["events"] == 2 * rows[0]["events"] == 2 * 916_166
 
 
 @pytest.mark.workflow
