@@ -18,6 +18,9 @@ from workflow_scripts.sources.contract import check_tables
 from workflow_scripts.sources.mimic_iii.items import vital_names
 from workflow_scripts.sources.parameters import SourceParameters
 from workflow_scripts.sources.source import Source, source_of
+from workflow_scripts.windows.making import make_windows
+from workflow_scripts.windows.parameters import WindowParameters
+from workflow_scripts.windows.reading import Windows
 
 HOUR = pd.Timedelta(hours=1)
 
@@ -101,6 +104,44 @@ def test_an_hour_of_the_mimic_demo_holds_the_median_of_its_chart_events(
     assert np.allclose(both["value"], both["expected"])
 
 
+# Windows of 24 + 12 hours, one every 36 hours of all stays, with at least 12 and 6 charted hours; and their stays.
+EICU_WINDOWS = {
+    "heart_rate": (2_212, 1_197),
+    "systolic_blood_pressure": (2_005, 1_088),
+    "mean_blood_pressure": (2_007, 1_090),
+    "respiratory_rate": (1_904, 1_054),
+    "spo2": (2_047, 1_103),
+    "temperature": (231, 122),
+}
+
+
+@pytest.fixture(scope="session")
+def windows(eicu, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Windows]:
+    folder = tmp_path_factory.mktemp("windows")
+    eicu[0].to_parquet(folder / "vitals.parquet", coerce_timestamps="us")
+
+    def make(vital: str, stays: pd.DataFrame, placement: str = "anywhere") -> Windows:
+        stays.assign(included=True).to_parquet(folder / "cohort.parquet", coerce_timestamps="us")
+        parameters = WindowParameters(train_stride=36, placement=placement)
+        return make_windows(
+            folder / "vitals.parquet", folder / "cohort.parquet", vital, parameters, "", 0.0, 300.0
+        )
+
+    return make
+
+
+@pytest.mark.parametrize("vital", EICU_WINDOWS)
+def test_the_eicu_demo_has_its_windows(eicu, windows, vital: str) -> None:
+    made = windows(vital, eicu[1])
+    assert (len(made), len(set(made.icustay_id))) == EICU_WINDOWS[vital]
+
+
+@pytest.mark.parametrize(("placement", "number"), [("before", 17), ("around", 52), ("after", 48)])
+def test_windows_of_the_septic_are_placed_by_the_onset(eicu, windows, placement: str, number: int) -> None:
+    septic = eicu[1][eicu[1]["septic"]]
+    assert len(windows("heart_rate", septic, f"{placement}_onset")) == number
+
+
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
     """Two stays of a made-up export: the first of 30 hours, septic from hour 3 on; the second of 2 hours."""
@@ -149,6 +190,13 @@ def change(path: str, how: Callable[[pd.DataFrame], pd.DataFrame]) -> Callable[[
     return apply
 
 
+def damage(path: Path) -> None:
+    """Overwrite the pages, and leave the footer, so that the file opens."""
+    content = bytearray(path.read_bytes())
+    content[4:400] = b"\xff" * 396
+    path.write_bytes(content)
+
+
 WRONG = {
     "a folder without outc": (lambda raw: (raw / "sepsis/clinic/outc.parquet").unlink(), "no outc.parquet"),
     "no task los": (
@@ -190,6 +238,14 @@ WRONG = {
     "a cut file": (
         lambda raw: (raw / "los/clinic/dyn.parquet").write_bytes(b"PAR1 cut"),
         "not a complete Parquet file",
+    ),
+    "a damaged page": (
+        lambda raw: damage(raw / "los/clinic/dyn.parquet"),
+        "a damaged Parquet file",
+    ),
+    "an hour after years": (
+        change("los/clinic/dyn.parquet", lambda table: table.assign(time=table["time"] * 100_000)),
+        "32 rows whose time is no full hour from 0 to 10,000",
     ),
     "two data sets": (
         lambda raw: shutil.copytree(raw / "los/clinic", raw / "los/other"),

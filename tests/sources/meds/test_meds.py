@@ -347,6 +347,13 @@ def rewrite(how: Callable[[pd.DataFrame], pd.DataFrame]) -> Callable[[Path], Non
     return apply
 
 
+def damaged(shard: Path) -> None:
+    """Overwrite the pages, and leave the footer, so that the file opens."""
+    content = bytearray(shard.read_bytes())
+    content[4:400] = b"\xff" * 396
+    shard.write_bytes(content)
+
+
 WRONG_SHARDS = {
     "an empty subject": (
         rewrite(
@@ -369,6 +376,7 @@ WRONG_SHARDS = {
     ),
     "subjects as text": (rewrite(lambda table: table.assign(subject_id="p1")), r"subject_id \(string\)"),
     "a cut file": (lambda shard: shard.write_bytes(shard.read_bytes()[:100]), "not a complete Parquet file"),
+    "a damaged page": (damaged, "a damaged Parquet file"),
     "a shard that is there twice": (
         lambda shard: (shard.parent / "1.parquet").write_bytes(shard.read_bytes()),
         "1 subjects in more than one shard",

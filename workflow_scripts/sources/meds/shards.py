@@ -49,8 +49,12 @@ def open_shards(raw: Path, spill: Path, threads: int = 2) -> Iterator["duckdb.Du
             SELECT subject_id, time::TIMESTAMP AS time, code::VARCHAR AS code, {", ".join(columns)}
             FROM read_parquet([{shards}], union_by_name = true, hive_partitioning = false)
         """)
-        _refuse_wrong_rows(connection, raw, shards)
-        yield connection
+        try:
+            _refuse_wrong_rows(connection, raw, shards)
+            yield connection
+        except duckdb.Error:
+            _refuse_damaged_shards(files)
+            raise
 
 
 def _column(name: str, present: dict[str, pa.DataType]) -> str:
@@ -92,6 +96,19 @@ def _is_as_expected(name: str, kind: pa.DataType) -> bool:
     if name == "code":
         return pa.types.is_string(kind) or pa.types.is_large_string(kind)
     return name != "numeric_value" or pa.types.is_floating(kind) or pa.types.is_integer(kind)
+
+
+def _refuse_damaged_shards(files: list[Path]) -> None:
+    """Raise UserError for the first shard whose rows cannot be read. Called where a query failed."""
+    for path in files:
+        try:
+            with pq.ParquetFile(path) as file:
+                for group in range(file.num_row_groups):
+                    file.read_row_group(group)
+        except (OSError, pa.ArrowException):
+            raise UserError(
+                str(path), "a damaged Parquet file", "a file that was written to its end", _REMEDY
+            ) from None
 
 
 def _refuse_wrong_rows(connection: "duckdb.DuckDBPyConnection", raw: Path, shards: str) -> None:

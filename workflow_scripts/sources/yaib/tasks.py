@@ -11,6 +11,8 @@ from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.tables import ColumnKind, check_columns
 
 _REMEDY = "export the task again with YAIB-cohorts, or correct the file"
+_MOST_HOURS = 10_000
+"""Of a stay; YAIB-cohorts ends records after 168."""
 HOURLY_LABELS = ("sepsis", "aki")
 """Tasks with a label for every hour; the others that are read have one for the stay."""
 
@@ -66,11 +68,11 @@ class TaskFolder:
 
     def static(self) -> pa.Table:
         """Return stay_id, age (years) and sex of every stay."""
-        return _with_int64(pq.read_table(self._path("sta"), columns=["stay_id", "age", "sex"]))
+        return _with_int64(self._read("sta", ["stay_id", "age", "sex"]))
 
     def outcomes(self) -> pa.Table:
         """Return stay_id and label (bool) of every stay."""
-        table = _with_int64(pq.read_table(self._path("outc"), columns=["stay_id", "label"]))
+        table = _with_int64(self._read("outc", ["stay_id", "label"]))
         return table.set_column(1, "label", table["label"].cast(pa.bool_()))
 
     def hourly_outcomes(self) -> pa.Table:
@@ -81,8 +83,17 @@ class TaskFolder:
     def _path(self, table: str) -> Path:
         return self.folder / f"{table}.parquet"
 
+    def _read(self, table: str, columns: list[str]) -> pa.Table:
+        path = self._path(table)
+        try:
+            return pq.read_table(path, columns=columns, partitioning=None, page_checksum_verification=True)
+        except (OSError, pa.ArrowException):
+            raise UserError(
+                str(path), "a damaged Parquet file", "a file that was written to its end", _REMEDY
+            ) from None
+
     def _hourly(self, table: str, columns: list[str]) -> pa.Table:
-        read = _with_int64(pq.read_table(self._path(table), columns=["stay_id", "time", *columns]))
+        read = _with_int64(self._read(table, ["stay_id", "time", *columns]))
         hour = pc.divide(read["time"].cast(pa.duration("s"), safe=False).cast(pa.int64()), 3600)
         return read.set_column(1, "hour", hour)
 
@@ -93,14 +104,14 @@ class TaskFolder:
         if kind is None or not pa.types.is_duration(kind):
             found = "no column time" if kind is None else f"a column time of type {kind}"
             raise UserError(str(path), found, "time as a duration since ICU admission", _REMEDY)
-        seconds = pq.read_table(path, columns=["time"])["time"].cast(pa.duration("s"), safe=False)
+        seconds = self._read(table, ["time"])["time"].cast(pa.duration("s"), safe=False)
         seconds = seconds.cast(pa.int64())
         hours = pc.multiply(pc.divide(seconds, 3600), 3600)
-        wrong = _true(pc.less(seconds, 0)) + _true(pc.not_equal(seconds, hours)) + seconds.null_count
+        outside = pc.or_(pc.less(seconds, 0), pc.greater(seconds, 3600 * _MOST_HOURS))
+        wrong = _true(pc.or_(outside, pc.not_equal(seconds, hours))) + seconds.null_count
         if wrong:
-            raise UserError(
-                str(path), f"{wrong} rows whose time is no full hour from 0", "time: 0 h, 1 h, 2 h …", _REMEDY
-            )
+            found = f"{wrong} rows whose time is no full hour from 0 to {_MOST_HOURS:,}"
+            raise UserError(str(path), found, "time since ICU admission: 0 h, 1 h, 2 h …", _REMEDY)
 
     def _check_label(self) -> None:
         path = self._path("outc")
@@ -112,7 +123,7 @@ class TaskFolder:
 
     def _refuse_repeated(self, table: str, keys: list[str]) -> None:
         path = self._path(table)
-        read = pq.read_table(path, columns=keys)
+        read = self._read(table, keys)
         empty = sum(read[key].null_count for key in keys)
         if empty:
             raise UserError(str(path), f"{empty} empty values of {', '.join(keys)}", "none", _REMEDY)
