@@ -23,6 +23,7 @@ from workflow_scripts.models.baselines import BASELINES
 from workflow_scripts.models.registry import SCRATCH_VARIANTS, STAND_INS, VARIANTS, family_of
 from workflow_scripts.models.sources import default_source, local_files, reading_code, weights_identity
 from workflow_scripts.privacy.permissions import keep_to_owner
+from workflow_scripts.runtime.content import REMEMBERED, content_hashes
 from workflow_scripts.runtime.device import threads_for, visible_devices
 from workflow_scripts.runtime.display.handler import show_progress
 from workflow_scripts.runtime.errors import UserError
@@ -209,6 +210,11 @@ def cohorts_folder(wildcards, input):
     return str(Path(input.cohorts[0]).parent)
 
 
+def reading_option(wildcards, input):
+    """What was read of the raw files; of own tables nothing was."""
+    return f"--reading {input.source}" if source.reading else ""
+
+
 def own_definition(wildcards):
     """The SQL file of a cohort of the user's own, or nothing."""
     return study.own_cohorts.get(wildcards.cohort, [])
@@ -239,7 +245,7 @@ def weights_source(wildcards):
 
 def weights_files(wildcards):
     """The files of a local source, so that a change of theirs is seen."""
-    return [str(path) for path in local_files(weights_source(wildcards))]
+    return [str(path) for path in local_files(VARIANTS[wildcards.model], weights_source(wildcards))]
 
 
 def licence_note(wildcards):

@@ -93,6 +93,7 @@ rule make_windows:
         settings=step_settings(DATA, "make_windows", ["windows"], [PACKAGE / "sources/mimic_iii/items.yaml"]),
         values=source.values,
         cohort=source.cohort,
+        source=source_of_windows,
     output:
         windows=f"{DATA}/windows/{{cohort}}/{{vital}}.parquet",
     log:
@@ -101,11 +102,13 @@ rule make_windows:
         f"{LOGS}/make_windows/{{cohort}}-{{vital}}.benchmark.tsv"
     conda:
         "../envs/study.yaml"
+    params:
+        reading=reading_option,
     message:
         "Make windows of {wildcards.vital} for {wildcards.cohort}"
     shell:
         '"$PYTHON" -m workflow_scripts.steps.make_windows --values {input.values} --cohort {input.cohort}'
-        " --vital {wildcards.vital} --settings {input.settings} --output {output.windows} &> {log}"
+        " {params.reading} --vital {wildcards.vital} --settings {input.settings} --output {output.windows} &> {log}"
 
 
 rule simulated_tables:

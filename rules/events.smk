@@ -9,6 +9,7 @@ rule extract_events:
         raw=raw_tables(),
     output:
         tables=EVENTS,
+        reading=source.reading,
     log:
         f"{LOGS}/extract_events.log",
     benchmark:

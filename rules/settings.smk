@@ -16,11 +16,22 @@ REPLACED_SETTINGS = {}
 """Settings files that this start has replaced, and what they held before."""
 
 
+def is_from_outside(file):
+    """Whether a file is no part of the repository: its name then says nothing of its content."""
+    return file.is_file() and not file.resolve().is_relative_to(PACKAGE.parent)
+
+
 def step_settings(folder, step, groups=(), code=(), name="", **extra):
     """Write the settings file of a step and return its path.
 
-    groups: of params.yaml. code: what the step depends on besides what it imports. extra: further entries.
+    groups: of params.yaml. code: what the step depends on besides what it imports; files from outside the repository
+    count by their content. extra: further entries.
     """
+    outside = [file for file in map(Path, code) if is_from_outside(file)]
+    code = [entry for entry in code if Path(entry) not in outside]
+    if outside:
+        hashes = content_hashes(outside, REMEMBERED)
+        extra["files"] = {str(file): digest for file, digest in hashes.items()}
     path = Path(f"{folder}/settings/{step}{'.' if name else ''}{name}.json")
     modules = [f"workflow_scripts.steps.{step}", *map(str, code)]
     before = path.read_bytes() if path.exists() else None
@@ -40,8 +51,20 @@ def raw_tables():
     # A clone with restored tables needs no raw files, so an inventory that is there stays.
     if source.raw_folder.exists() or not path.exists():
         with shown_as_one_message():
-            write_json_if_changed(path, source.inventory())
+            write_json_if_changed(path, source.inventory(REMEMBERED))
     return [str(path)]
+
+
+def source_of_windows(wildcards):
+    """What says which content the windows come from: what was read of the raw files, or the inventory of own tables."""
+    if source.reading:
+        return source.reading
+    if source.dataset.patients == "simulated":  # A rule makes the tables.
+        return []
+    path = Path(f"{DATA}/settings/own_tables.{wildcards.cohort}.json")
+    with shown_as_one_message():
+        write_json_if_changed(path, source.inventory_of(wildcards.cohort, REMEMBERED))
+    return str(path)
 
 
 def label_settings(wildcards):
@@ -79,7 +102,7 @@ def source_description_settings(wildcards):
 
 def weights_settings(wildcards):
     variant = VARIANTS[wildcards.model]
-    identity = weights_identity(variant, weights_source(wildcards))
+    identity = weights_identity(variant, weights_source(wildcards), REMEMBERED)
     return step_settings(
         PREPARED, "prepare_weights", code=reading_code(variant), name=variant.name, **identity
     )

@@ -99,6 +99,7 @@ def run_record(vital="heart_rate", model="chronos-t5-nano", arm="lora-r2", seed=
         "settings": {"training": {"steps": 200}},
         "hashes": {
             "code": "c0de" * 16,
+            "source": "50ce" * 16,
             "windows": "da7a" * 16,
             "weights": None if arm == "baseline" else "ba5e" * 16,
             "forecasts": "f04e" * 16,

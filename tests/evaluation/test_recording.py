@@ -22,7 +22,13 @@ from workflow_scripts.windows.reading import WindowMetadata, Windows
 FORECAST = {"forecast": {"quantiles": [0.1, 0.5, 0.9]}}
 KEY = RunKey(dataset="simulated", cohort="all", vital="spo2", model="chronos-t5-nano", arm="lora-r2", seed=0)
 HASHES = RunHashes(
-    code="c0de", windows="da7a", weights="ba5e", forecasts="f04e", validation_forecasts="7a1f", adapter=None
+    code="c0de",
+    source="50ce",
+    windows="da7a",
+    weights="ba5e",
+    forecasts="f04e",
+    validation_forecasts="7a1f",
+    adapter=None,
 )
 
 
@@ -177,7 +183,13 @@ TRANSFER_KEY = TransferKey(
     seed=0,
 )
 TRANSFER_HASHES = TransferHashes(
-    code="c0de", windows="da7a", own_windows="0e0e", weights="ba5e", adapter="ada9", forecasts="f04e"
+    code="c0de",
+    source="50ce",
+    windows="da7a",
+    own_windows="0e0e",
+    weights="ba5e",
+    adapter="ada9",
+    forecasts="f04e",
 )
 
 

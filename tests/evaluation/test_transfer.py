@@ -127,7 +127,7 @@ def write_transfer(folder, test, seed, arm="lora-r2", failure="", broken=False, 
     record |= {"seconds": {"forecast": 1.0, "total": 2.0}, "memory": {"peak_host_mib": 300.0}}
     names = ("test_windows", "test_patients", "non_finite_windows")
     record |= {"counts": dict.fromkeys(names, 0)}
-    hashes = ("code", "windows", "own_windows", "weights", "adapter", "forecasts")
+    hashes = ("code", "source", "windows", "own_windows", "weights", "adapter", "forecasts")
     record |= {"hashes": dict.fromkeys(hashes, "ab" * 32)}
     record |= {name: record_of_run[name] for name in ("versions", "machine", "git_commit", "finished_at")}
     (path / "record.json").write_text(json.dumps(record))

@@ -19,7 +19,7 @@ from workflow_scripts.runtime.hashing import file_hash
 from workflow_scripts.windows.reading import Windows
 
 LEVELS = [0.1, 0.5, 0.9]
-MADE_OF = {"code": "c0de" * 16, "windows": "da7a" * 16, "weights": "ba5e" * 16}
+MADE_OF = {"code": "c0de" * 16, "source": "50ce" * 16, "windows": "da7a" * 16, "weights": "ba5e" * 16}
 
 
 @pytest.fixture

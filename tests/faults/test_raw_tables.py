@@ -13,12 +13,12 @@ import pytest
 from tests.helpers.fault_study import ORDINARY, UNTRACKED, copy_study, refused_once, run_again, set_study
 from tests.helpers.projects import run_in
 from tests.helpers.tiny_folder import chart_row, write_tables
+from workflow_scripts.runtime.content import inventory
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.sources.mimic_iii.checks.folder import check_folder
 from workflow_scripts.sources.mimic_iii.extraction import extract_events
 from workflow_scripts.sources.mimic_iii.parameters import ExtractionParameters
 from workflow_scripts.sources.mimic_iii.tables import table_files
-from workflow_scripts.sources.source import inventory
 
 HOURS = [chart_row(row_id=hour, charttime=f"2100-01-01 {hour:02}:00:00") for hour in range(1, 20)]
 Lines = list[list[str]]

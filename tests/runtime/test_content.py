@@ -45,22 +45,22 @@ def test_the_hash_is_that_of_hashlib(size: int, seed: int, tmp_path_factory: pyt
 
 
 @pytest.mark.usefixtures("settled")
-def test_a_large_file_is_read_whole_once_and_a_small_one_each_time(
-    tmp_path: Path, read_whole: list[Path]
+@pytest.mark.parametrize("size", [10, LARGE])
+def test_a_file_of_which_nothing_changed_is_read_whole_once(
+    size: int, tmp_path: Path, read_whole: list[Path]
 ) -> None:
-    large, small, memory = tmp_path / "large", tmp_path / "small", tmp_path / "memory.json"
-    large.write_bytes(b"a" * LARGE)
-    small.write_bytes(b"b")
-    first = content_hashes([large, small], memory)
+    path, memory = tmp_path / "file", tmp_path / "memory.json"
+    path.write_bytes(b"a" * size)
+    first = content_hashes([path], memory)
     before = memory.read_bytes(), memory.stat().st_mtime_ns
-    assert content_hashes([large, small], memory) == first
-    assert read_whole.count(large) == 1
+    assert content_hashes([path], memory) == first
+    assert read_whole == [path]
     assert (memory.read_bytes(), memory.stat().st_mtime_ns) == before
 
 
 def replaced_by_an_older_file(path: Path) -> None:
     other = path.with_name("other")
-    other.write_bytes(b"b" * LARGE)
+    other.write_bytes(b"b" * path.stat().st_size)
     os.utime(other, (LONG_AGO, LONG_AGO))
     other.replace(path)
 
@@ -68,7 +68,7 @@ def replaced_by_an_older_file(path: Path) -> None:
 def changed_in_its_middle_with_its_time_set_back(path: Path) -> None:
     status = path.stat()
     with path.open("r+b") as file:
-        file.seek(LARGE // 2)
+        file.seek(status.st_size // 2)
         file.write(b"b")
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
@@ -76,7 +76,7 @@ def changed_in_its_middle_with_its_time_set_back(path: Path) -> None:
 def replaced_by_one_with_the_same_ends_size_and_time(path: Path) -> None:
     status = path.stat()
     changed = bytearray(path.read_bytes())
-    changed[LARGE // 2] = ord("b")
+    changed[status.st_size // 2] = ord("b")
     other = path.with_name("other")
     other.write_bytes(changed)
     os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
@@ -85,12 +85,13 @@ def replaced_by_one_with_the_same_ends_size_and_time(path: Path) -> None:
 
 def linked_to_another_file(path: Path) -> None:
     other = path.with_name("elsewhere")
-    other.write_bytes(b"c" * LARGE)
+    other.write_bytes(b"c" * path.stat().st_size)
     path.unlink()
     path.symlink_to(other)
 
 
 @pytest.mark.usefixtures("settled")
+@pytest.mark.parametrize("size", [10, LARGE])
 @pytest.mark.parametrize(
     "change",
     [
@@ -100,9 +101,9 @@ def linked_to_another_file(path: Path) -> None:
         linked_to_another_file,
     ],
 )
-def test_another_content_is_seen_whatever_size_times_and_ends_say(change, tmp_path: Path) -> None:
-    path, memory = tmp_path / "large", tmp_path / "memory.json"
-    path.write_bytes(b"a" * LARGE)
+def test_another_content_is_seen_whatever_size_times_and_ends_say(change, size: int, tmp_path: Path) -> None:
+    path, memory = tmp_path / "file", tmp_path / "memory.json"
+    path.write_bytes(b"a" * size)
     before = content_hashes([path], memory)[path]
     change(path)
     after = content_hashes([path], memory)[path]

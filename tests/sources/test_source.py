@@ -1,12 +1,17 @@
 """What the workflow is told of a data set by its source."""
 
+import hashlib
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
+from tests.helpers.own_tables import own_tables
+from workflow_scripts.runtime.content import inventory
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.sources.datasets import dataset_of, named_datasets
-from workflow_scripts.sources.source import inventory, source_of
+from workflow_scripts.sources.own_tables import OwnTables
+from workflow_scripts.sources.source import source_of
 
 
 @pytest.mark.parametrize("name", named_datasets())
@@ -36,16 +41,39 @@ def test_a_misspelt_data_set_is_refused_with_the_name_that_was_meant(
         source_of("mimic-iii-dmeo").require(["all"])
 
 
-def test_an_inventory_changes_with_either_end_of_a_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", [0, 100_000, -1])
+def test_an_inventory_changes_with_any_byte_of_a_file(place: int, tmp_path: Path) -> None:
     path = tmp_path / "deep" / "log.csv"
     path.parent.mkdir()
-    path.write_bytes(b"a" * 200_000)
-    states = [inventory(tmp_path, [path])]
-    for place in (0, -1):
-        content = bytearray(b"a" * 200_000)
-        content[place] = ord("b")
-        path.write_bytes(content)
-        states.append(inventory(tmp_path, [path]))
-    assert list(states[0]) == ["deep/log.csv"]
-    assert all(states[0] != state for state in states[1:])
-    assert states[1] != states[2]
+    content = bytearray(b"a" * 200_000)
+    path.write_bytes(content)
+    before = inventory(tmp_path, [path])
+    content[place] = ord("b")
+    path.write_bytes(content)
+    assert inventory(tmp_path, [path]) == {"deep/log.csv": hashlib.sha256(content).hexdigest()} != before
+
+
+def test_own_tables_have_the_fingerprint_of_both_tables_of_a_cohort(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    own_tables(Path("data/raw/our-hospital"))
+    source = source_of("our-hospital")
+    assert isinstance(source, OwnTables)
+    states = [source.fingerprint("all")]
+    assert list(source.inventory_of("all")) == ["cohorts/all.parquet", "vitals.parquet"]
+    for path in (source.values, source.cohort.format(cohort="all")):
+        pq.write_table(pq.read_table(path).slice(1), path)
+        states.append(source.fingerprint("all"))
+    assert len(set(states)) == 3
+    # Another cohort's table is nothing to this one's windows.
+    pq.write_table(pq.read_table(path), source.cohort.format(cohort="other"))
+    assert source.fingerprint("all") == states[-1]
+    # A table may be a folder of files.
+    Path(source.values).unlink()
+    for part in range(2):
+        Path(source.values).mkdir(exist_ok=True)
+        Path(source.values, f"{part}.parquet").write_bytes(bytes([part]))
+    first = source.fingerprint("all")
+    Path(source.values, "1.parquet").write_bytes(b"2")
+    assert source.fingerprint("all") != first

@@ -36,7 +36,9 @@ def windows() -> Windows:
         window_id=np.arange(5),
         subject_id=as_names([1, 2, 3, 1, 2]),
         icustay_id=as_names([11, 12, 13, 11, 12]),
-        metadata=WindowMetadata("mean_blood_pressure", "mmHg", 0, 190, 60, 3, 2, "by_patient", others),
+        metadata=WindowMetadata(
+            "mean_blood_pressure", "mmHg", 0, 190, 60, 3, 2, "by_patient", others, source="50ce"
+        ),
     )
 
 
@@ -96,6 +98,7 @@ def test_the_file_has_the_schema_and_metadata_of_the_architecture_document(windo
         "fill": "forward",
         "smoothing": "none",
         "stratified_by": "died_in_hospital",
+        "source": "50ce",
     }
     # Row by row: the first covariate's steps, then the second's.
     stored = pq.read_table(tmp_path / "windows.parquet")["covariates"].to_pylist()

@@ -191,9 +191,10 @@ class Cost(RecordPart):
 
 
 class RunHashes(RecordPart):
-    """A baseline has neither weights nor adapter."""
+    """A baseline has neither weights nor adapter. source: of the files from outside that the windows come from."""
 
     code: str
+    source: str
     windows: str
     weights: str | None
     forecasts: str

@@ -38,9 +38,13 @@ class TransferMemory(RecordPart):
 
 
 class TransferHashes(RecordPart):
-    """own_windows: of the cohort that the adapter was trained on. adapter: None where it could not be trained."""
+    """own_windows: of the cohort that the adapter was trained on. adapter: None where it could not be trained.
+
+    source: of the files from outside that the windows come from.
+    """
 
     code: str
+    source: str
     windows: str
     own_windows: str
     weights: str

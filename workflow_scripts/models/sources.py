@@ -16,6 +16,7 @@ from workflow_scripts.models.weights import (
     check_configuration,
     check_folder,
 )
+from workflow_scripts.runtime.content import content_hashes
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import read_json
 from workflow_scripts.runtime.hashing import PACKAGE as OWN_PACKAGE
@@ -181,11 +182,12 @@ def copy_local(variant: Variant, source: Path, destination: Path) -> dict[str, A
         and (folder / variant.checkpoint).exists()
     ):
         return _convert_local(variant, folder / variant.checkpoint, destination)
+    read = local_inventory(variant, str(folder))
     check_folder(variant, folder)
     for name in KEPT:
         if (folder / name).is_file():
             shutil.copyfile(folder / name, destination / name)
-    return {"source": "local folder"}
+    return {"source": "local folder", "read": read}
 
 
 def _convert_local(variant: Variant, checkpoint: Path, destination: Path) -> dict[str, Any]:
@@ -199,7 +201,8 @@ def _convert_local(variant: Variant, checkpoint: Path, destination: Path) -> dic
             if variant.hub_id
             else "give the folder that the rule `pretrain` wrote",
         )
-    return {"source": "local file", "checkpoint": convert(variant, checkpoint, destination)}
+    read = {checkpoint.name: file_hash(checkpoint)}
+    return {"source": "local file", "read": read, "checkpoint": convert(variant, checkpoint, destination)}
 
 
 def convert(variant: Variant, checkpoint: Path, destination: Path) -> dict[str, str]:
@@ -212,19 +215,34 @@ def convert(variant: Variant, checkpoint: Path, destination: Path) -> dict[str, 
     return {"file": checkpoint.name, "sha256": reader.convert_checkpoint(checkpoint, destination)}
 
 
-def weights_identity(variant: Variant, source: str) -> dict[str, Any]:
-    """What prepared weights depend on, apart from code: their source, and what the registry says of the model."""
+def weights_identity(variant: Variant, source: str, memory: Path | None = None) -> dict[str, Any]:
+    """What prepared weights depend on, apart from code: their source, and what the registry says of the model.
+
+    memory: as `runtime.content.content_hashes` has it.
+    """
     named = ("family", "sizes", "hub_id", "revision", "checkpoint")
     identity = {"source": source, "variant": {name: getattr(variant, name) for name in named}}
     hashes = {EMBEDDED: embedded_hashes(variant), PACKAGE: variant.package_sha256}
-    return identity | ({"sha256": hashes[source]} if source in hashes else {})
+    if source in hashes:
+        return identity | {"sha256": hashes[source]}
+    return identity | ({} if source == HUB else {"sha256": local_inventory(variant, source, memory)})
 
 
-def local_files(source: str) -> list[Path]:
-    """The files of a source of weights that is a path; none for the other sources."""
+def local_files(variant: Variant, source: str) -> list[Path]:
+    """The files that are read of a source of weights that is a path; none for the other sources."""
+    if source in (EMBEDDED, PACKAGE, HUB):
+        return []
     path = Path(source)
-    candidates = [path] if path.is_file() else [path / CONFIGURATION, path / WEIGHTS]
-    return [file for file in candidates if file.is_file()]
+    folder = path.parent if path.name == WEIGHTS else path
+    files = [folder / name for name in (*KEPT, variant.checkpoint) if name]
+    return [file for file in files if file.is_file()] or ([path] if path.is_file() else [])
+
+
+def local_inventory(variant: Variant, source: str, memory: Path | None = None) -> dict[str, str]:
+    """The SHA-256 of every file that is read of a source that is a path, by name; as `content_hashes` with a memory."""
+    return {
+        path.name: digest for path, digest in content_hashes(local_files(variant, source), memory).items()
+    }
 
 
 def reading_code(variant: Variant) -> list[str]:

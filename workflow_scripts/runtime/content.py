@@ -1,4 +1,4 @@
-"""What files hold, told by SHA-256. A large file is read whole again only where something of it may have changed."""
+"""What files hold, told by SHA-256. A file is read again only where something of it may have changed."""
 
 import hashlib
 import time
@@ -12,9 +12,10 @@ from workflow_scripts.runtime.hashing import file_hash
 from workflow_scripts.runtime.progress import progress
 
 REMEMBERED = Path("data/settings/content_hashes.json")
-"""Where the workflow remembers the hashes of large files: of this machine, so neither in git nor in DVC."""
+"""Where the workflow remembers the hashes of files: of this machine, so neither in git nor in DVC."""
 
 _SAMPLE_BYTES = 64 * 1024
+_SHOWN_BYTES = 1 << 30
 _SETTLED_SECONDS = 2.0
 """A file that was changed this recently may be changed again without a change of its times."""
 
@@ -22,31 +23,46 @@ _SETTLED_SECONDS = 2.0
 def content_hashes(files: Iterable[Path], memory: Path | None = None) -> dict[Path, str]:
     """Return the SHA-256 of the content of every file.
 
-    memory: a JSON file of hashes found before. That of a large file is taken from there where path, size, times, inode
-    and both ends of the file are as they were; any difference has the file read whole again. Without a memory every
+    memory: a JSON file of hashes found before. That of a file is taken from there where path, size, times, inode and,
+    of a large file, both ends are as they were; any difference has the file read whole again. Without a memory every
     file is read whole. Links count as what they point to.
     """
     known = _recall(memory) if memory else {}
-    hashes, large = {}, {}
+    hashes, unknown = {}, {}
     for path in files:
-        if path.stat().st_size <= 2 * _SAMPLE_BYTES:
-            hashes[path] = file_hash(path)
-            continue
         marks = _marks(path)
-        entry = known.get(str(path.resolve()))
+        entry = known.get(str(path.absolute()))
         if entry and entry["marks"] == marks:
             hashes[path] = entry["sha256"]
         else:
-            large[path] = marks
-    for path in progress(large, "Read files from outside", unit="file") if large else ():
+            unknown[path] = marks
+    large = sum(path.stat().st_size for path in unknown) > _SHOWN_BYTES
+    for path in progress(unknown, "Read files from outside", unit="file") if large else unknown:
         hashes[path] = file_hash(path)
-        # What was changed while it was read is read again next time.
-        if _marks(path) == large[path] and _is_settled(path):
-            known[str(path.resolve())] = {"marks": large[path], "sha256": hashes[path]}
-    if memory and large:
+        # What was changed while it was read, or just before, is read again next time.
+        if _marks(path) == unknown[path] and _is_settled(path):
+            known[str(path.absolute())] = {"marks": unknown[path], "sha256": hashes[path]}
+    if memory and unknown:
         with suppress(OSError):  # Only speed is lost.
             write_json_if_changed(memory, known)
     return hashes
+
+
+def inventory(folder: Path, files: Iterable[Path], memory: Path | None = None) -> dict[str, str]:
+    """Return the SHA-256 of files of a folder by their relative names, sorted; of a single file by its own name.
+
+    memory: as `content_hashes` has it.
+    """
+    hashes = content_hashes(sorted(files), memory)
+    return {
+        path.name if path == folder else path.relative_to(folder).as_posix(): digest
+        for path, digest in hashes.items()
+    }
+
+
+def files_below(path: Path) -> list[Path]:
+    """Return a file itself, or all files of a folder; none where there is neither."""
+    return [path] if path.is_file() else [found for found in path.rglob("*") if found.is_file()]
 
 
 def fingerprint(hashes: Mapping[str, str]) -> str:
@@ -66,13 +82,17 @@ def _recall(memory: Path) -> dict[str, Any]:
 def _marks(path: Path) -> list[Any]:
     """What tells that a file may have changed."""
     status = path.stat()
+    marks = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+    return [*marks, _ends_hash(path, status.st_size)] if status.st_size > 2 * _SAMPLE_BYTES else marks
+
+
+def _ends_hash(path: Path, size: int) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         digest.update(file.read(_SAMPLE_BYTES))
-        file.seek(status.st_size - _SAMPLE_BYTES)
+        file.seek(size - _SAMPLE_BYTES)
         digest.update(file.read())
-    times = [status.st_mtime_ns, status.st_ctime_ns]
-    return [status.st_size, *times, status.st_ino, digest.hexdigest()]
+    return digest.hexdigest()
 
 
 def _is_settled(path: Path) -> bool:

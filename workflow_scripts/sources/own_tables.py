@@ -1,10 +1,20 @@
 """Your own data: tables that already are as contract.py says, in a folder below data/raw (docs/own-data.md)."""
 
 from difflib import get_close_matches
+from pathlib import Path
 
+from workflow_scripts.runtime.content import files_below, fingerprint, inventory
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.sources.datasets import named_datasets
 from workflow_scripts.sources.source import Source
+
+
+def tables_fingerprint(values: Path, cohort: Path) -> str:
+    """Return the SHA-256 of a table of vital signs and a cohort table; each may be a folder of files."""
+    tables = {"values": values, "cohort": cohort}
+    return fingerprint(
+        {name: fingerprint(inventory(path, files_below(path))) for name, path in tables.items()}
+    )
 
 
 class OwnTables(Source):
@@ -19,6 +29,20 @@ class OwnTables(Source):
     def cohort(self) -> str:
         """The path of a cohort table, with {cohort} for its name."""
         return str(self.raw_folder / "cohorts" / "{cohort}.parquet")
+
+    @property
+    def reading(self) -> None:
+        """No file: the windows are made of the tables themselves."""
+        return
+
+    def inventory_of(self, cohort: str, memory: Path | None = None) -> dict[str, str]:
+        """Return the SHA-256 of the two tables of a cohort, or of their files where a table is a folder of files."""
+        files = [*files_below(Path(self.values)), *files_below(Path(self.cohort.format(cohort=cohort)))]
+        return inventory(self.raw_folder, files, memory)
+
+    def fingerprint(self, cohort: str) -> str:
+        """Return the SHA-256 of the two tables of a cohort, as they are now."""
+        return tables_fingerprint(Path(self.values), Path(self.cohort.format(cohort=cohort)))
 
     def made_raw_files(self) -> list[str]:
         """Return no file: nothing is read but the tables themselves."""

@@ -1,19 +1,17 @@
 """What the workflow asks a source of patients. docs/adding-a-source.md says how to add one."""
 
-import hashlib
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import ValidationError
 
+from workflow_scripts.runtime.content import files_below, fingerprint, inventory
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.parameters import Parameters
 from workflow_scripts.sources.datasets import Dataset, dataset_of, formats
 from workflow_scripts.sources.parameters import SourceParameters
-
-_SAMPLE_BYTES = 64 * 1024
 
 
 class NoOptions(Parameters):
@@ -62,23 +60,30 @@ class Source:
         """The path of a cohort table, with {cohort} for its name."""
         return f"data/{self.dataset.name}/cohorts/{{cohort}}.parquet"
 
+    @property
+    def reading(self) -> str | None:
+        """The path of the JSON file that says what was read; None where the windows are made of the raw files."""
+        return f"data/{self.dataset.name}/reading.json"
+
     def made_raw_files(self) -> list[str] | None:
         """Return the raw files that a rule of this workflow makes; None where they come from outside."""
         return None
 
     def raw_files(self) -> list[Path]:
         """Return the raw files that are read."""
-        if self.raw_folder.is_file():
-            return [self.raw_folder]
-        return [path for path in self.raw_folder.rglob("*") if path.is_file()]
+        return files_below(self.raw_folder)
 
     def option_files(self) -> list[Path]:
         """Return the files besides the raw ones that are read: a change of their content reads the data set again."""
         return []
 
-    def inventory(self) -> dict[str, Any]:
-        """Return what tells one state of the raw files from another, without reading them whole."""
-        return inventory(self.raw_folder, self.raw_files())
+    def inventory(self, memory: Path | None = None) -> dict[str, str]:
+        """Return the SHA-256 of every raw file by its name. memory: as `runtime.content.content_hashes` has it."""
+        return inventory(self.raw_folder, self.raw_files(), memory)
+
+    def fingerprint(self, cohort: str) -> str:  # noqa: ARG002
+        """Return the SHA-256 of all that the windows of a cohort come from, as it is now: of all raw files."""
+        return fingerprint(self.inventory())
 
     def require(self, cohorts: list[str]) -> None:
         """Raise UserError where a study of these cohorts cannot start. Called before any job."""
@@ -127,27 +132,3 @@ def _checked(model: type[Parameters], dataset: Dataset) -> Parameters:
             f"format, path, and of {dataset.format}: {', '.join(model.model_fields) or 'no further option'}",
             "correct this entry of params.yaml (docs/data.md)",
         ) from None
-
-
-def inventory(folder: Path, files: list[Path]) -> dict[str, Any]:
-    """Return the size and a fingerprint of every file of a folder, by relative name, in milliseconds.
-
-    The fingerprint covers both ends of the file: a gzip file ends with the CRC-32 and length of its content, a zip file
-    with those of all its members.
-    """
-    return {
-        path.name if path == folder else path.relative_to(folder).as_posix(): {
-            "bytes": path.stat().st_size,
-            "fingerprint": _fingerprint(path),
-        }
-        for path in sorted(files)
-    }
-
-
-def _fingerprint(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        digest.update(file.read(_SAMPLE_BYTES))
-        file.seek(max(0, path.stat().st_size - _SAMPLE_BYTES))
-        digest.update(file.read())
-    return digest.hexdigest()

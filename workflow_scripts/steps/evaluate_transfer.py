@@ -98,6 +98,7 @@ def evaluate_transfer(
         {"forecast": parameters.model_dump(mode="json")},
         TransferHashes(
             code=read_json(settings)["code"],
+            source=test.metadata.source,
             windows=file_hash(windows),
             own_windows=file_hash(own_windows),
             weights=file_hash(weights / WEIGHTS),

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from typer import Option
 
-from workflow_scripts.runtime.files import require_own_folder
+from workflow_scripts.runtime.content import fingerprint, inventory
+from workflow_scripts.runtime.files import require_own_folder, write_json
 from workflow_scripts.runtime.step import read_settings, run_step
 
 
@@ -21,7 +22,7 @@ def extract_events(
     """Read a MIMIC-III folder (CSV, plain or gzipped) and write the events tables: typed columns, the items needed.
 
     One Parquet file for each table; vitals.parquet holds plausible values in natural units (docs/extraction.md).
-    Prints how many rows of each table were read, kept and dropped.
+    reading.json holds the fingerprint of what was read. Prints how many rows of each table were read, kept and dropped.
 
     Example:
         python -m workflow_scripts.steps.extract_events --raw data/raw/simulated \\
@@ -30,9 +31,13 @@ def extract_events(
     require_own_folder(events)
     from workflow_scripts.sources.mimic_iii import extraction
     from workflow_scripts.sources.mimic_iii.parameters import ExtractionParameters
+    from workflow_scripts.sources.mimic_iii.tables import table_files
 
     parameters = ExtractionParameters(**read_settings(settings)["extraction"])
+    # Before anything is read, so that what changes meanwhile is told from what was read.
+    source = fingerprint(inventory(raw, table_files(raw)))
     counts = extraction.extract_events(raw, events, parameters)
+    write_json(events / "reading.json", {"source": source})
     for table, rows in counts.items():
         numbers = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in rows.items())
         print(f"{table}: {numbers}", file=sys.stderr)

@@ -7,9 +7,10 @@ from typing import Annotated
 from typer import Option
 
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.runtime.files import require_own_file
+from workflow_scripts.runtime.files import read_json, require_own_file
 from workflow_scripts.runtime.step import read_settings, run_step
 from workflow_scripts.sources.mimic_iii.items import VitalSign, load_vital_signs
+from workflow_scripts.sources.own_tables import tables_fingerprint
 from workflow_scripts.windows import making
 from workflow_scripts.windows.parameters import WindowParameters
 from workflow_scripts.windows.reading import Covariate
@@ -40,6 +41,13 @@ def make_windows(
     vital: Annotated[str, Option(help="vital sign, a name of items.yaml")],
     settings: Annotated[Path, Option(help="JSON file of the step's settings: the group `windows`")],
     output: Annotated[Path, Option(help="windows file to write (Parquet)")],
+    reading: Annotated[
+        Path | None,
+        Option(
+            help="reading.json of the step that read the raw files, for the record of what they held (default: the "
+            "values and the cohort are the user's own files, and recorded themselves)"
+        ),
+    ] = None,
 ) -> None:
     """Cut one vital sign of one cohort into windows of context and horizon, split into train, validation, test.
 
@@ -48,11 +56,14 @@ def make_windows(
     Example:
         python -m workflow_scripts.steps.make_windows --values data/simulated/events/vitals.parquet \\
             --cohort data/simulated/cohorts/sepsis3.parquet --vital heart_rate \\
-            --settings data/simulated/settings/make_windows.json --output heart_rate.parquet
+            --settings data/simulated/settings/make_windows.json --reading data/simulated/events/reading.json \\
+            --output heart_rate.parquet
     """
     require_own_file(output)
     sign = _vital_sign(vital)
     parameters = WindowParameters(**read_settings(settings)["windows"])
+    # Before anything is read, so that what changes meanwhile is told from what was read.
+    source = read_json(reading)["source"] if reading else tables_fingerprint(values, cohort)
     windows = making.make_windows(
         values,
         cohort,
@@ -62,6 +73,7 @@ def make_windows(
         sign.scale_low,
         sign.scale_high,
         [_covariate(name) for name in parameters.covariates_of(vital)],
+        source,
     )
     making.write_windows(output, windows)
     stratified_by = windows.metadata.stratified_by

@@ -45,12 +45,14 @@ def read_source(
     if not stays.exists():  # It is written last: where it is ours, the files beside it are.
         require_own_file(values)
         require_own_file(reading)
-    source = source_of(dataset, SourceParameters(**read_settings(settings)["source"]))
+    source = source_of(dataset, SourceParameters(**read_settings(settings)["source"] | {"path": str(raw)}))
+    # Before anything is read, so that what changes meanwhile is told from what was read.
+    fingerprint = source.fingerprint("")
     with scratch_folder(output, "read") as folder:
         counts = source.write_tables(raw, folder)
         check_tables(folder / "vitals.parquet", folder / "stays.parquet", vital_names())
         move_into_place(folder / "vitals.parquet", values)
-        write_json(reading, {"counts": dict(counts), "limits": source.limits})
+        write_json(reading, {"counts": dict(counts), "limits": source.limits, "source": fingerprint})
         write_parquet(stays, pq.read_table(folder / "stays.parquet"))
     for line in (*(f"{number:,} {words}" for words, number in counts.items()), *source.limits):
         print(line, file=sys.stderr)

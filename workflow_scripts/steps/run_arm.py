@@ -64,6 +64,7 @@ def run_arm(
         # Hashes of what is written, so that a later change of a file is seen (verify_results).
         hashes = RunHashes(
             **made_of,
+            source=outcome.test.metadata.source,
             forecasts=file_hash(forecasts),
             validation_forecasts=file_hash(validation),
             adapter=folder_hash(adapter) if adapter.is_dir() else None,

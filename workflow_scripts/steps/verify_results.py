@@ -1,7 +1,9 @@
 """Stored results, checked against the files that they were made of."""
 
+import itertools
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -14,8 +16,11 @@ from workflow_scripts.evaluation.sites import run_folder, split_site, windows_fi
 from workflow_scripts.evaluation.transfer_plan import Transfer
 from workflow_scripts.evaluation.transfer_windows import read_transfer_windows
 from workflow_scripts.evaluation.verification import adapter_hash, verify_run, verify_transfer
-from workflow_scripts.models.weights import PREPARED_FOLDER, WEIGHTS
+from workflow_scripts.models.registry import VARIANTS
+from workflow_scripts.models.sources import local_inventory
+from workflow_scripts.models.weights import PREPARED_FOLDER, PROVENANCE, WEIGHTS
 from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.files import read_json
 from workflow_scripts.runtime.hashing import file_hash
 from workflow_scripts.runtime.progress import progress
 from workflow_scripts.runtime.step import run_step
@@ -28,6 +33,7 @@ from workflow_scripts.settings import (
     transfer_code,
     weights_folder_of,
 )
+from workflow_scripts.sources.source import source_of
 from workflow_scripts.windows.reading import Windows, read_windows
 
 
@@ -37,8 +43,10 @@ def verify_results(
 ) -> None:
     """Check every stored result against the files it was made of, without training anything.
 
-    Recomputes the hashes of windows, base weights and code and compares them with the record of each run, and of each
-    adapter's evaluation on another cohort; checks that forecasts and adapters are the files that their run wrote;
+    Reads the source again, the raw files or your own tables, and the weights that are given by a path, and names every
+    windows file, run and folder of weights that was made of another content. Recomputes the hashes of windows, base
+    weights and code and compares them with the record of each run, and of each adapter's evaluation on another cohort;
+    checks that forecasts and adapters are the files that their run wrote;
     scores all stored forecasts again against the stored windows. Where the study is under DVC, `dvc status` says
     whether dvc.lock still describes the files. Prints one line for each problem; exits with 1 if there is any.
 
@@ -46,12 +54,17 @@ def verify_results(
         python -m workflow_scripts.steps.verify_results --dataset simulated
     """
     study = _read_study(params, dataset)
+    sources, outdated = _sources(study), _outdated_weights(study)
+    for path, problem in _outdated_windows(study, sources) + outdated:
+        print(f"{path}: {problem}")
+    if not all(sources.values()):
+        print(f"{study.source().raw_folder}: not here, so nothing was compared with it")
     runs, transfers = study.runs(), study.transfers()
     everything: list[Run | Transfer] = [*runs, *transfers]
     wrong = [
         (job, problem)
         for job in progress(everything, "verifying", unit="run")
-        for problem in _problems(study.dataset, job)
+        for problem in _problems(study.dataset, job, sources)
     ]
     for job, problem in wrong:
         print(f"{_name(job)}: {problem}")
@@ -61,11 +74,12 @@ def verify_results(
             reproduced = len(set(jobs) - failed)
             print(f"{reproduced} of {len(jobs)} {kind} of {study.dataset} reproduced from their files")
     print(_dvc_status())
-    if wrong:
+    if wrong or outdated:
         raise UserError(
             where=f"results/{study.dataset}",
-            found=f"{len(failed)} runs that their files do not reproduce",
-            expected="the records, forecasts, adapters, windows, weights and code of one study",
+            found=f"{len(failed)} runs that their files do not reproduce"
+            + (f", {len(outdated)} folders of weights older than their source" if outdated else ""),
+            expected="the source, windows, weights, code, records, forecasts and adapters of one study",
             remedy="start the workflow again: it repeats runs whose data, weights or code have changed; delete the "
             "folder of a run whose own files were changed",
         )
@@ -89,9 +103,40 @@ def _name(job: Run | Transfer) -> str:
     return f"{'/'.join(folders)}/seed{seed}"
 
 
-def _problems(dataset: str, job: Run | Transfer) -> list[str]:
+def _sources(study: Study) -> dict[str, str | None]:
+    """The fingerprint of what the windows of each cohort and site come from now; None where it is not here."""
+    found = {}
+    for name in (*study.cohorts, *study.sites):
+        dataset, cohort = split_site(name, study.dataset)
+        source = source_of(dataset, study.sources.get(dataset))
+        found[name] = source.fingerprint(cohort) if source.raw_folder.exists() else None
+    return found
+
+
+def _outdated_windows(study: Study, sources: Mapping[str, str | None]) -> list[tuple[Path, str]]:
+    """The windows files that were made of another content of the source than it has now."""
+    return [
+        (windows, f"older than {study.source().raw_folder}, which held something else when it was read")
+        for cohort, vital in itertools.product(study.cohorts, study.vitals)
+        if (windows := windows_file(study.dataset, cohort, vital)).is_file()
+        and sources[cohort] not in (None, _split(windows, "test").metadata.source)
+    ]
+
+
+def _outdated_weights(study: Study) -> list[tuple[Path, str]]:
+    """The folders of prepared weights whose source is a path that holds something else by now."""
+    found = []
+    for model, source in study.weights.items():
+        now = local_inventory(VARIANTS[model], source)
+        record = PREPARED_FOLDER / model / PROVENANCE
+        if now and record.is_file() and read_json(record).get("read") != now:
+            found.append((record.parent, f"older than {source}, which held something else when it was read"))
+    return found
+
+
+def _problems(dataset: str, job: Run | Transfer, sources: Mapping[str, str | None]) -> list[str]:
     if isinstance(job, Transfer):
-        return _transfer_problems(dataset, job)
+        return _transfer_problems(dataset, job, sources)
     record = Path("results", dataset, "runs", _name(job), "run.json")
     windows = windows_file(dataset, job.cohort, job.vital)
     if missing := _missing(record, windows):
@@ -102,13 +147,19 @@ def _problems(dataset: str, job: Run | Transfer) -> list[str]:
         _split(windows, "validation"),
         {
             "code": _code(job.model, Arm.parse(job.arm)),
+            **_source_hash(sources[job.cohort]),
             "windows": _file_hash(windows),
             "weights": _weights_hash(job.model),
         },
     )
 
 
-def _transfer_problems(dataset: str, job: Transfer) -> list[str]:
+def _source_hash(now: str | None) -> dict[str, str]:
+    """The source's entry of a record's hashes, where the source can be read."""
+    return {"source": now} if now else {}
+
+
+def _transfer_problems(dataset: str, job: Transfer, sources: Mapping[str, str | None]) -> list[str]:
     record = Path("results", dataset, "transfer", _name(job), "record.json")
     run = Run(job.trained_on, job.vital, job.model, job.arm, job.seed)
     adapter = run_folder(dataset, **vars(run)) / "adapter"
@@ -118,6 +169,7 @@ def _transfer_problems(dataset: str, job: Transfer) -> list[str]:
         return missing
     hashes = {
         "code": step_code_hash(transfer_code(job.model, Arm.parse(job.arm))),
+        **_source_hash(sources[job.evaluated_on]),
         "windows": _file_hash(windows),
         "own_windows": _file_hash(own_windows),
         "weights": _weights_hash(job.model),

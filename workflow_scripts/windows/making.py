@@ -33,11 +33,13 @@ def make_windows(
     scale_low: float,
     scale_high: float,
     covariates: Sequence[Covariate] = (),
+    source: str = "",
 ) -> Windows:
     """Return the windows of the included stays, numbered in the order of (subject_id, icustay_id, start).
 
     `values_path` is a long table and `cohort_path` a cohort table as sources/contract.py says.
-    `unit`, `scale_low` and `scale_high` describe the vital sign and go into the metadata unchanged.
+    `unit`, `scale_low` and `scale_high` describe the vital sign, `source` is the fingerprint of what the tables come
+    from; all go into the metadata unchanged.
     `covariates` are other vital signs of the same table: gridded, smoothed, cut and filled as the context. They do not
     decide which windows there are, and nothing of theirs after a context's end is kept.
     Raises UserError for a table that breaks the contract, where no window is long enough or observed enough,
@@ -77,6 +79,7 @@ def make_windows(
             fill=parameters.fill,
             smoothing=parameters.smoothing,
             stratified_by=patients.stratified_by,
+            source=source,
         ),
     )
 

@@ -48,7 +48,8 @@ class WindowMetadata:
     `unit`, `scale_low` and `scale_high` are the vital sign's natural unit and the two values that become 0
     and 1 on the scaled series; `context` and `horizon` are lengths in grid steps of `interval_minutes`;
     `covariates` are the other vital signs, in the order of `Windows.covariates`; `fill` and `smoothing` are the
-    settings of those names; `stratified_by` is what is as frequent in every split (sources/contract.py, STRATA).
+    settings of those names; `stratified_by` is what is as frequent in every split (sources/contract.py, STRATA);
+    `source` is the fingerprint of the files from outside that the windows come from (SHA-256; empty where untold).
     """
 
     vital: str
@@ -63,6 +64,7 @@ class WindowMetadata:
     fill: str = "forward"
     smoothing: str = "none"
     stratified_by: str = "died_in_hospital"
+    source: str = ""
 
     def to_json(self) -> bytes:
         """Return the metadata as the schema's JSON value."""

@@ -1,12 +1,11 @@
 """The Challenge 2019 as a source. Imports nothing heavy."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from workflow_scripts.sources.challenge_2019.records import archives, psv_files
-from workflow_scripts.sources.source import Source, inventory
+from workflow_scripts.sources.source import Source
 
 _BY_HOSPITAL = {"": "true", "_hospital_a": "hospital = 'A'", "_hospital_b": "hospital = 'B'"}
 
@@ -45,14 +44,6 @@ class Challenge2019(Source):
 
     def _unpacked(self) -> list[Path]:
         return [Path(entry.path) for entry in psv_files(self.raw_folder)] if self.raw_folder.is_dir() else []
-
-    def inventory(self) -> dict[str, Any]:
-        """Return what tells one state of the raw files from another; of 40,336 single files their names and sizes."""
-        files = sorted(self._unpacked())
-        if not files:
-            return inventory(self.raw_folder, self.raw_files())
-        names = "\n".join(f"{path.relative_to(self.raw_folder)} {path.stat().st_size}" for path in files)
-        return {"records": len(files), "names_and_sizes": hashlib.sha256(names.encode()).hexdigest()}
 
     def write_tables(self, raw: Path, folder: Path) -> dict[str, int]:
         """Write vitals.parquet and stays.parquet."""

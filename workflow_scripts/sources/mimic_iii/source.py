@@ -17,6 +17,11 @@ class MimicFolder(Source):
         """The path of the long table of vital signs."""
         return f"data/{self.dataset.name}/events/vitals.parquet"
 
+    @property
+    def reading(self) -> str:
+        """The path of the JSON file that says what was read."""
+        return f"data/{self.dataset.name}/events/reading.json"
+
     def made_raw_files(self) -> list[str] | None:
         """Return the simulator's tables; None for a folder from outside."""
         if self.dataset.patients != "simulated":
