@@ -96,6 +96,7 @@ rule make_windows:
         source=source_of_windows,
     output:
         windows=f"{DATA}/windows/{{cohort}}/{{vital}}.parquet",
+        attrition=f"{DATA}/windows/{{cohort}}/{{vital}}.attrition.csv",
     log:
         f"{LOGS}/make_windows/{{cohort}}-{{vital}}.log",
     benchmark:
@@ -108,7 +109,8 @@ rule make_windows:
         "Make windows of {wildcards.vital} for {wildcards.cohort}"
     shell:
         '"$PYTHON" -m workflow_scripts.steps.make_windows --values {input.values} --cohort {input.cohort}'
-        " {params.reading} --vital {wildcards.vital} --settings {input.settings} --output {output.windows} &> {log}"
+        " {params.reading} --vital {wildcards.vital} --settings {input.settings} --output {output.windows}"
+        " --attrition {output.attrition} &> {log}"
 
 
 rule simulated_tables:

@@ -83,6 +83,7 @@ rule make_report:
         attrition=finished(ATTRITION),
         descriptions=finished(DESCRIPTIONS),
         windows=finished(rules.data.input.windows),
+        selection=finished(expand(rules.make_windows.output.attrition, cohort=study.cohorts, vital=study.vitals)),
     output:
         report=f"{RESULTS}/report.html",
         # Names are <cohort>_<vital>_<figure>, and no part of a name holds an underscore.

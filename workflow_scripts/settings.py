@@ -279,6 +279,15 @@ class Study(Parameters):
         return names
 
     @model_validator(mode="after")
+    def _stays_that_have_a_window(self) -> Study:
+        """Unless it is given, the shortest stay follows from the windows. Settings are frozen, so `object` sets it."""
+        if "minimum_stay_hours" not in self.cohort.model_fields_set:
+            hours = self.windows.shortest_series * self.windows.interval_minutes / 60
+            cohort = self.cohort.model_copy(update={"minimum_stay_hours": hours})
+            object.__setattr__(self, "cohort", cohort)
+        return self
+
+    @model_validator(mode="after")
     def _transfer_to_new_patients(self) -> Study:
         if self.transfer and self.windows.split != "by_patient":
             raise ValueError(

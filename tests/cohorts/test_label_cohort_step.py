@@ -25,17 +25,17 @@ def run_step(folder: Path, events: Path, cohort: str) -> subprocess.CompletedPro
 
 
 def test_the_step_writes_the_cohort_and_its_attrition(hospital, tmp_path: Path) -> None:
-    hospital.admit(1, diagnoses=("78552",)).admit(2)
+    hospital.admit(1, diagnoses=("78552",)).admit(2, died=1)
     ended = run_step(tmp_path, hospital.write(tmp_path / "events"), "explicit")
     assert ended.returncode == 0, ended.stderr
     assert pq.read_table(tmp_path / "out" / "cohort.parquet")["included"].to_pylist() == [True, False]
     assert (tmp_path / "out" / "cohort.attrition.csv").read_text() == (
-        "step,stays,admissions,patients\n"
-        "all_stays,2,2,2\n"
-        "adult,2,2,2\n"
-        "stay_length,2,2,2\n"
-        "definition,1,1,1\n"
-        "charted_values,1,1,1\n"
+        "step,stays,admissions,patients,deaths\n"
+        "all_stays,2,2,2,1\n"
+        "adult,2,2,2,1\n"
+        "stay_length,2,2,2,1\n"
+        "definition,1,1,1,0\n"
+        "charted_values,1,1,1,0\n"
     )
 
 

@@ -46,11 +46,11 @@ def test_the_cohort_table_has_the_columns_and_types_of_the_architecture_document
 def test_every_stay_carries_the_first_step_that_it_fails(hospital, tmp_path) -> None:
     hospital.admit(1, diagnoses=("99592",))
     hospital.admit(2, born="2083-01-01", hours=10, charted=0)
-    hospital.admit(3, hours=35.9, diagnoses=("99592",))
+    hospital.admit(3, hours=24.9, diagnoses=("99592",), died=1)
     hospital.admit(4, hours=None, diagnoses=("99592",))
     hospital.admit(5, diagnoses=("4019",), charted=0)
     hospital.admit(6, diagnoses=("99592",), charted=23)
-    hospital.admit(7, patient=1, intime="2101-05-05", diagnoses=("78552",), charted=24, hours=36)
+    hospital.admit(7, patient=1, intime="2101-05-05", diagnoses=("78552",), charted=24, hours=25, died=1)
     rows, attrition = label(hospital.write(tmp_path), "explicit")
     assert {stay: row["excluded_at"] for stay, row in rows.items()} == {
         1: None,
@@ -64,11 +64,11 @@ def test_every_stay_carries_the_first_step_that_it_fails(hospital, tmp_path) -> 
     assert all(row["included"] == (row["excluded_at"] is None) for row in rows.values())
     assert [stay for stay, row in rows.items() if row["meets_definition"]] == [1, 3, 4, 6, 7]
     assert attrition == [
-        AttritionRow("all_stays", 7, 7, 6),
-        AttritionRow("adult", 6, 6, 5),
-        AttritionRow("stay_length", 4, 4, 3),
-        AttritionRow("definition", 3, 3, 2),
-        AttritionRow("charted_values", 2, 2, 1),
+        AttritionRow("all_stays", 7, 7, 6, 2),
+        AttritionRow("adult", 6, 6, 5, 2),
+        AttritionRow("stay_length", 4, 4, 3, 1),
+        AttritionRow("definition", 3, 3, 2, 1),
+        AttritionRow("charted_values", 2, 2, 1, 1),
     ]
 
 
@@ -277,7 +277,7 @@ def attrition_in_pandas(tables: dict[str, pd.DataFrame], vitals: list[str]) -> d
     left = {"all_stays": set(stays["icustay_id"])}
     stays = stays[age >= 18]
     left["adult"] = set(stays["icustay_id"])
-    stays = stays[stays["outtime"] - stays["intime"] >= pd.Timedelta(hours=36)]
+    stays = stays[stays["outtime"] - stays["intime"] >= pd.Timedelta(hours=25)]
     left["stay_length"] = set(stays["icustay_id"])
     coded = tables["diagnoses_icd"].query("icd9_code in ['99592', '78552']")["hadm_id"]
     stays = stays[stays["hadm_id"].isin(coded)]
@@ -301,7 +301,12 @@ def test_the_demo_s_attrition_equals_a_computation_in_pandas(demo_events, demo_t
     }
     assert {stay for stay, row in rows.items() if row["included"]} == expected["charted_values"]
     # 136 ICU stays of 129 admissions and 100 patients: the demo's published size.
-    assert attrition[0] == AttritionRow("all_stays", 136, 129, 100)
+    assert attrition[0] == AttritionRow("all_stays", 136, 129, 100, 46)
+    stays = demo_tables["icustays"].merge(demo_tables["admissions"], on="hadm_id").set_index("icustay_id")
+    died = stays["hospital_expire_flag"] == 1
+    assert {row.step: row.deaths for row in attrition} == {
+        step: int(died.loc[list(left)].sum()) for step, left in expected.items()
+    }
 
 
 @pytest.mark.demo

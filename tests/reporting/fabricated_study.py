@@ -217,17 +217,17 @@ def _write_attrition(study, cohort):
     path = study.folder / "cohorts" / f"{cohort}.attrition.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     steps = [
-        ("all_stays", 618, 590, 400),
-        ("adult", 610, 583, 396),
-        ("stay_length", 402, 388, 301),
-        ("definition", 196, 190, 141),
-        ("charted_values", 188, 183, 138),
+        ("all_stays", 618, 590, 400, 81),
+        ("adult", 610, 583, 396, 80),
+        ("stay_length", 402, 388, 301, 57),
+        ("definition", 196, 190, 141, 40),
+        ("charted_values", 188, 183, 138, 39),
     ]
     rows = "".join(f"{','.join(map(str, step))}\n" for step in steps)
-    path.write_text(f"step,stays,admissions,patients\n{rows}")
+    path.write_text(f"step,stays,admissions,patients,deaths\n{rows}")
     path.with_name(f"{cohort}.table_one.csv").write_text(TABLE_ONE)
     everybody, *left = (
-        Counts(stays, admissions, frozenset(range(patients))) for _, stays, admissions, patients in steps
+        Counts(stays, admissions, frozenset(range(patients))) for _, stays, admissions, patients, _ in steps
     )
     before = [everybody, *left]
     exclusions = [

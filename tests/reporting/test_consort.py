@@ -30,10 +30,12 @@ def fabricated(patients_by_step: dict[str | None, int], stays_each: int = 2) -> 
 
 def attrition(stays: pd.DataFrame, steps: list[str]) -> list[AttritionStep]:
     left = stays
-    rows = [AttritionStep("all_stays", len(left), left["hadm_id"].nunique(), left["subject_id"].nunique())]
+    rows = [AttritionStep("all_stays", len(left), left["hadm_id"].nunique(), left["subject_id"].nunique(), 0)]
     for step in steps:
         left = left[left["excluded_at"] != step]
-        rows.append(AttritionStep(step, len(left), left["hadm_id"].nunique(), left["subject_id"].nunique()))
+        rows.append(
+            AttritionStep(step, len(left), left["hadm_id"].nunique(), left["subject_id"].nunique(), 0)
+        )
     return rows
 
 

@@ -13,6 +13,7 @@ from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.windows.making import make_windows
 from workflow_scripts.windows.parameters import WindowParameters
 from workflow_scripts.windows.reading import Windows
+from workflow_scripts.windows.selection import SelectionRow
 
 ADMITTED = pd.Timestamp("2130-05-17 22:47:00")
 
@@ -75,7 +76,12 @@ class Ward:
     def windows(self, shuffle: int | None = None, **parameters: Any) -> Windows:
         """Make the windows of heart rate."""
         values, cohort = self.write(shuffle)
-        return make_windows(values, cohort, "heart_rate", WindowParameters(**parameters), "bpm", 0, 300)
+        return make_windows(values, cohort, "heart_rate", WindowParameters(**parameters), "bpm", 0, 300)[0]
+
+    def selection(self, **parameters: Any) -> list[SelectionRow]:
+        """What each rule for windows of heart rate leaves."""
+        values, cohort = self.write()
+        return make_windows(values, cohort, "heart_rate", WindowParameters(**parameters), "bpm", 0, 300)[1]
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ SMALL = {
     "train_stride": 3,
     "minimum_context_observed": 1,
     "minimum_horizon_observed": 1,
+    "horizon_may_be_cut": False,
     "validation_fraction": 0.3,
     "test_fraction": 0.3,
 }
@@ -104,6 +105,79 @@ def test_windows_with_too_few_charted_steps_are_left_out(ward) -> None:
     assert steps_of(ward.windows(**parameters), 1) == [0, 18]
 
 
+def test_the_end_of_the_stay_cuts_a_horizon_where_it_may(ward) -> None:
+    """Stay 1 lasts 15 hours: the horizon of the window at hour 9 is complete, that of hour 10 has one step."""
+    fill_ward(ward)
+    ward.add(1, [float(step) for step in range(15)]).add(2, [100.0] * 18)
+    parameters = {**SMALL, "train_stride": 1, "validation_fraction": 0.1, "test_fraction": 0.1}
+    windows = ward.windows(**{**parameters, "horizon_may_be_cut": True})
+    assert windows.split[windows.icustay_id == 1][0] == "train"
+    assert steps_of(windows, 1) == list(range(11))
+    context, target = of_stay(windows, 1)
+    np.testing.assert_array_equal(target[-2:], np.float32([[13, 14], [14, NAN]]))
+    np.testing.assert_array_equal(context[-1], np.float32([10, 11, 12, 13]))
+    assert steps_of(ward.windows(**parameters), 1) == list(range(10))
+
+
+@pytest.mark.parametrize(
+    ("left", "charted", "is_kept"),
+    [(1, 0, False), (1, 1, True), (2, 1, True), (3, 1, False), (3, 2, True), (4, 1, False), (4, 2, True)],
+)
+def test_of_a_cut_horizon_the_same_share_must_be_charted(
+    left: int, charted: int, is_kept: bool, ward
+) -> None:
+    """Two of four steps, half: of one left step one, of two one, of three two."""
+    settings = {**SMALL, "horizon": 4, "minimum_horizon_observed": 2, "horizon_may_be_cut": True}
+    fill_ward(ward)
+    ward.add(1, [80.0] * (4 + charted) + [NAN] * (left - charted))
+    assert steps_of(ward.windows(**settings), 1) == [0] * is_kept
+
+
+def test_what_each_rule_loses_is_counted_in_stays_patients_deaths_and_windows(ward) -> None:
+    """Ten stays of 18 hours, none of which is lost, and six that are lost one by one."""
+    fill_ward(ward)
+    ward.add(1, [80.0] * 4, died=True)  # No step after the context.
+    ward.add(2, [80.0] * 5, died=True)  # One step after the context.
+    ward.add(3, [80.0] * 4 + [NAN, NAN])  # Nothing to forecast.
+    ward.add(4, [NAN] * 3 + [80.0] * 3, patient=3, onset_hour=1)  # One charted step of the context.
+    settings = {
+        **SMALL, "train_stride": 6, "minimum_context_observed": 2, "validation_fraction": 0.2, "test_fraction": 0.3,
+    }  # fmt: skip
+
+    def counts(**changes):
+        rows = ward.selection(**{**settings, **changes})
+        return [(row.rule, row.stays, row.patients, row.deaths, row.windows, row.cut_windows) for row in rows]
+
+    # All windows begin every 6 hours: 3 in each of the ten stays.
+    assert counts(horizon_may_be_cut=True) == [
+        ("included", 14, 13, 2, None, None),
+        ("stay_length", 13, 12, 1, 33, 1),
+        ("charted_horizon", 12, 12, 1, 32, 1),
+        ("charted_context", 11, 11, 1, 31, 1),
+    ]
+    assert counts() == [
+        ("included", 14, 13, 2, None, None),
+        ("stay_length", 13, 12, 1, 33, 1),
+        ("complete_horizon", 12, 11, 0, 32, 0),
+        ("charted_horizon", 11, 11, 0, 31, 0),
+        ("charted_context", 10, 10, 0, 30, 0),
+    ]
+
+
+def test_windows_that_are_placed_elsewhere_are_a_rule_of_their_own(ward) -> None:
+    for stay in range(101, 121):
+        ward.add(stay, [80.0] * 18, onset_hour=12 if stay % 2 else None)
+    rows = ward.selection(**{**SMALL, "train_stride": 6}, placement="after_onset")
+    assert [(row.rule, row.stays, row.windows) for row in rows] == [
+        ("included", 20, None),
+        ("stay_length", 20, 60),
+        ("complete_horizon", 20, 60),
+        ("charted_horizon", 20, 60),
+        ("placement", 10, 10),
+        ("charted_context", 10, 10),
+    ]
+
+
 def test_only_included_stays_and_the_asked_vital_sign_make_windows(ward) -> None:
     fill_ward(ward)
     ward.add(1, [80.0] * 12, included=False)
@@ -132,7 +206,7 @@ def test_the_split_of_a_patient_is_the_same_for_every_vital_sign(ward) -> None:
             ward.chart(stay, hour * 60, 20, vital="respiratory_rate")
     heart = ward.windows(**SMALL)
     values, cohort = ward.write()
-    breath = make_windows(values, cohort, "respiratory_rate", WindowParameters(**SMALL), "/min", 0, 100)
+    breath, _ = make_windows(values, cohort, "respiratory_rate", WindowParameters(**SMALL), "/min", 0, 100)
     of_patient = dict(zip(heart.subject_id, heart.split, strict=True))
     assert len(set(breath.subject_id)) == 16
     assert all(of_patient[p] == split for p, split in zip(breath.subject_id, breath.split, strict=True))
@@ -350,7 +424,7 @@ def with_breath(new_ward: Callable, breath: dict[float, float], hours: int = 18,
         ward.chart(stay, 30, 20, vital="respiratory_rate")
     return make_windows(
         *ward.write(), "heart_rate", WindowParameters(**{**SMALL, **parameters}), "bpm", 0, 300, [BREATH]
-    )
+    )[0]
 
 
 @pytest.mark.parametrize("fill", ["forward", "forward_backward", "none"])
@@ -365,8 +439,8 @@ def test_covariates_are_the_contexts_of_their_own_windows(fill: str, smoothing: 
                 ward.chart(stay, 60 * hour + 20, 15 + generator.integers(10), vital="respiratory_rate")
     settings = WindowParameters(**SMALL, fill=fill, smoothing=smoothing)
     paths = ward.write()
-    windows = make_windows(*paths, "heart_rate", settings, "bpm", 0, 300, [BREATH])
-    own = make_windows(*paths, "respiratory_rate", settings, "/min", 0, 100)
+    windows, _ = make_windows(*paths, "heart_rate", settings, "bpm", 0, 300, [BREATH])
+    own, _ = make_windows(*paths, "respiratory_rate", settings, "/min", 0, 100)
     np.testing.assert_array_equal(windows.start, own.start)
     np.testing.assert_array_equal(windows.covariates[:, 0], own.context)
     assert windows.metadata.covariates == (BREATH,)
@@ -438,7 +512,7 @@ def test_other_integer_float_text_and_timestamp_types_and_further_columns_are_we
                 vital=table["vital"].astype("category"), value=table["value"].astype("int16")
             )
         table.assign(ward="7 West").iloc[:, ::-1].to_parquet(path, index=False, version="2.6")
-    other = make_windows(*paths, "heart_rate", WindowParameters(**SMALL), "bpm", 0, 300)
+    other, _ = make_windows(*paths, "heart_rate", WindowParameters(**SMALL), "bpm", 0, 300)
     for name in ("context", "target", "start", "split", "subject_id", "icustay_id"):
         np.testing.assert_array_equal(getattr(other, name), getattr(expected, name))
 
@@ -457,7 +531,7 @@ def test_rows_without_stay_time_or_finite_value_lie_on_no_grid(ward) -> None:
     values, cohort = ward.write()
     table = pd.read_parquet(values)
     table.assign(icustay_id=table["icustay_id"].astype("Int64")).to_parquet(values)
-    found = make_windows(values, cohort, "heart_rate", WindowParameters(**SMALL), "bpm", 0, 300)
+    found, _ = make_windows(values, cohort, "heart_rate", WindowParameters(**SMALL), "bpm", 0, 300)
     np.testing.assert_array_equal(found.context, expected.context)
     np.testing.assert_array_equal(found.target, expected.target)
 
@@ -540,7 +614,7 @@ HEART_RATE = [211, 220045]
 
 
 def demo_ward(folder: Path, demo: Path) -> tuple[Path, Path, pd.DataFrame, pd.DataFrame]:
-    """Write the demo's heart rates and a cohort of its stays of at least 36 hours."""
+    """Write the demo's heart rates and a cohort of its stays of at least 25 hours."""
     folder.mkdir(parents=True, exist_ok=True)
     admissions = pd.read_csv(demo / "ADMISSIONS.csv.gz", usecols=["hadm_id", "hospital_expire_flag"])
     stays = pd.read_csv(demo / "ICUSTAYS.csv.gz").merge(admissions, on="hadm_id")
@@ -548,7 +622,7 @@ def demo_ward(folder: Path, demo: Path) -> tuple[Path, Path, pd.DataFrame, pd.Da
         stays[column] = stays[column].astype("datetime64[us]")
     stays["died_in_hospital"] = stays["hospital_expire_flag"] == 1
     stays["onset"] = pd.Series(pd.NaT, index=stays.index, dtype="datetime64[us]")
-    stays["included"] = stays["outtime"] - stays["intime"] >= pd.Timedelta(hours=36)
+    stays["included"] = stays["outtime"] - stays["intime"] >= pd.Timedelta(hours=25)
     columns = ["icustay_id", "itemid", "charttime", "valuenum"]
     charted = pd.read_csv(demo / "CHARTEVENTS.csv.gz", usecols=columns)
     charted = charted[charted["itemid"].isin(HEART_RATE)].dropna()
@@ -573,9 +647,11 @@ def windows_in_pandas(stays: pd.DataFrame, charted: pd.DataFrame, split: dict[in
         series = own.set_index("charttime")["value"].astype(float)
         series = series.resample("h", origin=stay.intime).median().reindex(hours).astype("float32")
         stride = 12 if split[stay.subject_id] == "train" else 36
-        for start in range(0, len(series) - 35, stride):
+        for start in range(0, len(series) - 24, stride):
             context, target = series.iloc[start : start + 24], series.iloc[start + 24 : start + 36]
-            if context.notna().sum() >= 12 and target.notna().sum() >= 6:
+            # Of a horizon that the end of the stay cuts, half of the hours that are left.
+            if context.notna().sum() >= 12 and target.notna().sum() >= len(target) / 2:
+                target = target.reset_index(drop=True).reindex(range(12))
                 age = (context.index[-1] - context.last_valid_index()) // pd.Timedelta(hours=1)
                 values = context.ffill().values, target.values
                 rows.append((stay.subject_id, stay.icustay_id, hours[start], *values, age))
@@ -586,7 +662,7 @@ def windows_in_pandas(stays: pd.DataFrame, charted: pd.DataFrame, split: dict[in
 @pytest.mark.skipif("MIMIC_DEMO_DIR" not in os.environ, reason="MIMIC_DEMO_DIR is not set")
 def test_the_demo_s_windows_equal_a_computation_in_pandas(tmp_path: Path) -> None:
     values, cohort, stays, charted = demo_ward(tmp_path, Path(os.environ["MIMIC_DEMO_DIR"]))
-    windows = make_windows(values, cohort, "heart_rate", WindowParameters(), "bpm", 0, 300)
+    windows, _ = make_windows(values, cohort, "heart_rate", WindowParameters(), "bpm", 0, 300)
     split = dict(zip(windows.subject_id.astype(int).tolist(), windows.split.tolist(), strict=True))
     # A patient without any window has no known split; neither stride gives such a patient one.
     split = {patient: split.get(patient, "train") for patient in stays["subject_id"]}

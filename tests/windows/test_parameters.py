@@ -18,6 +18,7 @@ def test_the_defaults_are_a_day_of_hours_before_and_half_a_day_after() -> None:
         "placement": "anywhere",
         "minimum_context_observed": 12,
         "minimum_horizon_observed": 6,
+        "horizon_may_be_cut": True,
         "fill": "forward",
         "covariates": [],
         "smoothing": "none",

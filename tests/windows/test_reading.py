@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -212,6 +213,7 @@ def run_step(ward, vital: str, **windows) -> subprocess.CompletedProcess[str]:
             ],
             *["--cohort", cohort, "--vital", vital, "--settings", settings],
             *["--output", ward.folder / "out" / "windows.parquet"],
+            *["--attrition", ward.folder / "out" / "windows.attrition.csv"],
         ],
         capture_output=True,
         text=True,
@@ -228,6 +230,9 @@ def test_the_step_writes_windows_with_the_unit_and_scale_of_the_vital_sign(ward)
     # The study's scaling of heart rate: 0 to 300 bpm.
     assert (windows.metadata.scale_low, windows.metadata.scale_high) == (0, 300)
     assert set(windows.split) == {"train", "validation", "test"}
+    table = pd.read_csv(ward.folder / "out" / "windows.attrition.csv").set_index("rule")
+    assert table.loc["charted_context", "windows"] == len(windows)
+    assert table.loc["included", ["stays", "patients", "deaths"]].tolist() == [10, 10, 0]
 
 
 def test_the_step_leaves_a_vital_sign_out_of_its_own_covariates(ward) -> None:

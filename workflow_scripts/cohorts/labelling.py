@@ -23,12 +23,17 @@ DAYS_PER_YEAR = 365.2425
 
 @dataclass(frozen=True)
 class AttritionRow:
-    """What is left of the data set after one inclusion step. admissions: None where the data do not tell them."""
+    """What is left of the data set after one inclusion step.
+
+    deaths: of the stays, those whose hospital admission ended in death. admissions, deaths: None where the data do not
+    tell them.
+    """
 
     step: str
     stays: int
     admissions: int | None
     patients: int
+    deaths: int | None
 
 
 def label_cohort(
@@ -193,15 +198,16 @@ def _count_attrition(connection: "duckdb.DuckDBPyConnection", steps: list[str]) 
     rows = []
     for number, name in enumerate(["all_stays", *steps]):
         # Left after a step is who was not excluded at it or before it.
-        stays, admissions, patients = connection.execute(
+        stays, admissions, patients, deaths, outcomes = connection.execute(
             """
-            SELECT count(*), count(DISTINCT hadm_id), count(DISTINCT subject_id)
+            SELECT count(*), count(DISTINCT hadm_id), count(DISTINCT subject_id),
+                count_if(died_in_hospital), count(died_in_hospital)
             FROM labels WHERE excluded_at IS NULL OR NOT list_contains($gone, excluded_at)
             """,
             {"gone": steps[:number]},
         ).fetchall()[0]
         known = admissions if admissions or not stays else None
-        rows.append(AttritionRow(name, stays, known, patients))
+        rows.append(AttritionRow(name, stays, known, patients, deaths if outcomes or not stays else None))
     return rows
 
 

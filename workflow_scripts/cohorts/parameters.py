@@ -19,7 +19,12 @@ class CohortParameters(Parameters):
     )
     minimum_age_years: float = Field(18, ge=0, description="age at ICU admission, years")
     first_stay_only: bool = Field(False, description="keep only each patient's first ICU stay")
-    minimum_stay_hours: float = Field(36, gt=0, description="length of the ICU stay, hours")
+    minimum_stay_hours: float = Field(
+        25,
+        gt=0,
+        description="length of the ICU stay, hours; if it is not given, that of the shortest stay that has a window: "
+        "context and one step, or context and horizon without windows.horizon_may_be_cut",
+    )
     minimum_charted_values: int = Field(
         24, ge=0, description="charted values of each studied vital sign during the stay"
     )

@@ -1,21 +1,26 @@
-"""Reads a cohort's attrition table: what is left after each inclusion step."""
+"""Reads the attrition tables: what is left of a cohort after each inclusion step, and after each rule for windows."""
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, TypeVar
 
 from workflow_scripts.runtime.completeness import require_complete
 from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.windows.selection import SelectionRow
+
+Row = TypeVar("Row", bound=Any)
 
 
 @dataclass(frozen=True)
 class AttritionStep:
-    """Counts left after one step. admissions: None where the data do not tell them."""
+    """Counts left after one step. admissions, deaths (in hospital): None where the data do not tell them."""
 
     step: str
     stays: int
     admissions: int | None
     patients: int
+    deaths: int | None
 
     @property
     def label(self) -> str:
@@ -28,26 +33,32 @@ def read_attrition(path: Path) -> tuple[str, list[AttritionStep]]:
 
     Raises UserError where the file is missing or has no such columns.
     """
+    steps = _read(path, AttritionStep, "label the cohort again (label_cohort), which writes it")
+    return path.name.removesuffix(".attrition.csv"), steps
+
+
+def read_selection(path: Path) -> list[SelectionRow]:
+    """Return what each rule for windows left, in order.
+
+    Raises UserError where the file is missing or has no such columns.
+    """
+    return _read(path, SelectionRow, "make the windows again (make_windows), which writes it")
+
+
+def _read(path: Path, kind: type[Row], remedy: str) -> list[Row]:
+    """Return the rows of a CSV file: the first field is a name, the others are counts or empty."""
+    names = [field.name for field in fields(kind)]
     if path.is_file():
         require_complete(path)
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            steps = [
-                AttritionStep(
-                    row["step"],
-                    int(row["stays"]),
-                    int(row["admissions"]) if row["admissions"] else None,
-                    int(row["patients"]),
-                )
+            rows = [
+                kind(row[names[0]], *(int(row[name]) if row[name] else None for name in names[1:]))
                 for row in csv.DictReader(file)
             ]
-        if not steps:
+        if not rows:
             raise ValueError
     except (OSError, KeyError, TypeError, ValueError):
-        raise UserError(
-            where=str(path),
-            found="no readable attrition table",
-            expected="CSV with the columns step, stays, admissions and patients",
-            remedy="label the cohort again (label_cohort), which writes it",
-        ) from None
-    return path.name.removesuffix(".attrition.csv"), steps
+        expected = f"CSV with the columns {', '.join(names)}"
+        raise UserError(str(path), "no readable attrition table", expected, remedy) from None
+    return rows

@@ -1,8 +1,5 @@
 """A cohort's stays, labelled."""
 
-import csv
-import io
-from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Annotated
 
@@ -11,19 +8,9 @@ from typer import Option
 from workflow_scripts.cohorts import labelling
 from workflow_scripts.cohorts.definitions import definition_names
 from workflow_scripts.cohorts.parameters import CohortParameters, Sepsis3Parameters
+from workflow_scripts.runtime.csv_rows import header_of, rows_as_csv
 from workflow_scripts.runtime.files import require_own_file, write_parquet, write_text
 from workflow_scripts.runtime.step import read_settings, run_step
-
-ATTRITION_COLUMNS = [field.name for field in fields(labelling.AttritionRow)]
-
-
-def attrition_text(rows: list[labelling.AttritionRow]) -> str:
-    """Return the attrition table as CSV."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, ATTRITION_COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
-    return text.getvalue()
 
 
 def label_cohort(
@@ -58,7 +45,7 @@ def label_cohort(
             --output sepsis3.parquet --attrition sepsis3.attrition.csv
     """
     require_own_file(output)
-    require_own_file(attrition, begins=",".join(ATTRITION_COLUMNS))
+    require_own_file(attrition, begins=header_of(labelling.AttritionRow))
     parameters = read_settings(settings)
     table, steps = labelling.label_cohort(
         events,
@@ -70,7 +57,7 @@ def label_cohort(
         own=definition,
     )
     write_parquet(output, table)
-    write_text(attrition, attrition_text(steps))
+    write_text(attrition, rows_as_csv(labelling.AttritionRow, steps))
 
 
 if __name__ == "__main__":

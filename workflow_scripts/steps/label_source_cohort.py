@@ -5,11 +5,12 @@ from typing import Annotated
 
 from typer import Option
 
+from workflow_scripts.cohorts.labelling import AttritionRow
 from workflow_scripts.cohorts.parameters import CohortParameters
 from workflow_scripts.cohorts.source_cohorts import label_source_cohort as label
+from workflow_scripts.runtime.csv_rows import header_of, rows_as_csv
 from workflow_scripts.runtime.files import require_own_file, write_parquet, write_text
 from workflow_scripts.runtime.step import read_settings, run_step
-from workflow_scripts.steps.label_cohort import ATTRITION_COLUMNS, attrition_text
 
 
 def label_source_cohort(
@@ -37,7 +38,7 @@ def label_source_cohort(
             --output all.parquet --attrition all.attrition.csv
     """
     require_own_file(output)
-    require_own_file(attrition, begins=",".join(ATTRITION_COLUMNS))
+    require_own_file(attrition, begins=header_of(AttritionRow))
     parameters = read_settings(settings)
     table, steps = label(
         values,
@@ -50,7 +51,7 @@ def label_source_cohort(
         threads,
     )
     write_parquet(output, table)
-    write_text(attrition, attrition_text(steps))
+    write_text(attrition, rows_as_csv(AttritionRow, steps))
 
 
 if __name__ == "__main__":

@@ -44,8 +44,8 @@ class Grid:
         pieces[row, self.cells[cell] - begin[row]] = self.values[cell]
         return pieces
 
-    def charted(self, begin: np.ndarray, length: int) -> np.ndarray:
-        """Return how many of the `length` steps from each of N steps on hold a value, int64 [N]."""
+    def charted(self, begin: np.ndarray, length: int | np.ndarray) -> np.ndarray:
+        """Return how many of the `length` steps (one number or int64 [N]) from each of N steps on hold a value."""
         return np.searchsorted(self.cells, begin + length) - np.searchsorted(self.cells, begin)
 
 

@@ -24,7 +24,17 @@ class WindowParameters(Parameters):
     minimum_context_observed: int = Field(
         12, ge=1, description="grid steps of a context with a charted value"
     )
-    minimum_horizon_observed: int = Field(6, ge=1, description="grid steps of a horizon with a charted value")
+    minimum_horizon_observed: int = Field(
+        6,
+        ge=1,
+        description="grid steps of a horizon with a charted value; of a cut horizon the same share of what is left of "
+        "it, rounded up",
+    )
+    horizon_may_be_cut: bool = Field(
+        True,
+        description="discharge or death may cut a horizon, whose steps are missing from there on; false: only windows "
+        "whose whole horizon is within the stay, which leaves out the hours before discharge and death",
+    )
     fill: Literal["forward", "forward_backward", "none"] = Field(
         "forward",
         description="how gaps within the context are filled (the paper: forward_backward); "
@@ -61,6 +71,11 @@ class WindowParameters(Parameters):
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    @property
+    def shortest_series(self) -> int:
+        """Grid steps of the shortest stay that has a window."""
+        return self.context + (1 if self.horizon_may_be_cut else self.horizon)
 
     def covariates_of(self, vital: str) -> list[str]:
         """The vital signs that the windows of `vital` carry besides it."""

@@ -20,19 +20,26 @@ class Slices:
         return len(self.stay)
 
 
+def count_fitting(grid: Grid, stride: np.ndarray, length: int) -> np.ndarray:
+    """Return how many windows of `length` steps fit into each stay, one every `stride` steps [S], int64 [S]."""
+    room = grid.lengths - length
+    return np.where(room >= 0, room // stride + 1, 0)
+
+
 def candidate_slices(grid: Grid, stride: np.ndarray, parameters: WindowParameters) -> Slices:
-    """Return the windows that fit into each stay and have a value in their horizon.
+    """Return the windows that fit into each stay and have a value in their horizon, which may be cut where asked for.
 
     stride: int64 [S], steps, one for each stay: a window begins every `stride` steps from the stay's start. Ordered by
     stay and step. With a stride of context + horizon no two windows of a stay overlap. Windows without any value to
     forecast are never listed, so that their number follows the values, not the length of a stay.
     """
     length = parameters.context + parameters.horizon
+    longest_start = grid.lengths - parameters.shortest_series
     stay = grid.stays
     step, every = grid.cells - grid.offsets[stay], stride[stay]
     # The first and the last window whose horizon holds the value, counted from the stay's start.
     first = np.maximum(-(-(step - length + 1) // every), 0)
-    last = np.minimum(step - parameters.context, grid.lengths[stay] - length) // every
+    last = np.minimum(step - parameters.context, longest_start[stay]) // every
     # A window that an earlier value of the stay gave already is not listed again.
     repeated = np.concatenate([[False], np.diff(stay) == 0])[: len(stay)]
     first = np.where(repeated, np.maximum(first, np.roll(last, 1) + 1), first)
@@ -42,15 +49,32 @@ def candidate_slices(grid: Grid, stride: np.ndarray, parameters: WindowParameter
     return Slices(stay, number * stride[stay])
 
 
-def keep_observed(grid: Grid, slices: Slices, parameters: WindowParameters) -> Slices:
-    """Return the windows with enough charted steps, counted separately in the context and in the horizon."""
-    begin = grid.offsets[slices.stay] + slices.step
-    context = grid.charted(begin, parameters.context)
-    horizon = grid.charted(begin + parameters.context, parameters.horizon)
-    enough = (context >= parameters.minimum_context_observed) & (
-        horizon >= parameters.minimum_horizon_observed
-    )
-    return Slices(slices.stay[enough], slices.step[enough])
+def horizon_steps(grid: Grid, slices: Slices, parameters: WindowParameters) -> np.ndarray:
+    """Return the steps of each window's horizon that are before the end of its stay, int64 [N]."""
+    left = grid.lengths[slices.stay] - slices.step - parameters.context
+    return np.minimum(left, parameters.horizon)
+
+
+def keep_charted_contexts(grid: Grid, slices: Slices, parameters: WindowParameters) -> Slices:
+    """Return the windows with enough charted steps in their context."""
+    charted = grid.charted(grid.offsets[slices.stay] + slices.step, parameters.context)
+    return _chosen(slices, charted >= parameters.minimum_context_observed)
+
+
+def keep_charted_horizons(grid: Grid, slices: Slices, parameters: WindowParameters) -> Slices:
+    """Return the windows with enough charted steps in their horizon.
+
+    Of a horizon that the end of the stay cuts, the same share of the steps that are left must be charted, rounded up.
+    """
+    begin = grid.offsets[slices.stay] + slices.step + parameters.context
+    left = horizon_steps(grid, slices, parameters)
+    enough = -(-parameters.minimum_horizon_observed * left // parameters.horizon)
+    return _chosen(slices, grid.charted(begin, left) >= enough)
+
+
+def window_starts(stays: Stays, slices: Slices, parameters: WindowParameters) -> np.ndarray:
+    """Return the start of each window, int64 microseconds since 1970."""
+    return stays.intime[slices.stay] + slices.step * parameters.interval_minutes * 60_000_000
 
 
 def keep_placed(slices: Slices, start: np.ndarray, stays: Stays, parameters: WindowParameters) -> Slices:
@@ -70,7 +94,7 @@ def keep_placed(slices: Slices, start: np.ndarray, stays: Stays, parameters: Win
         "around_onset": (begin < onset) & (onset < end),
         "after_onset": begin >= onset,
     }[parameters.placement]
-    return Slices(slices.stay[placed], slices.step[placed])
+    return _chosen(slices, placed)
 
 
 def cut_contexts(grid: Grid, slices: Slices, parameters: WindowParameters) -> np.ndarray:
@@ -93,8 +117,18 @@ def steps_since_observed(grid: Grid, slices: Slices, parameters: WindowParameter
 
 
 def cut_targets(grid: Grid, slices: Slices, parameters: WindowParameters) -> np.ndarray:
-    """Return the targets, float32 [N, horizon], natural units, as charted, NaN where nothing was."""
-    return _pieces(grid, slices, parameters.context, parameters.horizon)
+    """Return the targets, float32 [N, horizon], natural units, as charted, NaN where nothing was.
+
+    Nothing is charted after the end of the stay.
+    """
+    targets = _pieces(grid, slices, parameters.context, parameters.horizon)
+    left = horizon_steps(grid, slices, parameters)
+    targets[np.arange(parameters.horizon) >= left[:, None]] = np.nan  # The next stay's values.
+    return targets
+
+
+def _chosen(slices: Slices, rows: np.ndarray) -> Slices:
+    return Slices(slices.stay[rows], slices.step[rows])
 
 
 def _pieces(grid: Grid, slices: Slices, after: int, length: int) -> np.ndarray:

@@ -44,7 +44,7 @@ def test_septic_stays_have_an_onset_and_the_others_none(folder: Path) -> None:
 def test_the_paper_s_geometry_runs_on_it(folder: Path) -> None:
     """Five minutes, context 72, horizon 36: arXiv 2405.10216 as the authors' preprocessing has it."""
     geometry = WindowParameters(interval_minutes=5, context=72, horizon=36, placement="after_onset")
-    windows = make_windows(
+    windows, _ = make_windows(
         folder / "vitals.parquet", folder / "cohorts/septic.parquet", "heart_rate", geometry, "bpm", 0, 300
     )
     assert windows.context.shape[1:] == (72,)

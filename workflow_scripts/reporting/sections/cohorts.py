@@ -2,15 +2,20 @@
 
 import csv
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
-from workflow_scripts.evaluation.names import capital, cohort_name
+from workflow_scripts.cohorts.table_one import SMALLEST_GROUP
+from workflow_scripts.evaluation.names import capital, cohort_name, listed, vital_name
 from workflow_scripts.privacy.credentials import OPEN_DATASETS
-from workflow_scripts.reporting.attrition import read_attrition
+from workflow_scripts.reporting.attrition import AttritionStep, read_attrition, read_selection
 from workflow_scripts.reporting.page import Block, Cell, Group, Line, Section, Table, heads
 from workflow_scripts.reporting.study import Study
-from workflow_scripts.reporting.words import count
+from workflow_scripts.reporting.words import count, percent
 from workflow_scripts.runtime.completeness import require_complete
+from workflow_scripts.windows.selection import SelectionRow
 
 
 def cohort_section(study: Study) -> Section:
@@ -40,19 +45,118 @@ def _block(study: Study, cohort: str) -> Block:
     chart, table = _file(study, cohort, "consort.svg"), _file(study, cohort, "table_one.csv")
     attrition = _file(study, cohort, "attrition.csv") if study.dataset in OPEN_DATASETS else None
     text = "No description of this cohort was given: its data are not MIMIC-III's tables."
+    windows = _selections(study, cohort)
+    sentences = ["" if chart or table or attrition else text, selection_sentence(study, cohort)]
+    tables = [_table_one(cohort, table)] if table else []
+    if windows and study.dataset in OPEN_DATASETS:
+        tables.append(_selection_table(cohort, windows))
     return Block(
         capital(cohort_name(cohort)),
-        "" if chart or table or attrition else text,
-        tables=[_table_one(cohort, table)] if table else [],
+        " ".join(filter(None, sentences)),
+        tables=tables,
         drawing=_drawing(chart) if chart else "",
         drawn=_attrition(attrition) if attrition else None,
     )
+
+
+def selection_sentence(study: Study, cohort: str) -> str:
+    """Who is not studied, or not until their end, in numbers; of data that are not open, only where none is small."""
+    path = _file(study, cohort, "attrition.csv")
+    steps = read_attrition(path)[1] if path else []
+    losses = [
+        _Loss(NO_STAY.get(after.step, after.label), before, after)
+        for before, after in pairwise(steps)
+        if after.step != "definition"
+    ]
+    windows = _selections(study, cohort)
+    losses += [
+        _Loss(f"without a window of {vital_name(vital)}", rows[0], rows[-1])
+        for vital, rows in windows.items()
+    ]
+    shown = [loss for loss in losses if loss.stays]
+    if study.dataset not in OPEN_DATASETS and any(loss.is_small for loss in shown):
+        return "Some rules leave out so few patients that their numbers are only in the tables of attrition."
+    found = []
+    if shown:
+        found.append(f"Not studied are stays {'; '.join(loss.words for loss in shown)}.")
+    cut = [
+        f"{percent((rows[-1].cut_windows or 0) / (rows[-1].windows or 1))} of the windows of {vital_name(vital)}"
+        for vital, rows in windows.items()
+    ]
+    if cut:
+        found.append(f"The end of the stay cuts the horizon of {listed(cut)}.")
+    return " ".join(found)
+
+
+NO_STAY = {
+    "adult": "of children",
+    "first_stay": "after the patient's first",
+    "stay_length": "that are too short",
+    "charted_values": "with too few charted values",
+}
+"""Step of the cohort -> which stays it leaves out."""
+
+
+@dataclass(frozen=True)
+class _Loss:
+    """What one rule leaves out."""
+
+    name: str
+    before: AttritionStep | SelectionRow
+    after: AttritionStep | SelectionRow
+
+    @property
+    def stays(self) -> int:
+        return self.before.stays - self.after.stays
+
+    @property
+    def deaths(self) -> int:
+        return (self.before.deaths or 0) - (self.after.deaths or 0)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the numbers are of fewer than 11 patients."""
+        lost = (self.stays, self.deaths, self.before.patients - self.after.patients)
+        return any(0 < number < SMALLEST_GROUP for number in (*lost, self.after.patients))
+
+    @property
+    def words(self) -> str:
+        dead = f", {count(self.deaths)} of {count(self.before.deaths)} deaths" if self.before.deaths else ""
+        return f"{self.name} ({count(self.stays)} of {count(self.before.stays)}{dead})"
 
 
 def _file(study: Study, cohort: str, ending: str) -> Path | None:
     folder = study.sources.cohorts
     path = folder / f"{cohort}.{ending}" if folder else None
     return path if path and path.is_file() else None
+
+
+def _selections(study: Study, cohort: str) -> dict[str, list[SelectionRow]]:
+    """Vital sign -> what each rule for windows left; those without such a table are left out."""
+    vitals = [task.vital for task in study.tasks if task.cohort == cohort]
+    paths = {vital: study.sources.windows / cohort / f"{vital}.attrition.csv" for vital in vitals}
+    return {vital: read_selection(path) for vital, path in paths.items() if path.is_file()}
+
+
+def _selection_table(cohort: str, windows: Mapping[str, Sequence[SelectionRow]]) -> Table:
+    groups = [
+        Group(
+            [
+                Line(
+                    row.rule.replace("_", " "),
+                    [
+                        Cell("–" if number is None else count(number))
+                        for number in (row.stays, row.patients, row.deaths, row.windows, row.cut_windows)
+                    ],
+                )
+                for row in rows
+            ],
+            capital(vital_name(vital)),
+        )
+        for vital, rows in windows.items()
+    ]
+    names = ("windows left after", "ICU stays", "patients", "deaths", "windows", "cut by the end of the stay")
+    return Table("selection", f"Selection of windows, {cohort_name(cohort)}", heads(*names), groups)
 
 
 def _drawing(path: Path) -> str:
@@ -87,7 +191,7 @@ def _attrition(path: Path) -> Table:
             step.label,
             [
                 Cell("–" if number is None else count(number))
-                for number in (step.stays, step.admissions, step.patients)
+                for number in (step.stays, step.admissions, step.patients, step.deaths)
             ],
         )
         for step in steps
@@ -95,6 +199,6 @@ def _attrition(path: Path) -> Table:
     return Table(
         "attrition",
         f"Attrition, {cohort_name(cohort)}",
-        heads("left after", "ICU stays", "admissions", "patients"),
+        heads("left after", "ICU stays", "admissions", "patients", "deaths"),
         [Group(lines)],
     )
