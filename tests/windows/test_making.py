@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 from tests.helpers.grids import grid_of
 from tests.helpers.identifiers import as_names
+from workflow_scripts.sources.contract import read_patients
 from workflow_scripts.windows.making import make_windows
 from workflow_scripts.windows.parameters import WindowParameters
 from workflow_scripts.windows.reading import Covariate, Windows
 from workflow_scripts.windows.slicing import Slices, candidate_slices, cut_contexts, cut_targets
+from workflow_scripts.windows.splitting import split_by_patient
 
 NAN = np.nan
 SMALL = {
@@ -111,7 +113,7 @@ def test_the_end_of_the_stay_cuts_a_horizon_where_it_may(ward) -> None:
     ward.add(1, [float(step) for step in range(15)]).add(2, [100.0] * 18)
     parameters = {**SMALL, "train_stride": 1, "validation_fraction": 0.1, "test_fraction": 0.1}
     windows = ward.windows(**{**parameters, "horizon_may_be_cut": True})
-    assert windows.split[windows.icustay_id == 1][0] == "train"
+    assert windows.split[windows.icustay_id == "1"][0] == "train"
     assert steps_of(windows, 1) == list(range(11))
     context, target = of_stay(windows, 1)
     np.testing.assert_array_equal(target[-2:], np.float32([[13, 14], [14, NAN]]))
@@ -129,8 +131,19 @@ def test_of_a_cut_horizon_the_same_share_must_be_charted(
     """Two of four steps, half: of one left step one, of two one, of three two."""
     settings = {**SMALL, "horizon": 4, "minimum_horizon_observed": 2, "horizon_may_be_cut": True}
     fill_ward(ward)
-    ward.add(1, [80.0] * (4 + charted) + [NAN] * (left - charted))
+    ward.add(1, [80.0] * 4 + [NAN] * (left - charted) + [80.0] * charted)
     assert steps_of(ward.windows(**settings), 1) == [0] * is_kept
+
+
+def test_after_the_last_value_of_a_stay_nothing_is_asked_of_a_horizon(ward) -> None:
+    """A patient who dies leaves the unit hours later: what is never charted is no gap. Half of two steps is one."""
+    settings = {**SMALL, "horizon": 4, "minimum_horizon_observed": 2}
+    fill_ward(ward)
+    ward.add(1, [80.0] * 4 + [NAN, 81.0, NAN, NAN, NAN])
+    windows = ward.windows(**{**settings, "horizon_may_be_cut": True})
+    _, target = of_stay(windows, 1)
+    np.testing.assert_array_equal(target, np.float32([[NAN, 81, NAN, NAN]]))
+    assert steps_of(ward.windows(**settings), 1) == []
 
 
 def test_what_each_rule_loses_is_counted_in_stays_patients_deaths_and_windows(ward) -> None:
@@ -151,14 +164,14 @@ def test_what_each_rule_loses_is_counted_in_stays_patients_deaths_and_windows(wa
     # All windows begin every 6 hours: 3 in each of the ten stays.
     assert counts(horizon_may_be_cut=True) == [
         ("included", 14, 13, 2, None, None),
-        ("stay_length", 13, 12, 1, 33, 1),
+        ("stay_length", 13, 12, 1, 33, 2),
         ("charted_horizon", 12, 12, 1, 32, 1),
         ("charted_context", 11, 11, 1, 31, 1),
     ]
     assert counts() == [
         ("included", 14, 13, 2, None, None),
-        ("stay_length", 13, 12, 1, 33, 1),
-        ("complete_horizon", 12, 11, 0, 32, 0),
+        ("stay_length", 13, 12, 1, 33, 2),
+        ("complete_horizon", 12, 11, 0, 32, 1),
         ("charted_horizon", 11, 11, 0, 31, 0),
         ("charted_context", 10, 10, 0, 30, 0),
     ]
@@ -649,8 +662,9 @@ def windows_in_pandas(stays: pd.DataFrame, charted: pd.DataFrame, split: dict[in
         stride = 12 if split[stay.subject_id] == "train" else 36
         for start in range(0, len(series) - 24, stride):
             context, target = series.iloc[start : start + 24], series.iloc[start + 24 : start + 36]
-            # Of a horizon that the end of the stay cuts, half of the hours that are left.
-            if context.notna().sum() >= 12 and target.notna().sum() >= len(target) / 2:
+            # After the stay's last value nothing is asked: half of the hours until then.
+            left = target.loc[: series.last_valid_index()]
+            if context.notna().sum() >= 12 and left.notna().any() and left.notna().sum() >= len(left) / 2:
                 target = target.reset_index(drop=True).reindex(range(12))
                 age = (context.index[-1] - context.last_valid_index()) // pd.Timedelta(hours=1)
                 values = context.ffill().values, target.values
@@ -663,9 +677,9 @@ def windows_in_pandas(stays: pd.DataFrame, charted: pd.DataFrame, split: dict[in
 def test_the_demo_s_windows_equal_a_computation_in_pandas(tmp_path: Path) -> None:
     values, cohort, stays, charted = demo_ward(tmp_path, Path(os.environ["MIMIC_DEMO_DIR"]))
     windows, _ = make_windows(values, cohort, "heart_rate", WindowParameters(), "bpm", 0, 300)
-    split = dict(zip(windows.subject_id.astype(int).tolist(), windows.split.tolist(), strict=True))
-    # A patient without any window has no known split; neither stride gives such a patient one.
-    split = {patient: split.get(patient, "train") for patient in stays["subject_id"]}
+    patients = read_patients(cohort)
+    splits = split_by_patient(patients, 0.15, 0.15, 42).tolist()
+    split = dict(zip(map(int, patients.subject_id), splits, strict=True))
     expected = windows_in_pandas(stays, charted, split)
     assert len(expected) > 500
     np.testing.assert_array_equal(windows.subject_id, as_names(expected["subject_id"]))

@@ -27,6 +27,15 @@ class Grid:
         return np.diff(self.offsets)
 
     @property
+    def charted_lengths(self) -> np.ndarray:
+        """Steps of each stay's series until its last value, int64 [S], 0 without any."""
+        last = np.searchsorted(self.cells, self.offsets[1:]) - 1
+        has_value = np.diff(np.searchsorted(self.cells, self.offsets)) > 0
+        return (
+            np.where(has_value, self.cells[last] - self.offsets[:-1] + 1, 0) if len(self.cells) else 0 * last
+        )
+
+    @property
     def stays(self) -> np.ndarray:
         """The stay of each value, int64 [C]."""
         return np.searchsorted(self.offsets, self.cells, side="right") - 1

@@ -32,8 +32,8 @@ class WindowParameters(Parameters):
     )
     horizon_may_be_cut: bool = Field(
         True,
-        description="discharge or death may cut a horizon, whose steps are missing from there on; false: only windows "
-        "whose whole horizon is within the stay, which leaves out the hours before discharge and death",
+        description="a horizon may be cut by the end of charting, with discharge or death: its steps are missing from "
+        "there on; false: only windows whose whole horizon is within the stay, which leaves out the last hours",
     )
     fill: Literal["forward", "forward_backward", "none"] = Field(
         "forward",

@@ -12,7 +12,6 @@ from workflow_scripts.windows.slicing import (
     Slices,
     candidate_slices,
     count_fitting,
-    horizon_steps,
     keep_charted_contexts,
     keep_charted_horizons,
     keep_placed,
@@ -26,7 +25,7 @@ class SelectionRow:
     """What is left of a cohort after one rule for windows.
 
     deaths: of the stays, those whose hospital admission ended in death, as far as it is known. windows: None before
-    there are any. cut_windows: of the windows, those whose horizon is cut by the end of the stay.
+    there are any. cut_windows: of the windows, those in whose horizon charting ends.
     """
 
     rule: str
@@ -76,14 +75,17 @@ def _windows_every(
     stride: np.ndarray, where: str, stays: Stays, grid: Grid, parameters: WindowParameters
 ) -> tuple[Slices, list[SelectionRow]]:
     """Return the windows, one every stride steps [S], and what is left after each rule."""
-    complete = count_fitting(grid, stride, parameters.context + parameters.horizon)
-    fitting = count_fitting(grid, stride, parameters.context + 1)
+    length = parameters.context + parameters.horizon
+    fitting = count_fitting(grid.lengths, stride, parameters.context + 1)
+    charted = np.minimum(fitting, count_fitting(grid.charted_lengths, stride, length))
     rows = [
         _row("included", stays, np.ones(len(stays), dtype=bool), None, None),
-        _row("stay_length", stays, fitting > 0, int(fitting.sum()), int((fitting - complete).sum())),
+        _row("stay_length", stays, fitting > 0, int(fitting.sum()), int((fitting - charted).sum())),
     ]
     if not parameters.horizon_may_be_cut:
-        rows.append(_row("complete_horizon", stays, complete > 0, int(complete.sum()), 0))
+        complete = count_fitting(grid.lengths, stride, length)
+        cut = int((complete - charted).sum())
+        rows.append(_row("complete_horizon", stays, complete > 0, int(complete.sum()), cut))
     candidates = candidate_slices(grid, stride, parameters)
     forecast = keep_charted_horizons(grid, candidates, parameters)
     rows.append(_row_of("charted_horizon", stays, grid, forecast, parameters))
@@ -102,7 +104,8 @@ def _row_of(
     rule: str, stays: Stays, grid: Grid, slices: Slices, parameters: WindowParameters
 ) -> SelectionRow:
     has_window = np.isin(np.arange(len(stays)), slices.stay)
-    cut = horizon_steps(grid, slices, parameters) < parameters.horizon
+    end = slices.step + parameters.context + parameters.horizon
+    cut = grid.charted_lengths[slices.stay] < end
     return _row(rule, stays, has_window, len(slices), int(cut.sum()))
 
 

@@ -20,9 +20,9 @@ class Slices:
         return len(self.stay)
 
 
-def count_fitting(grid: Grid, stride: np.ndarray, length: int) -> np.ndarray:
-    """Return how many windows of `length` steps fit into each stay, one every `stride` steps [S], int64 [S]."""
-    room = grid.lengths - length
+def count_fitting(lengths: np.ndarray, stride: np.ndarray, needed: int) -> np.ndarray:
+    """Return how many windows of `needed` steps fit into each of S series, one every `stride` steps [S], int64 [S]."""
+    room = lengths - needed
     return np.where(room >= 0, room // stride + 1, 0)
 
 
@@ -50,8 +50,13 @@ def candidate_slices(grid: Grid, stride: np.ndarray, parameters: WindowParameter
 
 
 def horizon_steps(grid: Grid, slices: Slices, parameters: WindowParameters) -> np.ndarray:
-    """Return the steps of each window's horizon that are before the end of its stay, int64 [N]."""
-    left = grid.lengths[slices.stay] - slices.step - parameters.context
+    """Return the steps of each window's horizon, int64 [N]: fewer where a horizon may be cut, and charting ends in it.
+
+    Charting ends with discharge or death, or some hours before the patient leaves the unit.
+    """
+    if not parameters.horizon_may_be_cut:
+        return np.full(len(slices), parameters.horizon)
+    left = grid.charted_lengths[slices.stay] - slices.step - parameters.context
     return np.minimum(left, parameters.horizon)
 
 
@@ -64,7 +69,7 @@ def keep_charted_contexts(grid: Grid, slices: Slices, parameters: WindowParamete
 def keep_charted_horizons(grid: Grid, slices: Slices, parameters: WindowParameters) -> Slices:
     """Return the windows with enough charted steps in their horizon.
 
-    Of a horizon that the end of the stay cuts, the same share of the steps that are left must be charted, rounded up.
+    Of a cut horizon the same share of the steps that are left must be charted, rounded up.
     """
     begin = grid.offsets[slices.stay] + slices.step + parameters.context
     left = horizon_steps(grid, slices, parameters)
