@@ -78,6 +78,21 @@ rule fetch_mimic_demo:
         '"$PYTHON" -m workflow_scripts.steps.fetch_mimic_demo --output {params.folder} &> {log}'
 
 
+rule fetch_challenge_2019:
+    output:
+        archive="data/raw/challenge-2019/challenge-2019-1.0.0.zip",
+    log:
+        "logs/fetch_challenge_2019.log",
+    conda:
+        "../envs/study.yaml"
+    params:
+        folder=subpath(output.archive, parent=True),
+    message:
+        "Download the open Challenge 2019 from PhysioNet"
+    shell:
+        '"$PYTHON" -m workflow_scripts.steps.fetch_challenge_2019 --output {params.folder} &> {log}'
+
+
 if source.labels_cohorts:
 
     include: "events.smk"

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
+from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.sources.challenge_2019.records import archives, psv_files
 from workflow_scripts.sources.source import Source
 
@@ -38,9 +39,15 @@ class Challenge2019(Source):
     described: ClassVar[tuple[str, ...]] = ("age_years", "sex", "icu_type", "hospital")
 
     def raw_files(self) -> list[Path]:
-        """Return the archives, or the psv files where they are unpacked."""
-        raw = self.raw_folder
-        return [] if not raw.exists() else self._unpacked() or archives(raw)
+        """Return the archives, or the psv files where they are unpacked. Raises UserError where there is neither."""
+        if not self.raw_folder.exists():
+            raise UserError(
+                str(self.raw_folder),
+                "no such file or folder",
+                "PhysioNet's archive or folder of the Challenge 2019",
+                "fetch the data: snakemake --cores 1 fetch_challenge_2019; or name the place of yours (docs/data.md)",
+            )
+        return self._unpacked() or archives(self.raw_folder)
 
     def _unpacked(self) -> list[Path]:
         return [Path(entry.path) for entry in psv_files(self.raw_folder)] if self.raw_folder.is_dir() else []
