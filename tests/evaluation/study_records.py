@@ -42,6 +42,7 @@ def run_record(vital="heart_rate", model="chronos-t5-nano", arm="lora-r2", seed=
             "wql": 0.05,
             "coverage_80": 0.78,
         },
+        "monte_carlo_errors": {"mse": 0.0, "mae": 0.0, "wql": 0.0},
         "events": [],
         "windows": {
             "unit": "bpm" if vital == "heart_rate" else "mmHg",

@@ -39,6 +39,7 @@ def comparison(model="lag-llama", arm="lora-r2", low=-2e-4, high=-1e-4, p_holm=0
         "difference": None if low is None or high is None else (low + high) / 2,
         "low": low,
         "high": high,
+        "monte_carlo_error": 0.0,
         "p_value": p_holm,
         "p_holm": p_holm,
         "comparisons": 12,

@@ -8,7 +8,7 @@ from scipy.stats import norm
 from tests.helpers.linear_model import LinearModel
 from workflow_scripts.models.interface import Series, path_quantiles
 from workflow_scripts.training.data import Scale, WindowArrays
-from workflow_scripts.training.forecasting import forecast, no_forecast, window_uniforms
+from workflow_scripts.training.forecasting import forecast, forecast_again, no_forecast, window_uniforms
 from workflow_scripts.training.parameters import ForecastParameters
 
 CPU = torch.device("cpu")
@@ -112,3 +112,22 @@ def test_one_path_that_is_not_finite_makes_its_quantiles_missing_and_no_other():
     assert np.isnan(quantiles[1, :, 2]).all()
     assert np.isfinite(quantiles[0]).all()
     assert np.isfinite(quantiles[1, :, :2]).all()
+
+
+def test_some_windows_are_forecast_again_with_other_numbers():
+    windows, ids, parameters = some_windows(100), np.arange(100), ForecastParameters()
+    rows, again = forecast_again(LinearModel(), windows, ids, parameters, 0, CPU)
+    assert (rows[0], rows[-1], len(rows)) == (0, 99, 32)
+    first = forecast(LinearModel(), windows, ids, parameters, 0, CPU)[rows]
+    assert np.abs(again - first).max() > 0
+    # The same distribution: both medians are near the mean, 0.1 is the standard deviation.
+    np.testing.assert_allclose(again[:, 4], first[:, 4], atol=0.1)
+
+
+def test_exact_quantiles_are_not_drawn_again_but_under_the_papers_protocol_they_are_samples():
+    class Exact(LinearModel):
+        exact_quantiles = True
+
+    windows, ids = some_windows(3), np.arange(3)
+    assert forecast_again(Exact(), windows, ids, ForecastParameters(), 0, CPU) is None
+    assert forecast_again(Exact(), windows, ids, ForecastParameters(protocol="paper"), 0, CPU) is not None

@@ -121,6 +121,7 @@ def run_row(record: "RunRecord") -> RunRow:
         status=status,
         reason=reason,
         **vars(record.metrics),
+        **{f"{name}_monte_carlo_error": error for name, error in vars(record.monte_carlo_errors).items()},
         validation_wql=record.validation_metrics.wql,
         **_main_event(record),
         **vars(record.counts),

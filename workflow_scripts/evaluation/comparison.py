@@ -1,10 +1,11 @@
-"""What bootstrap replicates say: intervals, paired differences, p-values, Holm's correction, win rates. NumPy only."""
+"""What bootstrap replicates say: intervals, paired differences, p-values, Holm's correction, win rates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
 
 ROUNDING = 1e-12
 """Relative difference below which two errors are the same: sums in another order differ by less."""
@@ -32,16 +33,25 @@ def interval(replicates: Array, confidence: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def compare(value: float, other_value: float, arm: Array, other: Array, confidence: float) -> Difference:
-    """Compare two arms by their metrics and their replicates [resamples] of the same resamples."""
+def compare(
+    value: float, other_value: float, arm: Array, other: Array, confidence: float, noise: float = 0.0
+) -> Difference:
+    """Compare two arms by their metrics and their replicates [resamples] of the same resamples.
+
+    noise: standard error of the difference over the random numbers of the forecasts. The interval holds that of the
+    noise too, and the p-value is at least the noise's, so that nothing is significant that the noise explains.
+    """
     differences = arm - other
     differences[np.abs(differences) <= ROUNDING * np.abs(other)] = 0.0
     difference = value - other_value
-    return Difference(
-        0.0 if abs(difference) <= ROUNDING * abs(other_value) else difference,
-        *interval(differences, confidence),
-        bootstrap_p_value(differences),
-    )
+    difference = 0.0 if abs(difference) <= ROUNDING * abs(other_value) else difference
+    low, high = interval(differences, confidence)
+    p_value = bootstrap_p_value(differences)
+    if noise > 0:
+        reach = float(ndtri((1 + confidence) / 2)) * noise
+        low, high = min(low, difference - reach), max(high, difference + reach)
+        p_value = max(p_value, 2 * float(ndtr(-abs(difference) / noise)))
+    return Difference(difference, low, high, p_value)
 
 
 def bootstrap_p_value(differences: Array) -> float:

@@ -14,9 +14,11 @@ from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.evaluation.events.judging import judge_run_events
 from workflow_scripts.evaluation.events.run_probabilities import Forecasts
 from workflow_scripts.evaluation.metrics import Scores, score
+from workflow_scripts.evaluation.monte_carlo import MEASURED, monte_carlo_errors
 from workflow_scripts.evaluation.run_record import (
     Cost,
     MetricValues,
+    MonteCarloErrors,
     ParameterCounts,
     RunCounts,
     RunHashes,
@@ -93,6 +95,7 @@ def record_run(
         windows=_geometry(test.metadata),
         training=training_history(outcome.tuned) if outcome.tuned else None,
         metrics=MetricValues(**scores.metrics),
+        monte_carlo_errors=_monte_carlo_errors(outcome, scores, levels),
         validation_metrics=MetricValues(**validation.metrics),
         events=judge_run_events(
             key.model,
@@ -172,6 +175,14 @@ def record_transfer(
 def _score(test: Windows, quantiles: NDArray[np.float32], levels: list[float]) -> Scores:
     metadata = test.metadata
     return score(test.target, quantiles, levels, metadata.scale_low, metadata.scale_high)
+
+
+def _monte_carlo_errors(outcome: "Outcome", scores: Scores, levels: list[float]) -> MonteCarloErrors:
+    if outcome.failure:
+        return MonteCarloErrors(**dict.fromkeys(MEASURED))
+    if outcome.again is None:
+        return MonteCarloErrors(**dict.fromkeys(MEASURED, 0.0))
+    return MonteCarloErrors(**monte_carlo_errors(outcome.test, scores, *outcome.again, levels))
 
 
 def _geometry(metadata: WindowMetadata) -> WindowGeometry:

@@ -1,5 +1,6 @@
 """All arms of one cohort and vital sign, read once, on the same resamples of the same patients."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,18 @@ class ResampledArm:
         return "" if finite else f"{metric} is undefined: a zero in the denominator"
 
 
+def monte_carlo_error(metric: str, *arms: ResampledArm) -> float:
+    """Standard error of the arms' difference over the random numbers of their forecasts; 0 where it is not recorded.
+
+    As if they were drawn independently. Arms with the same seed have the same numbers, so it is rather too large.
+    """
+    name, total = f"{metric}_monte_carlo_error", 0.0
+    for arm in arms:
+        errors = [getattr(run, name, None) or 0.0 for run in arm.summary.runs]
+        total += sum(error**2 for error in errors) / len(errors) ** 2
+    return math.sqrt(total)
+
+
 @dataclass(frozen=True)
 class ResampledTask:
     """All arms of one cohort and vital sign, on the same test windows of the same patients."""
@@ -89,6 +102,7 @@ class ResampledTask:
             arm.replicates[:, index],
             other.replicates[:, index],
             self.parameters.confidence,
+            monte_carlo_error(metric, arm, other),
         )
 
 

@@ -81,6 +81,15 @@ class MetricValues(RecordPart):
     coverage_80: float | None
 
 
+class MonteCarloErrors(RecordPart):
+    """Standard errors of metrics over the random numbers of the forecasts; 0 where nothing is drawn, None without a
+    forecast."""
+
+    mse: float | None
+    mae: float | None
+    wql: float | None
+
+
 class Record(RecordPart):
     """What the records of runs and transfers share. failure: why there is no forecast, else empty.
 
@@ -216,6 +225,7 @@ class RunRecord(Record):
     rank: int | None
     parameters: ParameterCounts
     counts: RunCounts
+    monte_carlo_errors: MonteCarloErrors
     validation_metrics: MetricValues
     events: list[EventResult]
     training: TrainingHistory | None

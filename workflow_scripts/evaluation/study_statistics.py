@@ -19,7 +19,12 @@ from workflow_scripts.evaluation.parameters import EvaluationParameters
 from workflow_scripts.evaluation.patient_sums import ERRORS, RESAMPLED
 from workflow_scripts.evaluation.planning import planned_comparisons
 from workflow_scripts.evaluation.rank_threshold import NO_GAIN, gains, smallest_good_rank, threshold_shares
-from workflow_scripts.evaluation.resampled_task import ResampledArm, ResampledTask, read_task
+from workflow_scripts.evaluation.resampled_task import (
+    ResampledArm,
+    ResampledTask,
+    monte_carlo_error,
+    read_task,
+)
 from workflow_scripts.evaluation.summary import (
     MISSING,
     BreakdownRow,
@@ -169,6 +174,7 @@ def _comparison_row(
         difference=None if value is None or other_value is None else value - other_value,
         low=None,
         high=None,
+        monte_carlo_error=None,
         p_value=None,
         p_holm=None,
         comparisons=comparisons,
@@ -186,6 +192,7 @@ def _comparison_row(
         difference=found.value,
         low=found.low,
         high=found.high,
+        monte_carlo_error=monte_carlo_error(metric, arm, other),
         p_value=found.p_value,
         win_rate=wins,
         tie_rate=ties,

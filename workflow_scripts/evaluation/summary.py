@@ -28,6 +28,7 @@ class RunRow:
     status is `ok`, `failed` where training diverged or a forecast was not finite, or `missing` where an unfinished
     study has no record of the run, which then has names and a reason only; reason says what failed or is undefined.
     mse, mape (%), mape_paper (%) and dtw are of the scaled series; mae and rmse are in the vital sign's unit.
+    *_monte_carlo_error: standard error over the random numbers of the forecasts, 0 where nothing is drawn.
     validation_wql: the weighted quantile loss of the validation windows, by which an arm is recommended. event: the
     vital sign's first event, with its scores by the main condition at the shortest lead (events.csv has all); empty
     where it is not judged. learning_rate: the chosen one. training_seconds is of all candidates. growth_host_mib: by
@@ -52,6 +53,9 @@ class RunRow:
     rmse: float | None
     wql: float | None
     coverage_80: float | None
+    mse_monte_carlo_error: float | None
+    mae_monte_carlo_error: float | None
+    wql_monte_carlo_error: float | None
     validation_wql: float | None
     event: str
     event_lead_minutes: int | None
@@ -124,9 +128,11 @@ class IntervalRow:
 class ComparisonRow:
     """One arm against another on the same windows. Its fields are the columns of comparisons.csv.
 
-    difference: the arm's error minus the other's (below zero, the arm is better), with the percentile
-    interval. p_holm: p_value corrected over the family, the `comparisons` rows of the same cohort, vital sign
-    and metric. win_rate, tie_rate: shares of patients whose mean error is lower, or the same, under the arm.
+    difference: the arm's error minus the other's (below zero, the arm is better), with the percentile interval.
+    monte_carlo_error: standard error of the difference over the random numbers of the forecasts; neither the interval
+    nor the p-value calls a difference that it explains. p_holm: p_value corrected over the family, the `comparisons`
+    rows of the same cohort, vital sign and metric. win_rate, tie_rate: shares of patients whose mean error is lower, or
+    the same, under the arm.
     reason: why there is no interval.
     """
 
@@ -143,6 +149,7 @@ class ComparisonRow:
     difference: float | None
     low: float | None
     high: float | None
+    monte_carlo_error: float | None
     p_value: float | None
     p_holm: float | None
     comparisons: int

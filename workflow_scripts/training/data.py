@@ -1,6 +1,6 @@
 """Windows as the training and forecasting loops see them: arrays, without patients or units."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,6 +54,17 @@ class WindowArrays:
 
     def __len__(self) -> int:
         return len(self.context)
+
+    def rows(self, rows: NDArray[np.int64]) -> "WindowArrays":
+        """Some of the windows."""
+        covariates = None if self.covariates is None else self.covariates[rows]
+        return replace(
+            self,
+            context=self.context[rows],
+            target=self.target[rows],
+            start=self.start[rows],
+            covariates=covariates,
+        )
 
     def on(self, device: "torch.device") -> "WindowTensors":
         """All windows as tensors on a device: they are small, so nothing is copied step by step."""

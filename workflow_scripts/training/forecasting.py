@@ -13,6 +13,10 @@ from workflow_scripts.training.data import WindowArrays
 from workflow_scripts.training.memory import explain_out_of_memory
 from workflow_scripts.training.parameters import ForecastParameters
 
+REPEATED_WINDOWS = 32
+"""Windows that are forecast a second time to see what sampling alone changes."""
+_OTHER_NUMBERS = 2**32
+"""Added to the seed for them: no seed of a study is so large."""
 MULTIPLE = 32
 """Windows are forecast by multiples of so many: processors round what is left over after full vectors otherwise."""
 
@@ -46,6 +50,25 @@ def forecast(
         device,
         lambda context, uniforms: quantiles_of(context, uniforms, levels),
     )
+
+
+def forecast_again(
+    model: ForecastModel,
+    windows: WindowArrays,
+    window_ids: NDArray[np.int64],
+    parameters: ForecastParameters,
+    seed: int,
+    device: torch.device,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]] | None:
+    """Some windows, evenly spread, and their forecasts with other random numbers; None where quantiles are exact.
+
+    Arguments and forecasts as `forecast` has them.
+    """
+    if model.exact_quantiles and parameters.protocol != "paper":
+        return None
+    rows = np.unique(np.linspace(0, len(windows) - 1, min(len(windows), REPEATED_WINDOWS)).astype(np.int64))
+    other_seed = seed + _OTHER_NUMBERS
+    return rows, forecast(model, windows.rows(rows), window_ids[rows], parameters, other_seed, device)
 
 
 @explain_out_of_memory("forecasts", "forecast.batch_size")

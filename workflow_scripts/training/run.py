@@ -69,7 +69,8 @@ class Outcome:
 
     test, validation: the windows of these splits. quantiles, validation_quantiles: their forecasts, float32 [windows,
     levels, horizon], natural units, all NaN where training failed. parameters: total and trainable. start_up,
-    forecast_seconds (of the test windows): wall-clock time, s. tuned: None where nothing was trained. growth_host_mib:
+    forecast_seconds (of the test windows): wall-clock time, s. again: some test windows, and their forecasts with
+    other random numbers; None where nothing is drawn. tuned: None where nothing was trained. growth_host_mib:
     by how much the process grew beyond its libraries and the loaded model.
     """
 
@@ -81,6 +82,7 @@ class Outcome:
     parameters: dict[str, int]
     start_up: float
     forecast_seconds: float
+    again: tuple[NDArray[np.int64], NDArray[np.float32]] | None = None
     tuned: "Tuned | None" = None
     growth_host_mib: float | None = None
     peak_device_mib: float | None = None
@@ -173,6 +175,11 @@ def run_model(job: RunJob, windows: Path, output: Path, started: float) -> Outco
         begun = time.perf_counter()
         quantiles = forecast(test)
         forecast_seconds = time.perf_counter() - begun
+        again = None
+        if model is not None:
+            again = forecasting.forecast_again(
+                model, window_arrays(test, entry), test.window_id, parameters, job.seed, device
+            )
         validation_quantiles = forecast(validation)
     return Outcome(
         test=test,
@@ -183,6 +190,7 @@ def run_model(job: RunJob, windows: Path, output: Path, started: float) -> Outco
         parameters=start.parameters,
         start_up=start.ready - waited - started,  # Waiting for a device is no start-up.
         forecast_seconds=forecast_seconds,
+        again=again,
         tuned=tuned,
         growth_host_mib=max(0.0, host_peak_since_mib() - start.host_mib),
         peak_device_mib=torch.cuda.max_memory_allocated() / 2**20 if device.type == "cuda" else None,
