@@ -258,6 +258,10 @@ def cohorts_folder_option(wildcards, input):
     return f"--cohorts {Path(input.attrition[0]).parent}" if input.attrition else ""
 
 
+def reading_file_option(wildcards, input):
+    return f"--reading {input.reading}" if input.reading else ""
+
+
 def job_threads(wildcards):
     """On GPUs, as many jobs at once as devices; without one, one thread a job keeps the cores busy best."""
     return threads_for(workflow.cores or 1, len(visible_devices()))

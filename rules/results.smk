@@ -82,6 +82,7 @@ rule make_report:
         event_curves=rules.aggregate_metrics.output.event_curves,
         attrition=finished(ATTRITION),
         descriptions=finished(DESCRIPTIONS),
+        reading=source.reading if source.cohorts else [],
         windows=finished(rules.data.input.windows),
         selection=finished(expand(rules.make_windows.output.attrition, cohort=study.cohorts, vital=study.vitals)),
     output:
@@ -106,11 +107,12 @@ rule make_report:
         runs=f"{RESULTS}/runs",
         windows=windows_folder,
         cohorts=cohorts_folder_option,
+        reading=reading_file_option,
     message:
         "Write the report"
     shell:
         '"$PYTHON" -m workflow_scripts.steps.make_report --settings {input.settings} --summary {params.summary}'
-        " {params.cohorts} --runs {params.runs} --windows {params.windows}"
+        " {params.cohorts} {params.reading} --runs {params.runs} --windows {params.windows}"
         " --output {output.report} --figures {output.figures} &> {log}"
 
 

@@ -505,3 +505,16 @@ def test_a_multivariate_variant_of_a_stand_in_is_a_stand_in_too(study):
     ]
     found = caveats(collect_study(rows, sources(study)))
     assert any(caveat.startswith("Stand-in weights: MOIRAI nano, with other vital signs") for caveat in found)
+
+
+@pytest.mark.parametrize(("dataset", "few"), [("mimic-iii-demo", "3"), ("our-hospital", "<11")])
+def test_what_was_found_in_the_raw_files_and_what_they_cannot_tell_are_said(tmp_path, dataset, few):
+    study = fabricate_study(tmp_path, models=(), arms=(), vitals=("heart_rate",), dataset=dataset)
+    found = {
+        "counts": {"stays": 40_336, "patients of unknown age": 3},
+        "limits": ["Deaths are not in the data."],
+    }
+    page = page_of(study, reading=found)
+    assert page.lines("stays") == [["stays", "40,336"]]
+    assert page.lines("patients of unknown age") == [["patients of unknown age", few]]
+    assert "What the data cannot tell: Deaths are not in the data." in page.text

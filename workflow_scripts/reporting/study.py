@@ -36,6 +36,7 @@ from workflow_scripts.reporting.charts import times
 from workflow_scripts.reporting.page import Cell, Group, Line
 from workflow_scripts.reporting.parameters import ReportParameters
 from workflow_scripts.reporting.statistics import Statistics
+from workflow_scripts.runtime.files import read_json
 from workflow_scripts.runtime.step import read_settings
 
 METRICS = ("mse", "mape", "mape_paper", "dtw", "mae", "rmse", "wql", "coverage_80")
@@ -49,7 +50,8 @@ class Sources:
     """Where the study's files are, and the tables of the summary; each table may be empty.
 
     cohorts: folder with <cohort>.attrition.csv, .consort.svg and .table_one.csv. settings: of this step; its
-    `changed` holds the parameters of the study that differ from their defaults.
+    `changed` holds the parameters of the study that differ from their defaults. reading: what read_source found in the
+    raw files: `counts` by words, and `limits`, what the data cannot tell; empty where the data set has none.
     """
 
     runs: Path
@@ -64,10 +66,17 @@ class Sources:
     events: Sequence[EventRow] = ()
     event_curves: Sequence[EventCurveRow] = ()
     parameters: ReportParameters = field(default_factory=ReportParameters)
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(
-        cls, summary: Path, runs: Path, windows: Path, cohorts: Path | None, settings: Path
+        cls,
+        summary: Path,
+        runs: Path,
+        windows: Path,
+        cohorts: Path | None,
+        settings: Path,
+        reading: Path | None = None,
     ) -> "Sources":
         """Read the step's settings and the tables in the folder `summary`; a table that is not there is empty.
 
@@ -85,7 +94,8 @@ class Sources:
             EvaluationParameters(**values.get("evaluation", {})),
         )
         parameters = ReportParameters(**values.get("report", {}))
-        return cls(runs, windows, cohorts, values, statistics, **tables, parameters=parameters)
+        found = read_json(reading) if reading and reading.is_file() else {}
+        return cls(runs, windows, cohorts, values, statistics, **tables, parameters=parameters, reading=found)
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,9 @@ def document_results(
     settings = summary / "settings" / "make_report.json"
     page = make_results_page(
         read_metrics(summary / "metrics.csv"),
-        Sources.read(summary, results / "runs", data / "windows", data / "cohorts", settings),
+        Sources.read(
+            summary, results / "runs", data / "windows", data / "cohorts", settings, data / "reading.json"
+        ),
         folder.relative_to(output.parent).as_posix(),
         read_json(known_truth) if known_truth else None,
     )

@@ -37,6 +37,10 @@ def make_report(
             "(default: no cohort is described)"
         ),
     ] = None,
+    reading: Annotated[
+        Path | None,
+        Option(help="reading.json of read_source: what was found in the raw files (default: none)"),
+    ] = None,
     figures: Annotated[
         Path | None, Option(help="folder to write: <figure>.svg and its data, <figure>.csv (default: none)")
     ] = None,
@@ -51,7 +55,7 @@ def make_report(
     require_own_file(output)
     if figures:
         require_own_folder(figures)
-    sources = Sources.read(summary, runs, windows, cohorts, settings)
+    sources = Sources.read(summary, runs, windows, cohorts, settings, reading)
     page = report.make_report(read_metrics(summary / "metrics.csv"), sources)
     if figures:
         page.write_figures(figures)

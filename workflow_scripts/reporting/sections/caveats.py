@@ -17,6 +17,8 @@ def caveats(study: Study) -> list[str]:
         )
     if study.dataset == "mimic-iii-demo":
         found.append("The open demo holds 100 patients: far too few to rank models or arms.")
+    if limits := study.sources.reading.get("limits"):
+        found.append(f"What the data cannot tell: {' '.join(limits)}")
     nano = [model_name(model) for model in dict.fromkeys(row.model for row in rows) if is_stand_in(model)]
     if nano:
         found.append(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from workflow_scripts.cohorts.table_one import SMALLEST_GROUP
-from workflow_scripts.evaluation.names import capital, cohort_name, listed, vital_name
+from workflow_scripts.cohorts.table_one import FEWER, SMALLEST_GROUP
+from workflow_scripts.evaluation.names import capital, cohort_name, dataset_name, listed, vital_name
 from workflow_scripts.privacy.credentials import OPEN_DATASETS
 from workflow_scripts.reporting.attrition import AttritionStep, read_attrition, read_selection
 from workflow_scripts.reporting.page import Block, Cell, Group, Line, Section, Table, heads
@@ -20,13 +20,27 @@ from workflow_scripts.windows.selection import SelectionRow
 
 def cohort_section(study: Study) -> Section:
     """The flow chart and Table 1 of each cohort; small numbers are hidden in both where they were made."""
-    blocks = [_block(study, cohort) for cohort in study.cohorts]
+    blocks = [*_reading(study), *(_block(study, cohort) for cohort in study.cohorts)]
     return Section(
         "cohorts",
         "Who was studied",
         blocks,
         "Groups of fewer than 11 patients are shown as <11, and what would give their size away is not shown.",
     )
+
+
+def _reading(study: Study) -> list[Block]:
+    """What was found in the raw files and what was done about it; of data that are not open, no count below 11."""
+    counts = study.sources.reading.get("counts")
+    if not counts:
+        return []
+    is_open = study.dataset in OPEN_DATASETS
+    lines = [
+        Line(words, [Cell(count(number) if is_open or not 0 < number < SMALLEST_GROUP else FEWER)])
+        for words, number in counts.items()
+    ]
+    table = Table("reading", "The raw files", heads("found in the raw files", "number"), [Group(lines)])
+    return [Block(capital(dataset_name(study.dataset)), tables=[table])]
 
 
 def cohort_size(study: Study, cohort: str) -> str:
