@@ -44,16 +44,25 @@ from workflow_scripts.settings import (
 from workflow_scripts.sources.mimic_iii.tables import EVENT_TABLES
 from workflow_scripts.sources.source import source_of
 
+
+def with_braces(path):
+    """A path for Snakemake to format, which takes single braces for the names of wildcards or variables."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
+ENVIRONMENT = with_braces(Path(workflow.basedir) / "envs/study.yaml")
+
+
 # Steps run with the Python that runs Snakemake, or with that of the conda environment where Snakemake deploys it, and are
 # imported from this checkout, whichever folder one works in.
 CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
-PYTHON = "python" if CONDA else shlex.quote(sys.executable)
+PYTHON = "python" if CONDA else with_braces(shlex.quote(sys.executable))
 # Runs are forked from servers that end with this Snakemake (docs/start-up.md). On a cluster, where each job has a
 # Snakemake of its own, from none.
 WARM_OWNER = 0 if workflow.remote_exec or os.environ.get("VITALORA_WARM") == "0" else os.getpid()
+CHECKOUT = with_braces(shlex.quote(str(workflow.basedir)))
 shell.prefix(
-    f"set -euo pipefail; export PYTHONPATH={shlex.quote(workflow.basedir)} VITALORA_WARM={WARM_OWNER};"
-    f" PYTHON={PYTHON}; "
+    f"set -euo pipefail; export PYTHONPATH={CHECKOUT} VITALORA_WARM={WARM_OWNER}; PYTHON={PYTHON}; "
 )
 
 

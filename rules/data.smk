@@ -19,7 +19,7 @@ rule simulate_mimic:
     benchmark:
         "logs/simulate_mimic.benchmark.tsv"
     conda:
-        "../envs/study.yaml"
+        ENVIRONMENT
     params:
         folder=folder_of_tables,
     message:
@@ -39,7 +39,7 @@ rule simulate_monitor:
     benchmark:
         "logs/simulate_monitor.benchmark.tsv"
     conda:
-        "../envs/study.yaml"
+        ENVIRONMENT
     params:
         folder=subpath(output.values, parent=True),
     message:
@@ -54,7 +54,7 @@ rule check_mimic:
     log:
         f"{LOGS}/check_mimic.txt",
     conda:
-        "../envs/study.yaml"
+        ENVIRONMENT
     params:
         raw=raw_folder,
     message:
@@ -69,7 +69,7 @@ rule fetch_mimic_demo:
     log:
         "logs/fetch_mimic_demo.log",
     conda:
-        "../envs/study.yaml"
+        ENVIRONMENT
     params:
         folder=subpath(output.sums, parent=True),
     message:
@@ -84,7 +84,7 @@ rule fetch_challenge_2019:
     log:
         "logs/fetch_challenge_2019.log",
     conda:
-        "../envs/study.yaml"
+        ENVIRONMENT
     params:
         folder=subpath(output.archive, parent=True),
     message:
@@ -117,7 +117,7 @@ rule make_windows:
     benchmark:
         f"{LOGS}/make_windows/{{cohort}}-{{vital}}.benchmark.tsv"
     conda:
-        "../envs/study.yaml"
+        ENVIRONMENT
     params:
         reading=reading_option,
     message:

@@ -15,7 +15,7 @@ rule extract_events:
     benchmark:
         f"{LOGS}/extract_events.benchmark.tsv"
     conda:
-        "../envs/study.yaml"
+        ENVIRONMENT
     threads: 2
     params:
         raw=raw_folder,
@@ -40,7 +40,7 @@ rule label_cohort:
     benchmark:
         f"{LOGS}/label_cohort/{{cohort}}.benchmark.tsv"
     conda:
-        "../envs/study.yaml"
+        ENVIRONMENT
     threads: 2
     params:
         events=events_folder,
@@ -73,7 +73,7 @@ rule describe_cohort:
     benchmark:
         f"{LOGS}/describe_cohort/{{cohort}}.benchmark.tsv"
     conda:
-        "../envs/study.yaml"
+        ENVIRONMENT
     threads: 2
     params:
         events=events_folder,

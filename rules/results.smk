@@ -39,7 +39,7 @@ rule aggregate_metrics:
     benchmark:
         f"{LOGS}/aggregate_metrics.benchmark.tsv"
     conda:
-        "../envs/study.yaml"
+        ENVIRONMENT
     params:
         windows=windows_folder,
         cohorts=cohorts_folder,
@@ -101,7 +101,7 @@ rule make_report:
     benchmark:
         f"{LOGS}/make_report.benchmark.tsv"
     conda:
-        "../envs/study.yaml"
+        ENVIRONMENT
     params:
         summary=subpath(input.metrics, parent=True),
         runs=f"{RESULTS}/runs",
@@ -134,7 +134,7 @@ rule sync_tracking:
     benchmark:
         f"{LOGS}/sync_tracking.benchmark.tsv"
     conda:
-        "../envs/study.yaml"
+        ENVIRONMENT
     message:
         "Bring MLflow up to date"
     shell:
@@ -150,7 +150,7 @@ rule choose_adapter:
     log:
         f"{LOGS}/choose_adapter/{{cohort}}-{{vital}}-{{model}}.log",
     conda:
-        "../envs/study.yaml"
+        ENVIRONMENT
     params:
         folder=subpath(output.choice, parent=True),
     message:
@@ -174,7 +174,7 @@ rule check_privacy:
     log:
         "logs/check_privacy.txt",
     conda:
-        "../envs/study.yaml"
+        ENVIRONMENT
     message:
         "Look for rows of patients outside the data folders; {log} keeps the report"
     shell:

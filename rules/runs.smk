@@ -17,7 +17,7 @@ rule adapt_and_forecast:
         arm=TRAINING_ARM_PATTERN,
     priority: 1
     conda:
-        "../envs/study.yaml"
+        ENVIRONMENT
     threads: job_threads
     resources:
         gpu=1,
@@ -93,7 +93,7 @@ rule evaluate_transfer:
     log:
         f"{LOGS}/evaluate_transfer/{TRANSFER_NAME}.log",
     conda:
-        "../envs/study.yaml"
+        ENVIRONMENT
     threads: job_threads
     resources:
         gpu=1,

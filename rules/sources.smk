@@ -21,7 +21,7 @@ rule read_source:
     benchmark:
         f"{LOGS}/read_source.benchmark.tsv"
     conda:
-        "../envs/study.yaml"
+        ENVIRONMENT
     params:
         dataset=study.dataset,
         raw=raw_folder,
@@ -46,7 +46,7 @@ rule label_source_cohort:
     benchmark:
         COHORT_LOG.replace(".log", ".benchmark.tsv")
     conda:
-        "../envs/study.yaml"
+        ENVIRONMENT
     threads: 2
     message:
         "Label the cohort {wildcards.cohort}"
@@ -75,7 +75,7 @@ rule describe_source_cohort:
     benchmark:
         f"{LOGS}/describe_cohort/{{cohort}}.benchmark.tsv"
     conda:
-        "../envs/study.yaml"
+        ENVIRONMENT
     message:
         "Describe the cohort {wildcards.cohort}"
     shell:

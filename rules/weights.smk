@@ -19,7 +19,7 @@ rule prepare_weights:
     wildcard_constraints:
         model="|".join(VARIANTS),
     conda:
-        "../envs/study.yaml"
+        ENVIRONMENT
     params:
         folder=subpath(output.weights, parent=True),
         source=weights_source,
@@ -55,7 +55,7 @@ rule pretrain_model:
     wildcard_constraints:
         model="|".join(STAND_INS),
     conda:
-        "../envs/study.yaml"
+        ENVIRONMENT
     params:
         folder=subpath(output.weights, parent=True),
     message:
@@ -74,7 +74,7 @@ rule list_models:
     log:
         "logs/list_models.txt",
     conda:
-        "../envs/study.yaml"
+        ENVIRONMENT
     message:
         "List every model; {log} keeps the list"
     shell:

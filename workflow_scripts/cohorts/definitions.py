@@ -114,7 +114,7 @@ def _find(name: str, asker: Query) -> Query:
 
 def _read(name: str, path: Path) -> Query:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise UserError(
             str(path), "text that is not UTF-8", "an SQL file in UTF-8", "save the file as UTF-8"

@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from filelock import FileLock
 
@@ -108,7 +109,7 @@ def active_runs(experiment: Experiment) -> "list[Run]":
 def delete_run(client: "MlflowClient", run: "Run") -> None:
     """Give a run MLflow's lifecycle stage "deleted", and remove its artifacts where they are on this machine."""
     client.delete_run(run.info.run_id)
-    folder = Path(str(run.info.artifact_uri).removeprefix("file://")).parent
+    folder = Path(unquote(str(run.info.artifact_uri).removeprefix("file://"))).parent
     if folder.is_absolute() and folder.name == run.info.run_id:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -145,7 +146,9 @@ def _upgrade_schema(uri: str) -> None:
 
 def _find_or_create(client: "MlflowClient", name: str, database: Path | None) -> str:
     """The experiment's id. One whose folder of artifacts was moved or copied is replaced: the records fill the new."""
-    location = str(database.parent / "mlartifacts" / name) if database else None
+    folder = database.parent / "mlartifacts" / name if database else None
+    # MLflow reads a path as an address: %20 in it would be a space, in a folder beside this one.
+    location = str(folder).replace("%", "%25") if folder else None
     found = client.get_experiment_by_name(name)
     if found is None:
         return client.create_experiment(name, artifact_location=location)
@@ -155,5 +158,5 @@ def _find_or_create(client: "MlflowClient", name: str, database: Path | None) ->
         return found.experiment_id
     client.rename_experiment(found.experiment_id, f"{name} before it was moved ({found.experiment_id})")
     client.delete_experiment(found.experiment_id)
-    shutil.rmtree(str(location), ignore_errors=True)
+    shutil.rmtree(str(folder), ignore_errors=True)
     return client.create_experiment(name, artifact_location=location)
