@@ -63,6 +63,29 @@ rule check_mimic:
         '"$PYTHON" -m workflow_scripts.steps.check_mimic --raw {params.raw:q} 2>&1 | tee {log}'
 
 
+rule check_data:
+    input:
+        settings=step_settings(
+            DATA,
+            "check_data",
+            ["cohorts"],
+            [type(source).__module__],
+            source=study.source_entry().model_dump(mode="json"),
+        ),
+        raw=source.made_raw_files() or [],
+    log:
+        f"{LOGS}/check_data.txt",
+    conda:
+        "../envs/study.yaml"
+    params:
+        dataset=study.dataset,
+    message:
+        "Check the data set {params.dataset}; {log} keeps the report"
+    shell:
+        '"$PYTHON" -m workflow_scripts.steps.check_data --dataset {params.dataset} --settings {input.settings} 2>&1'
+        " | tee {log}"
+
+
 rule fetch_mimic_demo:
     output:
         sums="data/raw/mimic-iii-demo/SHA256SUMS.txt",

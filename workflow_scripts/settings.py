@@ -205,8 +205,17 @@ class Study(Parameters):
 
     @field_validator("vitals")
     @classmethod
-    def _known_vitals(cls, names: list[str]) -> list[str]:
-        return _known(names, tuple(vital_names()), "vital sign")
+    def _known_vitals(cls, names: list[str], info: ValidationInfo) -> list[str]:
+        names = _known(names, tuple(vital_names()), "vital sign")
+        dataset = info.data.get("dataset")
+        if dataset and "sources" in info.data:
+            source = source_of(dataset, info.data["sources"].get(dataset))
+            missing = [name for name in names if source.vitals and name not in source.vitals]
+            if missing:
+                raise ValueError(
+                    f"{dataset} has no {', no '.join(missing)}; allowed: {', '.join(source.vitals)}"
+                )
+        return names
 
     @field_validator("models")
     @classmethod

@@ -1,0 +1,49 @@
+"""What a data set holds, without keeping it: the lines that check_data prints."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from workflow_scripts.runtime.tables import read_table
+from workflow_scripts.sources.contract import check_tables, read_measurements, read_stays
+from workflow_scripts.sources.mimic_iii.items import VitalSign, load_vital_signs
+from workflow_scripts.sources.own_tables import OwnTables
+from workflow_scripts.sources.source import Source
+
+FEWEST_STAYS = 11
+"""Of fewer stays no summary is shown (cohorts/table_one.py)."""
+
+
+def check_source(source: Source, cohorts: list[str], folder: Path) -> Iterator[str]:
+    """Read a data set and give a line for what was found and for each vital sign.
+
+    cohorts: of your own tables those that are checked. folder: empty, for the tables that are read.
+    Raises UserError for data that cannot be read, or that break the contract.
+    """
+    values, stays = Path(source.values), folder / "stays.parquet"
+    if isinstance(source, OwnTables):
+        for cohort in cohorts:
+            included = read_stays(Path(source.cohort.format(cohort=cohort)))
+            yield f"cohort {cohort}: {len(included):,} stays are included"
+            stays = Path(source.cohort.format(cohort=cohort))
+    else:
+        values = folder / "vitals.parquet"
+        for words, number in source.write_tables(source.raw_folder, folder).items():
+            yield f"{number:,} {words}"
+    signs = load_vital_signs()
+    check_tables(values, stays, list(signs))
+    yield from _vital_lines(values, signs)
+    yield from source.limits
+
+
+def _vital_lines(values: Path, signs: dict[str, VitalSign]) -> Iterator[str]:
+    remedy = "correct the table (docs/own-data.md)"
+    named = set(read_table(values, {"vital": "text"}, remedy)["vital"].unique().to_pylist())
+    for vital in (name for name in signs if name in named):
+        found = read_measurements(values, vital)
+        stays = len(np.unique(found.stay))
+        low, middle, high = np.quantile(found.value, [0.01, 0.5, 0.99])
+        shown = f"; median {middle:g}, 1 % below {low:g}, 1 % above {high:g} {signs[vital].unit}"
+        few = f"; not summarised, fewer than {FEWEST_STAYS} stays"
+        yield f"{vital}: {len(found.value):,} values in {stays:,} stays{shown if stays >= FEWEST_STAYS else few}"
