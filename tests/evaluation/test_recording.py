@@ -149,6 +149,7 @@ def test_the_record_counts_windows_and_patients_and_has_their_geometry() -> None
         "horizon": 1,
         "split_kind": "by_patient",
         "stratified_by": "died_in_hospital",
+        "subject_kind": "patient",
         "covariates": [],
     }
     assert (found.parameters.total, found.parameters.trainable) == (10, 2)

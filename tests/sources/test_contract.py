@@ -96,3 +96,11 @@ def test_splits_are_stratified_by_sepsis_where_no_death_is_known(
     _, path = write(values, stays.assign(included=True, died_in_hospital=known, **further))
     patients = read_patients(path)
     assert (patients.stratified_by, patients.stratum.tolist()) == (stratified_by, stratum)
+
+
+@pytest.mark.parametrize(("further", "kind"), [({}, "patient"), ({"subject_kind": "stay"}, "stay")])
+def test_a_source_may_say_that_its_subjects_are_no_patients(
+    write, values, stays, further: dict, kind: str
+) -> None:
+    _, path = write(values, stays.assign(included=True, **further))
+    assert read_patients(path).kind == kind

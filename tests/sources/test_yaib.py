@@ -69,6 +69,7 @@ def test_the_eicu_demo_has_its_stays_hours_and_deaths(eicu) -> None:
     assert stays["died_in_hospital"].sum() == 70
     assert stays["sex"].value_counts(dropna=False).to_dict() == {"male": 1_361, "female": 904, None: 2}
     assert (stays["subject_id"] == stays["icustay_id"]).all()
+    assert set(stays["subject_kind"]) == {"stay"}
 
 
 def test_the_onset_of_sepsis_is_six_hours_after_the_label_begins(eicu) -> None:

@@ -99,6 +99,7 @@ def test_the_file_has_the_schema_and_metadata_of_the_architecture_document(windo
         "fill": "forward",
         "smoothing": "none",
         "stratified_by": "died_in_hospital",
+        "subject_kind": "patient",
         "source": "50ce",
     }
     # Row by row: the first covariate's steps, then the second's.

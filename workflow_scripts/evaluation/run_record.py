@@ -37,6 +37,7 @@ class WindowGeometry(RecordPart):
     horizon: int
     split_kind: str
     stratified_by: str = "died_in_hospital"
+    subject_kind: str = "patient"
     covariates: list[dict[str, Any]] = []
 
 

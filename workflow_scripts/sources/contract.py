@@ -36,8 +36,13 @@ OPTIONAL_STAY_COLUMNS: Columns = {
     "sex": "text",
     "icu_type": "text",
     "hospital": "text",
+    "subject_kind": "text",
 }
-"""What a source may tell of a stay besides; a cohort table has them too."""
+"""What a source may tell of a stay besides; a cohort table has them too.
+
+subject_kind: what a subject_id is, the same for all stays: patient, where the column is absent, or admission or stay,
+where the data do not tell which of these are of one person.
+"""
 
 STRATA = ("died_in_hospital", "septic")
 """Columns that are to be as frequent in every split; where deaths are not known, sepsis."""
@@ -78,12 +83,14 @@ class Patients:
     """All patients of a cohort table, included or not, in the order of subject_id.
 
     subject_id: str; stratum: bool, whether `stratified_by` holds for any of the patient's stays, False where it is not
-    known; stratified_by: the first of STRATA that the table tells of any stay, or "nothing".
+    known; stratified_by: the first of STRATA that the table tells of any stay, or "nothing"; kind: what a subject_id is
+    (subject_kind).
     """
 
     subject_id: np.ndarray
     stratum: np.ndarray
     stratified_by: str = STRATA[0]
+    kind: str = "patient"
 
     def __len__(self) -> int:
         return len(self.subject_id)
@@ -136,15 +143,18 @@ def read_patients(path: Path) -> Patients:
 
     Raises UserError for a missing or ill-typed column.
     """
-    table = read_table(path, COHORT_COLUMNS, _COHORT_REMEDY, optional={"septic": "true/false"})
+    optional: Columns = {"septic": "true/false", "subject_kind": "text"}
+    table = read_table(path, COHORT_COLUMNS, _COHORT_REMEDY, optional)
     table = table.filter(pc.is_valid(table["subject_id"]))
     subject_id, patient = number_names(decode_identifiers(table["subject_id"].combine_chunks()))
     stratum = np.zeros(len(subject_id), dtype=bool)
     told = [name for name in STRATA if name in table.column_names and table[name].null_count < len(table)]
+    kinds = pc.unique(table["subject_kind"]).to_pylist() if "subject_kind" in table.column_names else []
+    kind = next((kind for kind in kinds if kind), "patient")
     if not told:
-        return Patients(subject_id, stratum, "nothing")
+        return Patients(subject_id, stratum, "nothing", kind)
     np.logical_or.at(stratum, patient, pc.fill_null(table[told[0]], False).to_numpy())
-    return Patients(subject_id, stratum, told[0])
+    return Patients(subject_id, stratum, told[0], kind)
 
 
 def _refuse_wrong_stays(path: Path, table: pa.Table, kind: str, remedy: str) -> None:

@@ -110,9 +110,8 @@ def geometry(record: RunRecord) -> str:
         f"{count} steps ({count * windows.interval_minutes / 60:g} h)"
         for count in (windows.context, windows.horizon)
     )
-    return (
-        f"context and horizon of {hours}, split {windows.split_kind}, stratified by {windows.stratified_by}"
-    )
+    counted = f" (each {windows.subject_kind} counts as a patient)" * (windows.subject_kind != "patient")
+    return f"context and horizon of {hours}, split {windows.split_kind}{counted}, stratified by {windows.stratified_by}"
 
 
 def _settings(record: RunRecord) -> list[tuple[str, str]]:

@@ -85,6 +85,12 @@ def make_windows(
     stratified_by = windows.metadata.stratified_by
     if stratified_by != "died_in_hospital":
         print(f"no deaths are known: the split is stratified by {stratified_by}", file=sys.stderr)
+    kind = windows.metadata.subject_kind
+    if kind != "patient":
+        print(
+            f"no patients are known: each {kind} counts as one, so a person can be in two splits",
+            file=sys.stderr,
+        )
 
 
 if __name__ == "__main__":

@@ -73,6 +73,7 @@ def make_windows(
             fill=parameters.fill,
             smoothing=parameters.smoothing,
             stratified_by=patients.stratified_by,
+            subject_kind=patients.kind,
             source=source,
         ),
     )

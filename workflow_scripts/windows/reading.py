@@ -49,6 +49,7 @@ class WindowMetadata:
     and 1 on the scaled series; `context` and `horizon` are lengths in grid steps of `interval_minutes`;
     `covariates` are the other vital signs, in the order of `Windows.covariates`; `fill` and `smoothing` are the
     settings of those names; `stratified_by` is what is as frequent in every split (sources/contract.py, STRATA);
+    `subject_kind` is what is never in two splits: a patient, or an admission or a stay where patients are not known;
     `source` is the fingerprint of the files from outside that the windows come from (SHA-256; empty where untold).
     """
 
@@ -64,6 +65,7 @@ class WindowMetadata:
     fill: str = "forward"
     smoothing: str = "none"
     stratified_by: str = "died_in_hospital"
+    subject_kind: str = "patient"
     source: str = ""
 
     def to_json(self) -> bytes:

@@ -193,6 +193,7 @@ def test_eicu_codes_several_diagnoses_in_one_and_calls_both_versions_icd_9(meds,
         False,
         True,
     )
+    assert stay["subject_kind"] == "admission"
     assert dict(zip(values["vital"], values["value"], strict=True)) == {
         "heart_rate": 90,
         "mean_blood_pressure": 65,

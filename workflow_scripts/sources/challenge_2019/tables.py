@@ -32,6 +32,7 @@ VALUES_SCHEMA = pa.schema(
 STAYS_SCHEMA = pa.schema(
     [
         ("subject_id", pa.int64()),
+        ("subject_kind", pa.string()),
         ("icustay_id", pa.int64()),
         ("intime", pa.timestamp("us")),
         ("outtime", pa.timestamp("us")),
@@ -114,6 +115,7 @@ def _stays(block: Block, counts: Counter[str]) -> pa.Table:
     return pa.Table.from_arrays(
         [
             pa.array(block.numbers),
+            pa.repeat("stay", len(first)),
             pa.array(block.numbers),
             pa.array(intime),
             pa.array(outtime),

@@ -37,8 +37,8 @@ def create_stays(
     """Create the table `stays` from the view `events`, and return counts.
 
     Columns: those of contract.STAY_COLUMNS (onset NULL: billing codes have no time), hadm_id, age_years (year of
-    admission less year of birth, MIMIC-IV's own rule), sex, icu_type, explicit and angus (bool), and subject (as in
-    events). codes: all codes of the data.
+    admission less year of birth, MIMIC-IV's own rule), sex, icu_type, subject_kind, explicit and angus (bool), and
+    subject (as in events). codes: all codes of the data.
     A stay belongs to the hospital admission with the largest overlap; without one, its death and sepsis are not known.
     Raises UserError for stays that cannot be told apart, and where no stay has both its ends.
     """
@@ -49,7 +49,7 @@ def create_stays(
     _create_pairs(connection, "hospital", "hadm_id")
     _create_persons(connection, mapping, codes)
     _create_sepsis(connection, sepsis)
-    connection.execute(_STAYS)
+    connection.execute(_STAYS, {"subject_kind": mapping.subject})
     begun, ended, without_admission, stays = connection.sql(_COUNTS).fetchall()[0]
     if not stays:
         raise UserError(
@@ -210,6 +210,7 @@ SELECT
     (year(icu.begin_time) - year(persons.birth))::DOUBLE AS age_years,
     persons.sex,
     icu.icu_type,
+    $subject_kind AS subject_kind,
     CASE WHEN admission.hadm_id IS NOT NULL THEN coalesce(sepsis.explicit, false) END AS explicit,
     CASE WHEN admission.hadm_id IS NOT NULL THEN coalesce(sepsis.angus, false) END AS angus
 FROM icu

@@ -44,6 +44,7 @@ def _stays(tasks: Mapping[str, TaskFolder]) -> tuple[pa.Table, dict[str, int]]:
     columns: dict[str, pa.ChunkedArray] = {
         "subject_id": stay,
         "icustay_id": stay,
+        "subject_kind": pa.chunked_array([pa.repeat("stay", len(stay))]),
         "intime": _moment(pc.multiply(table["hour_max"], 0)),
         "outtime": _moment(pc.add(table["hour_max"], 1)),
         "died_in_hospital": _label(tasks, "mortality24", stay),
