@@ -1,25 +1,22 @@
-"""Generated settings, tables, weights and series: each is taken, or refused with one UserError.
+"""Generated settings, tables of MIMIC-III and weights: each is taken, or refused with one UserError.
 
-The quick profile tries 60 cases of each; the full catalogue (`-m faults`) 2,400 each, above ten thousand in all.
+The quick profile tries 60 cases of each; the full catalogue (`-m faults`) 2,400 each.
 """
 
 import copy
 import gzip
 import json
 import shutil
-import signal
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
+from tests.helpers.fuzzing import damaged
 from tests.helpers.tiny_folder import chart_row, write_tables
 from workflow_scripts.models.weights import count_elements
 from workflow_scripts.runtime.errors import UserError
@@ -27,17 +24,10 @@ from workflow_scripts.settings import load_study
 from workflow_scripts.sources.mimic_iii.extraction import extract_events
 from workflow_scripts.sources.mimic_iii.parameters import ExtractionParameters
 from workflow_scripts.sources.mimic_iii.tables import EVENT_TABLES
-from workflow_scripts.windows.series import read_series
 
 ROOT = Path(__file__).parents[2]
-QUICK, FULL = 60, 2400
-HANGS = 300
-"""Seconds after which a case is said to hang: thousands of times what one needs."""
 
 SETTINGS: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-WHOLE = "series,time,value\n" + "".join(
-    f"{name},2100-01-01 {hour:02}:00:00,{80 + hour}\n" for name in ("first", "second") for hour in range(12)
-)
 
 pieces = st.one_of(
     st.none(),
@@ -74,52 +64,6 @@ def changed_settings(draw: st.DrawFn) -> dict[str, Any]:
     return changed
 
 
-@st.composite
-def damaged(draw: st.DrawFn, content: bytes, furthest: int) -> bytes:
-    """Bytes with one to four places overwritten, cut out, doubled or added to, within the first `furthest`."""
-    for _ in range(draw(st.integers(1, 4))):
-        place = draw(st.integers(0, min(len(content), furthest)))
-        length = draw(st.integers(0, 12))
-        noise = draw(
-            st.binary(max_size=12) | st.sampled_from([b",", b"\n", b'"', b"\x00", b"nan", b"1e999", b"\xff"])
-        )
-        content = content[:place] + noise + content[place + length :]
-    return content
-
-
-def _hangs(*_: object) -> NoReturn:
-    raise TimeoutError(f"no end within {HANGS} s")
-
-
-@pytest.fixture(params=[QUICK, pytest.param(FULL, marks=pytest.mark.faults)], ids=["quick", "full"])
-def attempt(
-    request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
-) -> Callable[..., None]:
-    """Try an action on generated cases; whatever is no UserError fails the test."""
-
-    def run(strategy: st.SearchStrategy[Any], action: Callable[[Any], object], share: float = 1) -> None:
-        tried = 0
-
-        @seed(20240516)
-        @settings(max_examples=int(share * request.param), database=None)
-        @given(strategy)
-        def check(case: Any) -> None:
-            nonlocal tried
-            tried += 1
-            signal.alarm(HANGS)
-            with suppress(UserError):
-                action(case)
-
-        signal.signal(signal.SIGALRM, _hangs)
-        try:
-            check()
-        finally:
-            signal.alarm(0)
-        record_property("injected", tried)
-
-    return run
-
-
 def test_settings(attempt) -> None:
     attempt(changed_settings(), load_study)
 
@@ -151,16 +95,6 @@ def test_configurations_of_weights(attempt, tmp_path: Path) -> None:
         check_folder(VARIANTS["moirai-nano"], tmp_path)
 
     attempt(st.dictionaries(st.sampled_from(sorted(configuration)), values, min_size=1, max_size=3), read)
-
-
-def test_series_to_forecast(attempt, tmp_path: Path) -> None:
-    path = tmp_path / "series.csv"
-
-    def read(content: bytes) -> None:
-        path.write_bytes(content)
-        read_series(path, context=6)
-
-    attempt(damaged(WHOLE.encode(), len(WHOLE)), read)
 
 
 @st.composite

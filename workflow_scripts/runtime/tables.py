@@ -13,11 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from workflow_scripts.runtime.cells import CellError, first_true
 from workflow_scripts.runtime.columns import (
-    CellError,
     ColumnKind,
     convert,
-    first_true,
     is_of_kind,
     parse,
     text_dictionary,
@@ -109,6 +108,8 @@ def _read_parquet(
 ) -> pa.Table:
     with pq.ParquetFile(path) as file:
         schema = file.schema_arrow
+    if not _is_parquet(path):  # Arrow looks at the file's end only.
+        raise pa.ArrowInvalid("not the beginning of a Parquet file")
     _refuse_wrong_columns(path, schema, columns, wanted, remedy)
     names = [name for name in wanted if name in schema.names]
     texts = [name for name in names if pa.types.is_string(_plain_text(schema.field(name).type))]
@@ -118,14 +119,28 @@ def _read_parquet(
         for group in range(file.num_row_groups):
             rows = _kept_rows(file, group, keep)
             if rows is None or first_true(rows) >= 0:
-                part = file.read_row_group(group, columns=names, use_threads=False).select(names)
-                part.validate(full=True)
+                part = _read_group(file, group, names)
                 groups.append(_converted(path, part, wanted, remedy, complete, rows, row))
             row += file.metadata.row_group(group).num_rows
         if not groups:
             empty = file.schema_arrow.empty_table().select(names)
             groups.append(_converted(path, empty, wanted, remedy, (), None, 0))
     return pa.concat_tables(groups).unify_dictionaries()
+
+
+def _read_group(file: pq.ParquetFile, group: int, names: Sequence[str]) -> pa.Table:
+    """Return columns of a row group. Raises ArrowInvalid where they are not as checksums and footer say."""
+    part = file.read_row_group(group, columns=names, use_threads=False).select(names)
+    part.validate(full=True)
+    metadata = file.metadata.row_group(group)
+    for place in range(metadata.num_columns):
+        chunk = metadata.column(place)
+        if chunk.path_in_schema in names and chunk.statistics is not None:
+            # Checksums do not cover the pages' headers.
+            nulls = chunk.statistics.null_count if chunk.statistics.has_null_count else None
+            if nulls not in (None, part[chunk.path_in_schema].null_count):
+                raise pa.ArrowInvalid("another number of nulls than the footer says")
+    return part
 
 
 def _plain_text(kind: pa.DataType) -> pa.DataType:
@@ -138,10 +153,9 @@ def _plain_text(kind: pa.DataType) -> pa.DataType:
 def _kept_rows(file: pq.ParquetFile, group: int, keep: tuple[str, str] | None) -> pa.ChunkedArray | None:
     if keep is None:
         return None
-    column = file.read_row_group(group, columns=[keep[0]], use_threads=False)[keep[0]]
+    column = _read_group(file, group, [keep[0]])[keep[0]]
     if pa.types.is_null(column.type):
         return pc.is_valid(column)
-    column.validate(full=True)
     return pc.equal(text_dictionary(column), keep[1])
 
 
