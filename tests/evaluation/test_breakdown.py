@@ -239,7 +239,7 @@ def test_what_a_cohort_table_from_elsewhere_lacks_is_one_row_with_the_reason(stu
     rows = [row for row in statistics(study, cohorts=tmp_path).breakdown if not row.model]
     assert {row.dimension: row.reason for row in rows} == {
         "sex": "the cohort table has no column sex",
-        "icu_type": "the cohort table's column icu_type is of another type, int64",
+        "icu_type": "the cohort table cannot be read: columns of another type: icu_type (int64)",
     }
     assert all((row.arm, row.level, row.metric, row.value) == ("", "", "", None) for row in rows)
     without = {row.dimension: row.reason for row in statistics(study).breakdown if not row.model}
@@ -272,7 +272,7 @@ def test_an_age_that_is_text_is_refused_with_its_type(study, tmp_path):
     stays = np.unique(test.icustay_id)
     pq.write_table(pa.table({"icustay_id": stays, "age_years": ["50"] * 40}), tmp_path / "cohort.parquet")
     _, _, age, _ = divide(test, tmp_path / "cohort.parquet")
-    assert age.missing == "the cohort table's column age_years is of another type, string"
+    assert age.missing == "the cohort table cannot be read: columns of another type: age_years (string)"
 
 
 @pytest.mark.parametrize(

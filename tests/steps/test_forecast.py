@@ -1,15 +1,20 @@
 """Forecasting a user's own file, with and without an adapter, and the adapter folded into its base."""
 
+import csv
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -117,6 +122,61 @@ def test_the_program_writes_quantiles_and_a_figure_with_the_geometry_of_the_trai
 def in_this_process(*options: str | Path) -> None:
     """The command line, in this process, which has paid for the imports already."""
     step_command(forecast_step.forecast).main([str(option) for option in options], standalone_mode=False)
+
+
+def tricky_names() -> list[str]:
+    """Names that readers change, and 40 of random characters: any of Unicode but surrogates and NUL."""
+    draw = random.Random(7)
+    codes = [*range(1, 0xD800), *range(0xE000, 0x11000)] + [*range(0x20, 0x7F)] * 500 + [9, 10, 13] * 2000
+    made = ["".join(chr(draw.choice(codes)) for _ in range(draw.randint(1, 8))) for _ in range(40)]
+    known = [
+        "007",
+        "7",
+        "0012",
+        "NA",
+        "1e5",
+        "1.10",
+        "True",
+        "nan",
+        "null",
+        "-",
+        " 7",
+        "7 ",
+        "2024-01-01",
+        "=1+1",
+    ]
+    return [
+        *known,
+        "bed\n1",
+        "bed\r1",
+        'say "7"',
+        "a,b",
+        "a;b",
+        "$x",
+        "\u5e8a7",
+        "<a>&b",
+        "a--b",
+        "\x01",
+        *made,
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_every_name_comes_back_from_the_table_and_none_breaks_the_figure(files, tmp_path, suffix):
+    names = tricky_names()
+    times = pd.date_range("2130-05-17", periods=24, freq="h")
+    rows = pd.DataFrame({"series": np.repeat(names, 24), "time": [*times] * len(names), "value": 80})
+    path, output, figure = (tmp_path / f"{name}" for name in (f"in{suffix}", f"out{suffix}", "out.svg"))
+    rows.to_csv(path, index=False, quoting=csv.QUOTE_ALL) if suffix == ".csv" else rows.to_parquet(path)
+    options = ("--context", "24", "--horizon", "2", "--samples", "10", "--output", output, "--figure", figure)
+    in_this_process("--model", MODEL, "--weights", files.weights, "--input", path, *options)
+    if suffix == ".csv":
+        with output.open(newline="", encoding="utf-8") as file:
+            found = [row[0] for row in csv.reader(file)][1:]
+    else:
+        found = pq.read_table(output)["series"].to_pylist()
+    assert Counter(found) == dict.fromkeys(names, 2)
+    ElementTree.parse(figure)
 
 
 def test_an_adapter_s_folder_alone_says_all_that_a_forecast_needs(files, tmp_path, monkeypatch):

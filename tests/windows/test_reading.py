@@ -12,6 +12,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.helpers.identifiers import as_names
 from workflow_scripts.windows.making import write_windows
@@ -51,6 +53,18 @@ def test_windows_come_back_as_they_were_written(windows: Windows, tmp_path: Path
     assert back.start.dtype == np.int64
     for field in fields(Windows)[:-1]:
         np.testing.assert_array_equal(getattr(back, field.name), getattr(windows, field.name))
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=5, max_size=5))
+def test_identifiers_come_back_whatever_they_are(
+    windows: Windows, tmp_path_factory, names: list[str]
+) -> None:
+    path = tmp_path_factory.mktemp("names") / "windows.parquet"
+    ids = np.array(names, dtype=object)
+    write_windows(path, replace(windows, subject_id=ids, icustay_id=ids[::-1]))
+    back = read_windows(path)
+    assert (back.subject_id.tolist(), back.icustay_id.tolist()) == (names, names[::-1])
 
 
 def test_windows_without_covariates_come_back_with_none(windows: Windows, tmp_path: Path) -> None:

@@ -1,16 +1,16 @@
 """Parts of the test windows: by hours from the onset and by groups of patients, none so small that it names anyone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from workflow_scripts.cohorts.table_one import SMALLEST_GROUP
-from workflow_scripts.runtime.identifiers import encode_identifiers
+from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.tables import ColumnKind, Columns, read_table
 from workflow_scripts.windows.reading import Windows
 
 ONSET_EDGES = (-24, -12, 0, 12, 24, 48)
@@ -56,8 +56,8 @@ def divide(test: Windows, cohort: Path | None) -> list[Division]:
 
     cohort: the cohort table; its columns age_years (number), sex and icu_type (text) may be missing.
     """
-    columns = {"sex": _as_text, "age_years": _as_band, "icu_type": _as_text}
-    found = {name: _of_stays(cohort, name, label, test.icustay_id) for name, label in columns.items()}
+    columns: Columns = {"sex": "text", "age_years": "number", "icu_type": "text"}
+    found = {name: _of_stays(cohort, name, kind, test.icustay_id) for name, kind in columns.items()}
     return [
         _division("hours_from_onset", _onset_labels(test), (*ONSET_BANDS, NO_ONSET), test),
         _division("sex", found["sex"], (), test),
@@ -109,32 +109,24 @@ def _onset_labels(test: Windows) -> Labels | str:
     return np.where(np.isnan(hours), NO_ONSET, bands)
 
 
-def _of_stays(
-    cohort: Path | None, column: str, label: Callable[[pa.Array], Labels | None], stays: NDArray[np.object_]
-) -> Labels | str:
+def _of_stays(cohort: Path | None, column: str, kind: ColumnKind, stays: NDArray[np.object_]) -> Labels | str:
     """The label of each window's stay; UNKNOWN where the cohort table does not say it."""
     if cohort is None or not cohort.is_file():
         return "there is no cohort table"
-    if column not in pq.read_schema(cohort).names:
+    try:
+        table = read_table(cohort, {"icustay_id": "text or integer"}, "correct it", {column: kind})
+    except UserError as error:
+        return f"the cohort table cannot be read: {error.found}"
+    if column not in table.column_names:
         return f"the cohort table has no column {column}"
-    table = pq.read_table(cohort, columns=["icustay_id", column], partitioning=None)
-    labels = label(table[column].combine_chunks())
-    if labels is None:
-        return f"the cohort table's column {column} is of another type, {table[column].type}"
-    known = dict(zip(encode_identifiers(table["icustay_id"]).to_pylist(), labels.tolist(), strict=True))
+    values = table[column].combine_chunks()
+    labels = (
+        _as_band(values) if kind == "number" else np.array([text or UNKNOWN for text in values.to_pylist()])
+    )
+    known = dict(zip(table["icustay_id"].to_pylist(), labels.tolist(), strict=True))
     return np.array([known.get(stay, UNKNOWN) for stay in stays.tolist()])
 
 
-def _as_text(values: pa.Array) -> Labels | None:
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
-    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
-        return None
-    return np.array([value or UNKNOWN for value in values.to_pylist()])
-
-
-def _as_band(values: pa.Array) -> Labels | None:
-    if not (pa.types.is_floating(values.type) or pa.types.is_integer(values.type)):
-        return None
-    years = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+def _as_band(values: pa.Array) -> Labels:
+    years = values.to_numpy(zero_copy_only=False)
     return np.where(np.isnan(years), UNKNOWN, np.array(AGE_BANDS)[np.digitize(years, AGE_EDGES)])

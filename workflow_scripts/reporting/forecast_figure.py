@@ -1,6 +1,7 @@
 """A figure of a user's own series and their forecasts, for the forecast program."""
 
 import re
+import unicodedata
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,7 +60,7 @@ def draw_forecasts(
         panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
         for axes, number in zip(panels, shown, strict=True):
             _draw_series(axes, context[number], quantiles[number], levels, step_seconds / 3600)
-            axes.set_title(names[number], loc="left", fontsize=9)
+            axes.set_title(_drawable(names[number]), loc="left", fontsize=9)
             axes.set_ylabel(quantity, fontsize=8)
         figure.align_ylabels(panels)
         panels[0].legend(frameon=False, fontsize=8, ncols=3, loc="upper left", bbox_to_anchor=(0, 1.5))
@@ -76,7 +77,17 @@ def draw_forecasts(
 def natural_order(name: str) -> list[tuple[bool, int, str]]:
     """What to sort a name by, so that its numbers count as numbers."""
     parts = re.findall(r"\d+|\D+", name)
-    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
+    # Without zeros in front the longer number is the larger one; int() refuses some thousand digits.
+    keys = [(part.isdecimal(), part.lstrip("0") if part.isdecimal() else part) for part in parts]
+    return [(is_number, len(text) if is_number else 0, text) for is_number, text in keys]
+
+
+def _drawable(name: str) -> str:
+    """A name with a replacement for control characters and such that no SVG can hold."""
+    return "".join(
+        "\ufffd" if unicodedata.category(character) in ("Cc", "Cn") and character != "\n" else character
+        for character in name
+    )
 
 
 def _further_fonts(text: str) -> list[str]:

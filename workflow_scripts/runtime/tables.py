@@ -133,10 +133,12 @@ def _read_group(file: pq.ParquetFile, group: int, names: Sequence[str]) -> pa.Ta
     part = file.read_row_group(group, columns=names, use_threads=False).select(names)
     part.validate(full=True)
     metadata = file.metadata.row_group(group)
+    # Checksums do not cover the pages' headers.
+    if part.num_rows != metadata.num_rows:
+        raise pa.ArrowInvalid("another number of rows than the footer says")
     for place in range(metadata.num_columns):
         chunk = metadata.column(place)
         if chunk.path_in_schema in names and chunk.statistics is not None:
-            # Checksums do not cover the pages' headers.
             nulls = chunk.statistics.null_count if chunk.statistics.has_null_count else None
             if nulls not in (None, part[chunk.path_in_schema].null_count):
                 raise pa.ArrowInvalid("another number of nulls than the footer says")

@@ -87,8 +87,9 @@ def forecast(
     """Forecast your own series with a foundation model, as it is or with an adapter that was trained here.
 
     The input is a CSV or Parquet file with the columns `time` (ISO 8601), `value` and, where there are several,
-    `series`; equally spaced, gaps allowed. The output has one row for each series and step ahead: series, time,
-    step, and one column for each quantile (q0.1 ... q0.9), in the unit of the input.
+    `series`; equally spaced, gaps allowed. Names stay as they are written; times with an offset become UTC. The output
+    has one row for each series and step ahead: series, time, step, and one column for each quantile (q0.1 ... q0.9),
+    in the unit of the input.
 
     Example:
         python -m workflow_scripts.steps.forecast \\
@@ -232,8 +233,10 @@ def _require_suffix(path: Path, option: str, suffixes: tuple[str, ...]) -> None:
 
 def _write_table(path: Path, table: "pd.DataFrame") -> None:
     if path.suffix == ".csv":
+        # Python's csv quotes a name with a carriage return only where lines end with one.
+        line_end = "\r\n" if table["series"].str.contains("\r").any() else "\n"
         with atomic_path(path) as temporary:
-            table.to_csv(temporary, index=False, float_format="%.6g")
+            table.to_csv(temporary, index=False, float_format="%.6g", lineterminator=line_end)
     else:
         import pyarrow as pa
 
