@@ -497,18 +497,23 @@ class Sepsis3:
             found[stay] = day | {"sofa": sum(score or 0 for score in day.values())}
         return found
 
-    def _suspicions(self) -> dict[int, set[int]]:
-        """Stay -> times of suspected infection."""
+    def _suspicions(self) -> dict[int, dict[int, int]]:
+        """Stay -> times of suspected infection, each with the time from which it is known."""
         cultures = defaultdict(set)
         for row in self.tables["microbiologyevents"]:
             only_a_date = row["charttime"] is None
             moment = row["chartdate"] if only_a_date else row["charttime"]
-            cultures[row["hadm_id"]].add((moment, (96 if only_a_date else 72) * HOUR))
-        by_admission: dict[int, set[int]] = defaultdict(set)
+            cultures[row["hadm_id"]].add((moment, only_a_date))
+        by_admission: dict[int, dict[int, int]] = defaultdict(dict)
         for hadm, time in self._antibiotics():
-            before = {culture for culture, limit in cultures[hadm] if culture <= time <= culture + limit}
-            after = {culture for culture, _ in cultures[hadm] if time <= culture <= time + 24 * HOUR}
-            by_admission[hadm] |= before or after
+            taken = cultures[hadm]
+            before = [each for each in taken if each[0] <= time <= each[0] + (96 if each[1] else 72) * HOUR]
+            after = [each for each in taken if time <= each[0] <= time + 24 * HOUR]
+            for culture, only_a_date in before or after:
+                # Prescriptions have a date alone: at some time of that day.
+                known = max(time + 24 * HOUR, culture + 24 * HOUR * only_a_date)
+                earlier = by_admission[hadm].get(culture, known)
+                by_admission[hadm][culture] = min(earlier, known)
         return {stay: by_admission[row["hadm_id"]] for stay, row in self.stays.items()
                 if by_admission[row["hadm_id"]]}  # fmt: skip
 
@@ -528,14 +533,19 @@ class Sepsis3:
 
     def _onsets(self) -> Iterator[tuple[int, int]]:
         for stay, times in self.suspicions.items():
-            chosen = {min(times)} if self.choices["suspicions"] == "earliest" else times
+            chosen = {min(times)} if self.choices["suspicions"] == "earliest" else set(times)
             origin, last = self.clock.get(stay, (0, -1))
-            for hour in range(last + 1):
-                end = origin + hour * HOUR
-                near = any(time - 48 * HOUR <= end <= time + 24 * HOUR for time in chosen)
-                if near and (self.sofa[stay, hour]["sofa"] or 0) >= 2:
-                    yield stay, end
-                    break
+            septic = [
+                (end, times[time])
+                for end in (origin + hour * HOUR for hour in range(last + 1))
+                for time in chosen
+                if (self.sofa[stay, (end - origin) // HOUR]["sofa"] or 0) >= 2
+                and time - 48 * HOUR <= end <= time + 24 * HOUR
+            ]
+            if septic and self.choices["onset"] == "knowable":
+                yield stay, min(max(pair) for pair in septic)
+            elif septic:
+                yield stay, septic[0][0]
 
 
 def _half(start: int, end: int, unit: int) -> int:

@@ -457,6 +457,34 @@ def test_the_onset_lies_from_48_hours_before_to_24_hours_after_a_suspicion(cultu
     assert onsets(ward.write(tmp_path)) == ({} if onset is None else {1: onset})
 
 
+@pytest.mark.parametrize(
+    ("antibiotic", "culture", "only_a_date", "known"),
+    [
+        (-34, -20, False, 1),  # The day of the antibiotic ends 10 hours before the stay.
+        (
+            -10,
+            -12,
+            False,
+            14,
+        ),  # The antibiotic's day is that of the admission, at 10 o'clock; it ends 14 hours later.
+        (-10, 6, False, 14),
+        (14, 13.5, False, 38),
+        (14, -10, True, 38),  # A culture of the admission's day, and an antibiotic of the next.
+    ],
+)
+def test_an_onset_is_knowable_once_the_score_the_culture_and_the_day_of_the_antibiotic_are_over(
+    antibiotic, culture, only_a_date, known, tmp_path
+) -> None:
+    # Low platelets in the first hour: a SOFA of 3 in the hours 1 to 24.
+    ward = Ward().admit(1, hours=100).lab(1, 0.5, 51265, 30)
+    charted = {"charttime": None} if only_a_date else {}
+    ward.add("microbiologyevents", 1, culture, chartdate=culture, **charted)
+    ward.add("prescriptions", 1, antibiotic, drug="Vancomycin", drug_type="MAIN", route="IV")
+    events = ward.write(tmp_path)
+    assert onsets(events) == {1: 1}
+    assert onsets(events, onset="knowable") == {1: known}
+
+
 def test_a_sofa_of_one_or_no_suspicion_is_no_sepsis(tmp_path) -> None:
     ward = (
         Ward()
@@ -510,9 +538,11 @@ def sql_results(events: Path, choices: dict, monkeypatch: pytest.MonkeyPatch) ->
 
 CHOICES: list[dict[str, Any]] = [
     {},
+    {"onset": "knowable"},
     {"definition": "mimic_code", "repeated_hours": "merged"},
     {
         "suspicions": "earliest",
+        "onset": "knowable",
         "window_hours": 25,
         "full_oxygen": "dropped",
         "antibiotic_rows": "by_drug_name",
@@ -521,7 +551,7 @@ CHOICES: list[dict[str, Any]] = [
 SOURCES = ["simulated_events", pytest.param("extracted_demo", marks=pytest.mark.demo)]
 
 
-@pytest.mark.parametrize("choices", CHOICES, ids=["clinical", "mimic_code", "mixed"])
+@pytest.mark.parametrize("choices", CHOICES, ids=["clinical", "knowable", "mimic_code", "mixed"])
 @pytest.mark.parametrize("source", SOURCES)
 def test_everything_equals_a_second_computation(
     source, choices, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch

@@ -123,10 +123,10 @@ def windows(eicu, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Win
 
     def make(vital: str, stays: pd.DataFrame, placement: str = "anywhere") -> Windows:
         stays.assign(included=True).to_parquet(folder / "cohort.parquet", coerce_timestamps="us")
-        parameters = WindowParameters(train_stride=36, placement=placement)
+        parameters = WindowParameters(train_stride=36, placement=placement, horizon_may_be_cut=False)
         return make_windows(
             folder / "vitals.parquet", folder / "cohort.parquet", vital, parameters, "", 0.0, 300.0
-        )
+        )[0]
 
     return make
 

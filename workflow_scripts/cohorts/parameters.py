@@ -51,6 +51,11 @@ class Sepsis3Parameters(Parameters):
     suspicions: Literal["preset", "any", "earliest"] = Field(
         "preset", description="suspicions of infection of a stay that can make it septic"
     )
+    onset: Literal["preset", "first_hour", "knowable"] = Field(
+        "preset",
+        description="the onset: end of the first hour of the definition, in hindsight, as culture or antibiotic may be "
+        "later; or the time from which score, culture and antibiotic are all known",
+    )
     hour_grid: Literal["preset", "icu_admission", "first_heart_rate"] = Field(
         "preset", description="where the hours of SOFA begin and end"
     )
@@ -88,6 +93,7 @@ PRESETS: dict[str, dict[str, str | int]] = {
         "antibiotic_names": "complete",
         "antibiotic_rows": "by_prescription",
         "suspicions": "any",
+        "onset": "first_hour",
         "hour_grid": "icu_admission",
         "window_hours": 24,
         "repeated_hours": "merged",
@@ -100,6 +106,7 @@ PRESETS: dict[str, dict[str, str | int]] = {
         "antibiotic_names": "as_mimic_code",
         "antibiotic_rows": "by_drug_name",
         "suspicions": "any",
+        "onset": "first_hour",
         "hour_grid": "first_heart_rate",
         "window_hours": 25,
         "repeated_hours": "as_mimic_code",

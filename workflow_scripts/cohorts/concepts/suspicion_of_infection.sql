@@ -7,7 +7,8 @@
 --   2016;315(8):762-774 (antibiotic within 72 h after a culture, or culture within 24 h after an antibiotic).
 -- Source: MIT-LCP/mimic-code, mimic-iii/concepts/treatment/suspicion_of_infection.sql.
 -- Needs: antibiotics
--- Result: icustay_id, antibiotic, antibiotic_time, suspicion_time; each row once.
+-- Result: icustay_id, antibiotic, antibiotic_time, suspicion_time, known_time (from when on both are known; what has a
+--   date only, as every prescription of MIMIC-III, is known at the end of that day); each row once.
 WITH cultures AS (
     SELECT DISTINCT
         hadm_id,
@@ -17,7 +18,7 @@ WITH cultures AS (
 ),
 
 before AS (
-    SELECT antibiotics.*, culture_time
+    SELECT antibiotics.*, culture_time, is_date
     FROM antibiotics
     JOIN cultures
         ON antibiotics.hadm_id = cultures.hadm_id
@@ -26,7 +27,7 @@ before AS (
 ),
 
 after AS (
-    SELECT antibiotics.*, culture_time
+    SELECT antibiotics.*, culture_time, is_date
     FROM antibiotics
     JOIN cultures
         ON antibiotics.hadm_id = cultures.hadm_id
@@ -42,6 +43,10 @@ SELECT DISTINCT
     icustay_id,
     drug AS antibiotic,
     startdate AS antibiotic_time,
-    culture_time AS suspicion_time
+    culture_time AS suspicion_time,
+    greatest(
+        startdate + INTERVAL 1 DAY,
+        culture_time + CASE WHEN is_date THEN INTERVAL 1 DAY ELSE INTERVAL 0 DAY END
+    ) AS known_time
 FROM (FROM before UNION ALL FROM after)
 JOIN icustays USING (hadm_id)

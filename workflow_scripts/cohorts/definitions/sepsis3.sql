@@ -7,25 +7,12 @@
 --   clinical criteria for sepsis. JAMA 2016;315(8):762-774.
 -- Source: MIT-LCP/mimic-code, mimic-iv/concepts/sepsis/sepsis3.sql (there is none for MIMIC-III). It keeps the
 --   earliest suspicion that has such an hour, which gives the same stays and hours as any suspicion.
--- Needs: sofa, suspicion_of_infection
+-- Needs: sepsis_onsets
 -- Onset: required
 -- Result: one row per ICU stay that meets the definition.
 --   icustay_id  the stay
---   onset       end of that hour
-WITH suspicions AS (
-    SELECT DISTINCT icustay_id, suspicion_time
-    FROM suspicion_of_infection
-    QUALIFY
-        getvariable('suspicions') = 'any'
-        OR suspicion_time = min(suspicion_time) OVER (PARTITION BY icustay_id)
-)
-
+--   onset       by the choice `onset` the end of that hour, or the time at which score and suspicion are both known
 SELECT
     icustay_id,
-    min(endtime) AS onset
-FROM sofa
-JOIN suspicions USING (icustay_id)
-WHERE
-    sofa >= 2
-    AND endtime BETWEEN suspicion_time - INTERVAL 48 HOUR AND suspicion_time + INTERVAL 24 HOUR
-GROUP BY icustay_id
+    CASE getvariable('onset') WHEN 'knowable' THEN knowable ELSE first_hour END AS onset
+FROM sepsis_onsets

@@ -5,11 +5,12 @@
 --   65 mmHg, and a lactate above 2 mmol/L, despite adequate fluids.
 -- A running vasopressor stands for the need of one: neither its target nor the adequacy of fluids is charted.
 -- Dobutamine is an inotrope and does not count. A lactate holds until the next one, and for 24 hours at most.
--- Needs: sepsis3, vasopressors, laboratory
+-- Needs: sepsis_onsets, vasopressors, laboratory
 -- Onset: required
 -- Result: one row per ICU stay that meets the definition.
 --   icustay_id  the stay
---   onset       first time from the onset of sepsis on at which both hold
+--   onset       first time from the first hour of sepsis on at which both hold; by the choice `onset` not before the
+--               sepsis is known
 WITH lactates AS (
     SELECT
         icustay_id,
@@ -25,14 +26,17 @@ WITH lactates AS (
 
 SELECT
     icustay_id,
-    min(greatest(sepsis3.onset, vasopressors.starttime, lactates.starttime)) AS onset
-FROM sepsis3
+    greatest(
+        min(greatest(first_hour, vasopressors.starttime, lactates.starttime)),
+        CASE getvariable('onset') WHEN 'knowable' THEN min(knowable) END
+    ) AS onset
+FROM sepsis_onsets
 JOIN vasopressors USING (icustay_id)
 JOIN lactates USING (icustay_id)
 WHERE
     drug != 'dobutamine'
     AND rate > 0
     AND lactate > 2
-    AND greatest(sepsis3.onset, vasopressors.starttime, lactates.starttime)
+    AND greatest(first_hour, vasopressors.starttime, lactates.starttime)
         < least(vasopressors.endtime, lactates.endtime)
 GROUP BY icustay_id

@@ -98,7 +98,7 @@ def selection_sentence(study: Study, cohort: str) -> str:
         for vital, rows in windows.items()
     ]
     if cut:
-        found.append(f"The end of the stay cuts the horizon of {listed(cut)}.")
+        found.append(f"Discharge or death cuts the horizon of {listed(cut)}.")
     return " ".join(found)
 
 
@@ -135,7 +135,7 @@ class _Loss:
 
     @property
     def words(self) -> str:
-        dead = f", {count(self.deaths)} of {count(self.before.deaths)} deaths" if self.before.deaths else ""
+        dead = f", {count(self.deaths)} of {count(self.before.deaths or 0)} deaths" if self.deaths else ""
         return f"{self.name} ({count(self.stays)} of {count(self.before.stays)}{dead})"
 
 
@@ -169,7 +169,7 @@ def _selection_table(cohort: str, windows: Mapping[str, Sequence[SelectionRow]])
         )
         for vital, rows in windows.items()
     ]
-    names = ("windows left after", "ICU stays", "patients", "deaths", "windows", "cut by the end of the stay")
+    names = ("windows left after", "ICU stays", "patients", "deaths", "windows", "with a cut horizon")
     return Table("selection", f"Selection of windows, {cohort_name(cohort)}", heads(*names), groups)
 
 
