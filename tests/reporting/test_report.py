@@ -200,24 +200,6 @@ def test_what_the_run_is_not_stands_beside_the_answer(page):
     assert "20 test patients: with fewer than 40, intervals are too narrow" in caveats
 
 
-def test_what_the_data_cannot_tell_and_what_was_found_in_them_is_in_the_report(study):
-    counts = {"stays": 1_240, "stays without an end, left out": 3}
-    page = page_of(study, reading={"counts": counts, "limits": ["Deaths are not in the data."]})
-    assert "Deaths are not in the data." in page.text[: page.text.index("Results at a glance")]
-    assert page.lines("stays without an end, left out") == [["stays without an end, left out", "3"]]
-    assert page.lines("stays") == [["stays", "1,240"]]
-
-
-def test_counts_below_11_are_hidden_where_the_data_are_not_open(tmp_path):
-    study = fabricate_study(tmp_path, dataset="mimic-iii")
-    counts = {"stays without an end, left out": 3, "repeated values": 0}
-    page = page_of(study, reading={"counts": counts, "limits": []})
-    assert [page.lines(words)[0][1] for words in ("stays without an end, left out", "repeated values")] == [
-        "<11",
-        "0",
-    ]
-
-
 def test_the_cohort_is_drawn_and_described_as_it_was_made(study, page):
     part = page.section("cohorts")
     drawing = (study.folder / "cohorts/explicit.consort.svg").read_text()
