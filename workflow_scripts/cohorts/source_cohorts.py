@@ -73,13 +73,15 @@ def describe_source_stays(cohort: Path, described: Sequence[str]) -> "pd.DataFra
 
     described: the columns that the data set can tell (Source.described); stay_days is made of intime and outtime.
     Columns: subject_id, hadm_id, excluded_at, group (included or excluded), and the described ones, of which those
-    without any value are left out; died_in_hospital is yes, no or None.
+    without any value are left out; a death is yes, no or None.
     """
     import pandas as pd
 
     stays = pd.read_parquet(cohort)
     stays["stay_days"] = (stays["outtime"] - stays["intime"]).dt.total_seconds() / 86400
     stays["group"] = stays["included"].map({True: "included", False: "excluded"})
-    stays["died_in_hospital"] = stays["died_in_hospital"].map({True: "yes", False: "no"})
+    for name in ("died_in_hospital", "died_in_icu"):
+        if name in stays:
+            stays[name] = stays[name].map({True: "yes", False: "no"})
     told = [name for name in described if name in stays and stays[name].notna().any()]
     return stays[["subject_id", "hadm_id", "excluded_at", "group", *told]]

@@ -23,6 +23,7 @@ CATEGORICAL = {
     "icu_type": "First ICU",
     "hospital": "Hospital",
     "died_in_hospital": "Died in hospital",
+    "died_in_icu": "Died in the ICU",
 }
 """Column -> its name in the table."""
 

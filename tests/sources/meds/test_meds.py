@@ -1,5 +1,6 @@
 """MEDS data sets that are made here: a user's own mappings, unclear stays and units, and what is refused."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from workflow_scripts.sources.meds.reading import open_reading
 from workflow_scripts.sources.meds.unmapped import kind_by_words, unmapped_by_values, unmapped_by_words
 from workflow_scripts.sources.parameters import SourceParameters
 from workflow_scripts.sources.source import source_of
+from workflow_scripts.steps.list_unmapped_codes import list_unmapped_codes
 
 DAY = pd.Timestamp("2150-03-01 10:00")
 HOUR = pd.Timedelta(hours=1)
@@ -412,6 +414,25 @@ def test_wrong_shards_are_refused_in_one_message(meds, tmp_path: Path, case: str
 )
 def test_codes_and_descriptions_name_vital_signs(code: str, description: str, kind: str | None) -> None:
     assert kind_by_words(code, description) == kind
+
+
+def test_the_command_lists_unmapped_codes_and_writes_them_as_json(
+    meds, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events: list[Event] = []
+    for subject in range(1, 12):
+        events += [(subject, 0, "ICU_ADMISSION//A", None), (subject, 30, "ICU_DISCHARGE//A", None)]
+        events += [(subject, 3, "LAB//220045//bpm", 80.0), (subject, 4, "RESP RATE", 20.0)]
+    found = tmp_path / "unmapped.json"
+    raw = meds(events)
+    list_unmapped_codes(raw, json=found)
+    assert "RESP RATE" in capsys.readouterr().out
+    (code,) = json.loads(found.read_text(encoding="utf-8"))["unmapped_codes"]
+    assert (code["code"], code["looks_like"], code["patients"]) == ("RESP RATE", "respiratory rate", 11)
+    list_unmapped_codes(raw, json=found)
+    found.write_text("somebody's file", encoding="utf-8")
+    with pytest.raises(UserError, match="this command did not make it"):
+        list_unmapped_codes(raw, json=found)
 
 
 def test_unmapped_codes_are_found_by_words_or_values_from_eleven_patients_on(meds, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ class Yaib(Source):
     }
     onsets: ClassVar[Mapping[str, str]] = {"aki": "aki_onset"}
     vitals: ClassVar[tuple[str, ...]] = tuple(VITALS.values())
-    described: ClassVar[tuple[str, ...]] = ("age_years", "sex", "stay_days", "died_in_hospital")
+    described: ClassVar[tuple[str, ...]] = ("age_years", "sex", "stay_days", "died_in_icu")
     limits = (
         "YAIB's export has no patient identifier: every stay counts as a patient, so two stays of a person can be in "
         "training and in test, and errors may look smaller than for new patients.",

@@ -47,7 +47,8 @@ def _stays(tasks: Mapping[str, TaskFolder]) -> tuple[pa.Table, dict[str, int]]:
         "subject_kind": pa.chunked_array([pa.repeat("stay", len(stay))]),
         "intime": _moment(pc.multiply(table["hour_max"], 0)),
         "outtime": _moment(pc.add(table["hour_max"], 1)),
-        "died_in_hospital": _label(tasks, "mortality24", stay),
+        "died_in_hospital": (died := _label(tasks, "mortality24", stay)),
+        "died_in_icu": died,
         "age_years": table["age"].cast(pa.float64()),
         "sex": pc.utf8_lower(table["sex"].cast(pa.string())),
     }
@@ -56,8 +57,8 @@ def _stays(tasks: Mapping[str, TaskFolder]) -> tuple[pa.Table, dict[str, int]]:
         counts[f"stays with an onset of {task}"] = _number(columns[column])
     members = tasks["kidney_function"].static()["stay_id"] if "kidney_function" in tasks else stay[:0]
     columns["kidney_function"] = pc.is_in(stay, value_set=members.combine_chunks())
-    counts["stays whose survival of the ICU is known"] = len(table) - columns["died_in_hospital"].null_count
-    counts["of these, deaths in the ICU"] = _number(columns["died_in_hospital"])
+    counts["stays whose survival of the ICU is known"] = len(table) - died.null_count
+    counts["of these, deaths in the ICU"] = _number(died)
     return pa.table(columns), counts
 
 
