@@ -68,9 +68,10 @@ rule check_data:
         settings=step_settings(
             DATA,
             "check_data",
-            ["cohorts"],
+            ["cohorts", "vitals", "windows"],
             [type(source).__module__],
             source=study.source_entry().model_dump(mode="json"),
+            plausible_ranges=study.extraction.plausible_ranges,
         ),
         raw=source.made_raw_files() or [],
     log:
@@ -128,13 +129,14 @@ if source.cohorts:
 
 rule make_windows:
     input:
-        settings=step_settings(DATA, "make_windows", ["windows"], [PACKAGE / "sources/mimic_iii/items.yaml"]),
+        settings=windows_settings(),
         values=source.values,
         cohort=source.cohort,
         source=source_of_windows,
     output:
         windows=f"{DATA}/windows/{{cohort}}/{{vital}}.parquet",
         attrition=f"{DATA}/windows/{{cohort}}/{{vital}}.attrition.csv",
+        check=f"{DATA}/windows/{{cohort}}/{{vital}}.check.json",
     log:
         f"{LOGS}/make_windows/{{cohort}}-{{vital}}.log",
     benchmark:

@@ -67,6 +67,12 @@ def source_of_windows(wildcards):
     return str(path)
 
 
+def windows_settings():
+    """The settings file of the step that judges values and cuts windows of them."""
+    items, plausible = PACKAGE / "sources/mimic_iii/items.yaml", study.extraction.plausible_ranges
+    return step_settings(DATA, "make_windows", ["windows"], [items], plausible_ranges=plausible)
+
+
 def label_settings(wildcards):
     files = definition_files(wildcards.cohort, study.own_cohorts.get(wildcards.cohort))
     return cohort_settings("label_cohort", wildcards.cohort, files)

@@ -186,6 +186,25 @@ CATALOGUE = {
             "tests/workflow/test_same_answer.py::test_a_parameter_is_noticed_and_runs_only_what_it_concerns",
         ),
     ),
+    "other content": Entry(
+        "every rule",
+        "own tables, weights that a path names, a cohort's SQL outside the repository and a link's target replaced by"
+        " other content: older, of the same size, times and ends, changed in place",
+        "hashed again and run again; found by make verify before, and recorded by DVC only with the new results",
+        ("tests/runtime/test_content.py", "tests/workflow/test_fresh_by_content.py"),
+    ),
+    "implausible data": Entry(
+        "windows",
+        "sentinels, other units, ends in the year 9999, onsets and values outside their stay, another spacing, no"
+        " or only deaths",
+        "counted and told in log, record and report; implausible values are left out",
+        (
+            "tests/windows/test_checks.py",
+            "tests/windows/test_making.py::"
+            "test_an_end_in_the_year_9999_costs_no_memory_and_gives_the_windows_of_an_end_behind_the_last_value",
+            "tests/steps/test_forecast.py::test_a_series_that_is_spaced_otherwise_than_the_adapter_s_windows_is_warned_of",
+        ),
+    ),
     "generated input": Entry(
         "every reader",
         "generated settings, tables of MIMIC-III, headers and configurations of weights, series to forecast",

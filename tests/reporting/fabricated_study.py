@@ -19,6 +19,8 @@ from workflow_scripts.evaluation.parameters import EvaluationParameters
 from workflow_scripts.evaluation.study_statistics import study_statistics
 from workflow_scripts.evaluation.summary import ComparisonRow, IntervalRow, RankRow, RunRow, rows_text
 from workflow_scripts.reporting.consort import Counts, Exclusion, draw_consort
+from workflow_scripts.sources.mimic_iii.checks.findings import Finding
+from workflow_scripts.windows.checks import findings_file, write_findings
 from workflow_scripts.windows.reading import METADATA_KEY, WINDOW_SCHEMA, WindowMetadata
 
 LEVELS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
@@ -40,6 +42,17 @@ Stays,,188,430,
 "First ICU, n (%)",MICU,150 (79.8),200 (46.5),
 "First ICU, n (%)",TSICU,<11,230 (53.5),
 """
+
+FINDINGS = [
+    Finding(
+        "warning",
+        "plausible range",
+        "heart_rate",
+        "88 of 2,160 (4.1%) values",
+        "0 to 300 bpm",
+        "leave them out",
+    )
+]
 
 
 @dataclass(frozen=True)
@@ -183,6 +196,7 @@ def _write_windows(study, cohort, vital, test_windows, zero_target):
         pa.table({name: pa.array(columns[name], schema.field(name).type) for name in schema.names}, schema),
         path,
     )
+    write_findings(findings_file(path), FINDINGS if vital == "heart_rate" else [])
     return context[30:], target[30:]
 
 

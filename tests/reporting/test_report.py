@@ -7,7 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from tests.reporting.fabricated_study import ARMS, MODELS, START, STAY_ID, SUBJECT_ID, VITALS, fabricate_study
+from tests.reporting.fabricated_study import (
+    ARMS,
+    FINDINGS,
+    MODELS,
+    START,
+    STAY_ID,
+    SUBJECT_ID,
+    VITALS,
+    fabricate_study,
+)
 from tests.reporting.report_page import Page, page_of, report_of, sources
 from workflow_scripts.evaluation.names import capital, model_name, run_name
 from workflow_scripts.evaluation.parameters import EvaluationParameters
@@ -40,6 +49,7 @@ from workflow_scripts.reporting.statistics import Statistics, comparison_sentenc
 from workflow_scripts.reporting.study import collect_study
 from workflow_scripts.reporting.words import seconds
 from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.windows.checks import write_findings
 
 SMALL = {"models": MODELS[:1], "arms": ("zero-shot", "full", "lora-r2"), "vitals": ("heart_rate",)}
 
@@ -95,7 +105,10 @@ def test_every_reference_points_to_one_element(page):
 
 def test_the_sections_stand_in_the_order_of_a_readers_questions(page):
     keys = re.findall(r'<section aria-labelledby="([a-z-]+)"', page.html.replace(' class="answer"', ""))
-    order = "answer headline rank cost-and-error examples calibration horizon onset groups domains cohorts findings"
+    order = (
+        "answer headline rank cost-and-error examples calibration horizon onset groups domains cohorts data-checks "
+        "findings"
+    )
     assert [key for key in keys if key != "caveats"] == [*order.split(), "costs", "provenance", "gaps"]
 
 
@@ -206,6 +219,25 @@ def test_the_cohort_is_drawn_and_described_as_it_was_made(study, page):
     assert drawing.strip() in part
     assert ["MICU", "150 (79.8)", "200 (46.5)", ""] in [[cell.strip() for cell in row] for row in page.rows]
     assert "&lt;11" in part
+
+
+def test_what_is_unusual_in_the_data_is_told_by_vital_sign(study, page):
+    section = page.section("data-checks")
+    for words in (
+        "heart rate: plausible range",
+        "88 of 2,160 (4.1%) values",
+        "0 to 300 bpm",
+        "leave them out",
+    ):
+        assert words in section
+    assert "Nothing unusual" not in section
+    for path in study.windows.rglob("heart_rate.check.json"):
+        path.write_text('{"findings": []}')
+    try:
+        assert "Nothing unusual was found" in page_of(study).section("data-checks")
+    finally:
+        for path in study.windows.rglob("heart_rate.check.json"):
+            write_findings(path, FINDINGS)
 
 
 def test_real_patients_of_credentialed_data_are_not_shown_unless_asked_for(tmp_path):

@@ -255,6 +255,25 @@ def test_an_adapter_folded_into_its_base_forecasts_the_same(files, tmp_path):
         merge_adapter(MODEL, files.adapter, tmp_path / "taken", files.weights)
 
 
+@pytest.mark.parametrize(("minutes", "told"), [(60, False), (120, True)])
+def test_a_series_that_is_spaced_otherwise_than_the_adapter_s_windows_is_warned_of(
+    minutes: int, told: bool, files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = pd.read_csv(files.series, parse_dates=["time"])
+    first = table["time"].min()
+    table["time"] = first + (table["time"] - first) * (minutes // 60)
+    table.to_csv(tmp_path / "spaced.csv", index=False)
+    forecast_step.forecast(
+        input=tmp_path / "spaced.csv",
+        output=tmp_path / "forecast.csv",
+        weights=files.weights,
+        adapter=files.adapter,
+        samples=10,
+    )
+    warned = "half of the values are 120 min or more apart, on steps of 60 min; the adapter was trained on steps of 60"
+    assert (warned in capsys.readouterr().out) == told
+
+
 def test_a_parquet_table_holds_the_same_rows(files, tmp_path):
     done = program(files, "--context", "24", "--output", tmp_path / "forecast.parquet")
     assert done.returncode == 0, done.stderr

@@ -215,8 +215,9 @@ def test_reading_windows_imports_neither_pandas_nor_torch() -> None:
 def run_step(ward, vital: str, **windows) -> subprocess.CompletedProcess[str]:
     _, cohort = ward.write()
     settings = ward.folder / "settings.json"
-    settings.write_text(json.dumps({"code": "0", "parameters": {"windows": {"context": 4, "horizon": 2,
-        "minimum_context_observed": 1, "minimum_horizon_observed": 1, **windows}}}))  # fmt: skip
+    parameters = {"context": 4, "horizon": 2, "minimum_context_observed": 1, "minimum_horizon_observed": 1}
+    groups = {"windows": parameters | windows, "plausible_ranges": True}
+    settings.write_text(json.dumps({"code": "0", "parameters": groups}))
     return subprocess.run(
         [
             *[

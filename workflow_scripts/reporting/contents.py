@@ -14,6 +14,7 @@ from workflow_scripts.reporting.sections.calibration import calibration_section
 from workflow_scripts.reporting.sections.caveats import caveats
 from workflow_scripts.reporting.sections.cohorts import cohort_section
 from workflow_scripts.reporting.sections.costs import cost_section
+from workflow_scripts.reporting.sections.data_checks import data_check_section
 from workflow_scripts.reporting.sections.domains import domain_section
 from workflow_scripts.reporting.sections.fans import fan_section
 from workflow_scripts.reporting.sections.findings import finding_section
@@ -35,6 +36,7 @@ BODY = (
     group_section,
     domain_section,
     cohort_section,
+    data_check_section,
     finding_section,
     cost_section,
 )

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from workflow_scripts.runtime.tables import read_table
 from workflow_scripts.sources.contract import check_tables, read_measurements, read_stays
@@ -35,6 +37,19 @@ def check_source(source: Source, cohorts: list[str], folder: Path) -> Iterator[s
     check_tables(values, stays, list(signs))
     yield from _vital_lines(values, signs)
     yield from source.limits
+
+
+def tables_of(source: Source, cohorts: list[str], folder: Path) -> tuple[Path, dict[str, Path]]:
+    """Return the values and the cohort tables that `check_source` read; of a source other than your own, all stays.
+
+    folder: the one that it wrote its tables into.
+    """
+    if isinstance(source, OwnTables):
+        return Path(source.values), {name: Path(source.cohort.format(cohort=name)) for name in cohorts}
+    stays = pq.read_table(folder / "stays.parquet")
+    everyone = stays.append_column("included", pa.array([True] * len(stays)))
+    pq.write_table(everyone, folder / "all.parquet")
+    return folder / "vitals.parquet", {"all stays": folder / "all.parquet"}
 
 
 def _vital_lines(values: Path, signs: dict[str, VitalSign]) -> Iterator[str]:

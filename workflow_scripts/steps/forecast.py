@@ -119,6 +119,8 @@ def forecast(
     horizon = _given(horizon, "--horizon", "the number of steps ahead", "--horizon 12")
     check_geometry(variant(model), context, horizon)
     series = read_series(input, context, interval_minutes)
+    if trained_on:
+        _warn_of_other_spacing(series, trained_on)
     parameters = _parameters(
         samples=samples,
         quantiles=quantiles or DEFAULTS.quantiles,
@@ -146,6 +148,17 @@ def forecast(
             _quantity(trained_on),
         )
         print(f"figure of {min(SHOWN, len(series.names))} series: {figure}")
+
+
+def _warn_of_other_spacing(series: SeriesTable, trained_on: TrainedOn) -> None:
+    """Say where the series has other steps than the adapter's windows, or most of them are empty."""
+    minutes = (series.spacing_seconds or series.step_seconds) / 60
+    if {minutes, series.step_seconds / 60} != {trained_on.interval_minutes}:
+        print(
+            f"warning: half of the values are {minutes:g} min or more apart, on steps of "
+            f"{series.step_seconds / 60:g} min; the adapter was trained on steps of {trained_on.interval_minutes} min. "
+            "Expect larger errors; resample the series, or use an adapter of its interval"
+        )
 
 
 def _given(value: Value | None, option: str, expected: str, example: str) -> Value:

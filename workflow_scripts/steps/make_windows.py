@@ -7,32 +7,15 @@ from typing import Annotated
 from typer import Option
 
 from workflow_scripts.runtime.csv_rows import header_of, rows_as_csv
-from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import read_json, require_own_file, write_text
 from workflow_scripts.runtime.step import read_settings, run_step
-from workflow_scripts.sources.mimic_iii.items import VitalSign, load_vital_signs
+from workflow_scripts.sources.mimic_iii.items import vital_sign
 from workflow_scripts.sources.own_tables import tables_fingerprint
 from workflow_scripts.windows import making
+from workflow_scripts.windows.checks import check_tables, findings_file, write_findings
 from workflow_scripts.windows.parameters import WindowParameters
 from workflow_scripts.windows.reading import Covariate
 from workflow_scripts.windows.selection import SelectionRow
-
-
-def _vital_sign(vital: str) -> VitalSign:
-    signs = load_vital_signs()
-    if vital not in signs:
-        raise UserError(
-            f"vital sign '{vital}'",
-            "not in the dictionary of items",
-            f"one of {', '.join(signs)}",
-            "choose one of these, or add it to workflow_scripts/sources/mimic_iii/items.yaml",
-        )
-    return signs[vital]
-
-
-def _covariate(vital: str) -> Covariate:
-    sign = _vital_sign(vital)
-    return Covariate(vital, sign.unit, sign.scale_low, sign.scale_high)
 
 
 def make_windows(
@@ -41,7 +24,9 @@ def make_windows(
     ],
     cohort: Annotated[Path, Option(help="cohort table (Parquet)")],
     vital: Annotated[str, Option(help="vital sign, a name of items.yaml")],
-    settings: Annotated[Path, Option(help="JSON file of the step's settings: the group `windows`")],
+    settings: Annotated[
+        Path, Option(help="JSON file of the step's settings: the group `windows`, and `plausible_ranges`")
+    ],
     output: Annotated[Path, Option(help="windows file to write (Parquet)")],
     attrition: Annotated[Path, Option(help="table to write (CSV): stays and windows that each rule leaves")],
     reading: Annotated[
@@ -55,7 +40,9 @@ def make_windows(
     """Cut one vital sign of one cohort into windows of context and horizon, split into train, validation, test.
 
     Windows hold natural units on a grid of equal steps; what was not observed is missing. The table of attrition counts
-    stays, patients, deaths in hospital and windows that each rule leaves.
+    stays, patients, deaths in hospital and windows that each rule leaves. What is unusual in the data
+    (docs/check-data.md) is printed, and written beside the windows as <vital>.check.json. With `plausible_ranges`,
+    values outside the range of items.yaml are left out.
 
     Example:
         python -m workflow_scripts.steps.make_windows --values data/simulated/events/vitals.parquet \\
@@ -65,10 +52,14 @@ def make_windows(
     """
     require_own_file(output)
     require_own_file(attrition, begins=header_of(SelectionRow))
-    sign = _vital_sign(vital)
-    parameters = WindowParameters(**read_settings(settings)["windows"])
+    read = read_settings(settings)
+    parameters = WindowParameters(**read["windows"])
+    sign, *others = (vital_sign(name) for name in (vital, *parameters.covariates_of(vital)))
     # Before anything is read, so that what changes meanwhile is told from what was read.
     source = read_json(reading)["source"] if reading else tables_fingerprint(values, cohort)
+    findings = check_tables(values, cohort, [sign, *others], parameters, left_out=read["plausible_ranges"])
+    for finding in findings:
+        print(f"{finding.level}\n{finding.text()}", file=sys.stderr)
     windows, rows = making.make_windows(
         values,
         cohort,
@@ -77,11 +68,13 @@ def make_windows(
         sign.unit,
         sign.scale_low,
         sign.scale_high,
-        [_covariate(name) for name in parameters.covariates_of(vital)],
+        [Covariate(other.name, other.unit, other.scale_low, other.scale_high) for other in others],
         source,
+        {each.name: each.plausible for each in (sign, *others)} if read["plausible_ranges"] else {},
     )
     write_text(attrition, rows_as_csv(SelectionRow, rows))
     making.write_windows(output, windows)
+    write_findings(findings_file(output), findings)
     stratified_by = windows.metadata.stratified_by
     if stratified_by != "died_in_hospital":
         print(f"no deaths are known: the split is stratified by {stratified_by}", file=sys.stderr)

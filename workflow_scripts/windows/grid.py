@@ -68,21 +68,22 @@ def make_grid(stays: Stays, measurements: Measurements, interval_minutes: int) -
     interval = interval_minutes * 60_000_000
     lengths = -(-(stays.outtime - stays.intime) // interval)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    stay, inside = _find_stay(stays, measurements)
+    stay, inside = find_stays(stays, measurements)
+    stay = stay[inside]
     step = (measurements.time[inside] - stays.intime[stay]) // interval
     cells, medians = _median_by_cell(offsets[stay] + step, measurements.value[inside])
     return Grid(cells, medians.astype(np.float32), offsets)
 
 
-def _find_stay(stays: Stays, measurements: Measurements) -> tuple[np.ndarray, np.ndarray]:
-    """Return the stay index of each value within a stay's time, and the mask of these values."""
+def find_stays(stays: Stays, measurements: Measurements) -> tuple[np.ndarray, np.ndarray]:
+    """Return the stay of each value, -1 where it is not among these, and whether the value is within its time."""
     place = {name: number for number, name in enumerate(stays.icustay_id)}
     known = np.array([place.get(name, -1) for name in measurements.icustay_ids], dtype=np.int64)
     stay = known[measurements.stay]
     inside = (
         (stay >= 0) & (measurements.time >= stays.intime[stay]) & (measurements.time < stays.outtime[stay])
     )
-    return stay[inside], inside
+    return stay, inside
 
 
 def _median_by_cell(cell: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,13 +1,21 @@
 """Makes the windows of one vital sign of one cohort."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import write_parquet
-from workflow_scripts.sources.contract import Stays, read_measurements, read_patients, read_stays
+from workflow_scripts.sources.contract import (
+    Measurements,
+    read_measurements,
+    read_patients,
+    read_stays,
+)
+from workflow_scripts.sources.mimic_iii.items import PlausibleRange
 from workflow_scripts.windows.grid import Grid, make_grid, smooth
 from workflow_scripts.windows.parameters import WindowParameters
 from workflow_scripts.windows.reading import METADATA_KEY, WINDOW_SCHEMA, Covariate, WindowMetadata, Windows
@@ -25,6 +33,7 @@ def make_windows(
     scale_high: float,
     covariates: Sequence[Covariate] = (),
     source: str = "",
+    plausible: Mapping[str, PlausibleRange] | None = None,
 ) -> tuple[Windows, list[SelectionRow]]:
     """Return the windows of the included stays, and what each rule for windows left of stays and windows.
 
@@ -35,19 +44,24 @@ def make_windows(
     from; all go into the metadata unchanged.
     `covariates` are other vital signs of the same table: gridded, smoothed, cut and filled as the context. They do not
     decide which windows there are, and nothing of theirs after a context's end is kept.
+    `plausible` are ranges by vital sign, outside of which values are left out.
     Raises UserError for a table that breaks the contract, where no window is long enough or observed enough,
     and where a split ends up without windows.
     """
     where = f"windows of {vital} for {cohort_path}"
     stays = read_stays(cohort_path)
-    grid = _grid(stays, values_path, vital, parameters)
+
+    def grid_of(name: str) -> Grid:
+        """The regular series of one vital sign; the same stays give the same offsets for every vital sign."""
+        measurements = _plausible_values(values_path, name, (plausible or {}).get(name))
+        grid = make_grid(stays, measurements, parameters.interval_minutes)
+        return smooth(grid) if parameters.smoothing == "rolling_mean_3" else grid
+
+    grid = grid_of(vital)
     patients = read_patients(cohort_path)
     selection = select_windows(where, stays, patients, grid, parameters)
     slices, start = selection.slices, selection.start
-    others = [
-        cut_contexts(_grid(stays, values_path, covariate.vital, parameters), slices, parameters)
-        for covariate in covariates
-    ]
+    others = [cut_contexts(grid_of(covariate.vital), slices, parameters) for covariate in covariates]
     no_others = np.empty((len(slices), 0, parameters.context), dtype=np.float32)
     windows = Windows(
         context=cut_contexts(grid, slices, parameters),
@@ -80,10 +94,18 @@ def make_windows(
     return windows, selection.rows
 
 
-def _grid(stays: Stays, values_path: Path, vital: str, parameters: WindowParameters) -> Grid:
-    """Return the regular series of one vital sign; the same stays give the same offsets for every vital sign."""
-    grid = make_grid(stays, read_measurements(values_path, vital), parameters.interval_minutes)
-    return smooth(grid) if parameters.smoothing == "rolling_mean_3" else grid
+def _plausible_values(path: Path, vital: str, plausible: PlausibleRange | None) -> Measurements:
+    """Return the values of a vital sign within a range. Raises UserError where none is."""
+    found = read_measurements(path, vital)
+    kept = plausible.holds_all(found.value) if plausible else np.ones(len(found.value), dtype=bool)
+    if not kept.any():
+        raise UserError(
+            str(path),
+            f"no value of {vital} within its plausible range",
+            "values in the unit of workflow_scripts/sources/mimic_iii/items.yaml",
+            "convert the values; `check_data` says which unit they look like",
+        )
+    return replace(found, stay=found.stay[kept], time=found.time[kept], value=found.value[kept])
 
 
 def write_windows(path: Path, windows: Windows) -> None:

@@ -23,13 +23,15 @@ class SeriesTable:
     """N series on one grid, each ending with its last row; natural units.
 
     names: str [N], in the order of runtime/identifiers.py; values: float32 [N, context], NaN where nothing was charted;
-    last: datetime64[s] [N], time of the last value; step_seconds: seconds between two values.
+    last: datetime64[s] [N], time of the last value; step_seconds: seconds between two values; spacing_seconds: the
+    median of the seconds between two times of the file, 0 where no series has two.
     """
 
     names: list[str]
     values: np.ndarray
     last: np.ndarray
     step_seconds: int
+    spacing_seconds: float = 0
 
     @property
     def start(self) -> np.ndarray:
@@ -76,7 +78,7 @@ def read_series(path: Path, context: int, interval_minutes: int | None = None) -
             "at least one value in each context",
             "leave these series out",
         )
-    return SeriesTable(rows.names, values, rows.last.astype("datetime64[s]"), step)
+    return SeriesTable(rows.names, values, rows.last.astype("datetime64[s]"), step, rows.spacing)
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,11 @@ class _Rows:
     def strides(self) -> np.ndarray:
         """Seconds between two times of one series, int64, 0 where a time is repeated."""
         return np.diff(self.seconds)[np.diff(self.series) == 0]
+
+    @property
+    def spacing(self) -> float:
+        """The median of the strides, 0 where there is none."""
+        return float(np.median(self.strides)) if len(self.strides) else 0.0
 
 
 def _read_rows(path: Path) -> _Rows:

@@ -3,9 +3,14 @@
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
+
+from workflow_scripts.runtime.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 DERIVED_PRESSURE = "mean_blood_pressure_derived"
 
@@ -24,6 +29,10 @@ class PlausibleRange:
     def holds(self, value: float) -> bool:
         """Whether the value is plausible."""
         return self.low < value < self.high or (self.high_included and value == self.high)
+
+    def holds_all(self, values: "np.ndarray") -> "np.ndarray":
+        """Whether each value is plausible."""
+        return (values > self.low) & ((values < self.high) | (self.high_included & (values == self.high)))
 
 
 @dataclass(frozen=True)
@@ -124,6 +133,19 @@ def _read() -> tuple[dict[str, VitalSign], dict[str, ClinicalMeasure]]:
 def load_vital_signs() -> dict[str, VitalSign]:
     """Return every vital sign by name, in the dictionary's order."""
     return dict(_read()[0])
+
+
+def vital_sign(name: str) -> VitalSign:
+    """Return a vital sign by name. Raises UserError for a name that the dictionary does not have."""
+    signs = load_vital_signs()
+    if name not in signs:
+        raise UserError(
+            f"vital sign '{name}'",
+            "not in the dictionary of items",
+            f"one of {', '.join(signs)}",
+            "choose one of these, or add it to workflow_scripts/sources/mimic_iii/items.yaml",
+        )
+    return signs[name]
 
 
 def vital_names() -> list[str]:

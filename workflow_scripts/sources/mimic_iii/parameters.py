@@ -22,7 +22,9 @@ class SimulatorParameters(Parameters):
 class ExtractionParameters(Parameters):
     """What is read out of the raw MIMIC-III tables."""
 
-    plausible_ranges: bool = Field(True, description="drop values outside the plausible range of items.yaml")
+    plausible_ranges: bool = Field(
+        True, description="drop values outside the plausible range of items.yaml, of every source"
+    )
     consistent_blood_pressure: bool = Field(
         True,
         description="drop blood pressures of one time and device with systolic <= diastolic + 4, "

@@ -2,11 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from workflow_scripts.sources.mimic_iii.checks.findings import Finding, Level
 from workflow_scripts.sources.mimic_iii.items import load_clinical_measures, load_vital_signs
 
+if TYPE_CHECKING:
+    import numpy as np
+
 MINIMUM_VALUES = 100
+SMALLEST_GROUP = 11
 _MIXED_SHARE = 0.005
 BINS_PER_DECADE = 100
 """Values are counted on logarithmic bins: bin k ends at 10 ** (k / BINS_PER_DECADE)."""
@@ -131,21 +136,40 @@ def judge_units(
     for item in items:
         counts = bins.get(item.itemid) or {}
         if sum(counts.values()) >= MINIMUM_VALUES:
-            found += _judge(table, item, counts, in_other.get(item.itemid, 0))
+            name, other = f"item {item.itemid} ({item.label})", in_other.get(item.itemid, 0)
+            found += _judge(table, name, item.quantity, sum(counts.values()), _median(counts), other)
     return found
 
 
-def _judge(table: str, item: UnitItem, counts: Mapping[int, int], in_other: int) -> list[Finding]:
-    name, quantity, other = f"item {item.itemid} ({item.label})", item.quantity, item.quantity.other
-    convert = "convert these values before the extraction, or leave the item out of items.yaml"
-    total = sum(counts.values())
+def judge_vital_sign(name: str, unit: str, values: "np.ndarray") -> list[Finding]:
+    """Report where the values of a vital sign look like another unit, or have an unusual median.
+
+    name, unit: as items.yaml has them; values: float [N]. Fewer than MINIMUM_VALUES are not judged.
+    """
+    import numpy as np
+
+    quantity = QUANTITIES.get((name.removesuffix("_derived"), unit))
+    if quantity is None or len(values) < MINIMUM_VALUES:
+        return []
+    low, high = quantity.other.values if quantity.other and quantity.other.values else (np.inf, np.inf)
+    in_other = int(((values > low) & (values < high)).sum())
+    # A small count is not told.
+    in_other = in_other if in_other >= SMALLEST_GROUP else 0
+    return _judge(name, "the export", quantity, len(values), float(np.median(values)), in_other)
+
+
+def _judge(
+    table: str, name: str, quantity: Quantity, total: int, median: float, in_other: int
+) -> list[Finding]:
+    """Judge one item of a table. total: of its values; in_other: how many are in the other unit's `values`."""
+    other = quantity.other
+    convert = "convert these values before they are read, or leave them out"
     if other and in_other > _MIXED_SHARE * total:
         most = in_other > 0.5 * total
         found = f"{name}: {in_other / total:.1%} of {total:,} values look like {other.name}"
         level: Level = "error" if most else "warning"
         few = "nothing where they are implausible in the stated unit: they are dropped"
         return [Finding(level, "unit", table, found, f"values in {quantity.unit}", convert if most else few)]
-    median = _median(counts)
     low, high = quantity.median
     if low <= median <= high:
         return []
