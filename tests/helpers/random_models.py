@@ -1,4 +1,4 @@
-"""Random models and series for tests; the three families that give quantiles in a small size."""
+"""Random models and series for tests; the families that give quantiles in a small size."""
 
 import torch
 from torch import nn
@@ -7,7 +7,11 @@ from workflow_scripts.models.chronos_2 import Chronos2
 from workflow_scripts.models.chronos_bolt import ChronosBolt
 from workflow_scripts.models.interface import Series
 from workflow_scripts.models.moirai_2 import Moirai2
+from workflow_scripts.models.patchtst_fm import PatchTSTFM
 from workflow_scripts.models.quantile_model import QuantileModel
+from workflow_scripts.models.t0 import T0
+from workflow_scripts.models.timesfm_2_5 import TimesFM25
+from workflow_scripts.models.timesfm_3 import TimesFM3
 
 T5_SIZES = {"d_model": 32, "d_ff": 64, "num_layers": 2, "num_heads": 2, "d_kv": 16}
 MOIRAI_2_SIZES = {
@@ -22,10 +26,24 @@ MOIRAI_2_SIZES = {
     "num_predict_token": 4,
     "quantile_levels": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
 }
+TIMESFM_2_5_SIZES = {
+    "num_hidden_layers": 2,
+    "hidden_size": 32,
+    "intermediate_size": 32,
+    "head_dim": 8,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+}
+T0_SIZES = {"embed_dim": 32, "num_layers": 3, "num_heads": 4, "mlp_hidden_dim": 64, "dropout": 0.0}
+PATCHTST_FM_SIZES = {"context_length": 512, "d_model": 32, "n_head": 4, "n_layer": 2}
 FAMILIES: list[tuple[type[QuantileModel], dict]] = [
     (ChronosBolt, T5_SIZES),
     (Chronos2, T5_SIZES),
     (Moirai2, MOIRAI_2_SIZES),
+    (TimesFM25, TIMESFM_2_5_SIZES),
+    (TimesFM3, {"model_dims": 32, "num_layers": 2, "num_heads": 4}),
+    (T0, T0_SIZES),
+    (PatchTSTFM, PATCHTST_FM_SIZES),
 ]
 
 

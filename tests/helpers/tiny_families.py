@@ -62,6 +62,33 @@ def _fracast() -> ForecastModel:
     return Fracast.create({**sizes, "head_d_ff": 24}, seed=0)
 
 
+def _timesfm_2_5() -> ForecastModel:
+    from workflow_scripts.models.timesfm_2_5 import TimesFM25
+
+    sizes = {"num_hidden_layers": 1, "hidden_size": 16, "intermediate_size": 16, "head_dim": 8}
+    return TimesFM25.create(sizes | {"num_attention_heads": 2, "num_key_value_heads": 2}, seed=0)
+
+
+def _timesfm_3() -> ForecastModel:
+    from workflow_scripts.models.timesfm_3 import TimesFM3
+
+    return TimesFM3.create({"model_dims": 16, "num_layers": 1, "num_heads": 2}, seed=0)
+
+
+def _t0() -> ForecastModel:
+    from workflow_scripts.models.t0 import T0
+
+    sizes = {"embed_dim": 16, "num_layers": 2, "num_heads": 2, "mlp_hidden_dim": 32, "group_every_n": 2}
+    return T0.create(sizes | {"dropout": 0.0}, seed=0)
+
+
+def _patchtst_fm() -> ForecastModel:
+    from workflow_scripts.models.patchtst_fm import PatchTSTFM
+
+    sizes = {"context_length": 512, "d_model": 16, "n_head": 2, "n_layer": 1, "num_quantile": 9}
+    return PatchTSTFM.create(sizes, seed=0)
+
+
 _MAKERS: dict[str, Callable[[], ForecastModel]] = {
     "chronos": _chronos,
     "chronos-bolt": _chronos_bolt,
@@ -70,6 +97,10 @@ _MAKERS: dict[str, Callable[[], ForecastModel]] = {
     "moirai-2": _moirai_2,
     "lag-llama": _lag_llama,
     "fracast": _fracast,
+    "timesfm-2.5": _timesfm_2_5,
+    "timesfm-3": _timesfm_3,
+    "t0": _t0,
+    "patchtst-fm": _patchtst_fm,
 }
 FAMILIES = tuple(_MAKERS)
 
@@ -78,4 +109,5 @@ _made = cache(lambda family: _MAKERS[family]())
 
 def tiny(family: str) -> ForecastModel:
     """A fresh copy of the family's smallest model, always with the same weights."""
-    return copy.deepcopy(_made(family))
+    # Upstream's t0 holds rotary embeddings that cannot be copied.
+    return _MAKERS[family]() if family == "t0" else copy.deepcopy(_made(family))

@@ -33,6 +33,12 @@ PUBLISHED = {
     *(f"chronos-bolt-{size}" for size in ("tiny", "mini", "small", "base")),
     "chronos-2",
     "fracast",
+    "chronos-2-synth",
+    "timesfm-2.5-200m",
+    "timesfm-3.0",
+    "t0-alpha",
+    "t0-beta",
+    "patchtst-fm-r1",
     "chronos-2-small",
     *(f"moirai-{v}-R-{size}" for v in ("1.0", "1.1") for size in ("small", "base", "large")),
     "moirai-2.0-R-small",
@@ -74,9 +80,9 @@ def test_the_lora_targets_are_those_of_the_family_s_class(family: str) -> None:
     assert targets == {family_class(family).attention_targets}
 
 
-def test_only_moirai_s_published_weights_restrict_their_use() -> None:
+def test_only_moirai_s_and_timesfm_3_s_published_weights_restrict_their_use() -> None:
     restricted = {name for name, entry in VARIANTS.items() if entry.restriction}
-    assert restricted == {name for name in PUBLISHED if name.startswith("moirai")}
+    assert restricted == {name for name in PUBLISHED if name.startswith("moirai")} | {"timesfm-3.0"}
     assert variant("moirai-1.0-R-small").restriction == "non-commercial use only"
 
 
@@ -109,8 +115,11 @@ LONGEST = {
 }
 
 
-def test_chronos_2_and_moirai_have_variants_with_the_same_weights_that_look_at_other_vital_signs() -> None:
-    alike = {name for name, entry in VARIANTS.items() if entry.family in ("chronos-2", "moirai")}
+def test_families_that_take_covariates_have_variants_with_the_same_weights_that_look_at_other_vital_signs() -> (
+    None
+):
+    families = ("chronos-2", "moirai", "timesfm-3", "t0")
+    alike = {name for name, entry in VARIANTS.items() if entry.family in families}
     assert {entry.weights_of for entry in MULTIVARIATE_VARIANTS.values()} == alike
     assert MULTIVARIATE_VARIANTS.keys() == {f"{name}-multivariate" for name in alike}
     for name, entry in MULTIVARIATE_VARIANTS.items():

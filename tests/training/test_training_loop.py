@@ -271,3 +271,18 @@ def test_what_diverges_leaves_the_best_weights_and_the_history_until_then():
     assert all(weight.isfinite().all() for weight in model.module.parameters())
     assert validation_loss(model, doubled(20, 2).on(CPU), 32) == failed.value.history.best_validation_loss
     assert not model.module.training
+
+
+def test_training_that_could_move_nothing_is_refused_before_its_first_step():
+    """With a head of 0 the layer before it has no gradient, whatever the data."""
+    model = LinearModel()
+    for weight in model.module["head"].parameters():
+        weight.requires_grad = False
+        weight.zero_()
+    before = [weight.detach().clone() for weight in model.module.parameters()]
+    with pytest.raises(UserError, match="no gradient in any of the 2 tensors") as refused:
+        fit(model, doubled(100, 1), doubled(20, 2), TrainingParameters(steps=25), 0, CPU)
+    assert "adaptation.targets: all-linear" in refused.value.remedy
+    assert all(
+        torch.equal(weight, old) for weight, old in zip(model.module.parameters(), before, strict=True)
+    )

@@ -62,6 +62,22 @@ def reading(folder: Path) -> Iterator[None]:
         ) from error
 
 
+def load_tensors(folder: Path, module: nn.Module) -> None:
+    """Give a module the weights of a folder's safetensors file, every tensor of it and no other."""
+    from safetensors.torch import load_file
+
+    with reading(folder):
+        check_tensors(folder, module)
+        module.load_state_dict(load_file(folder / WEIGHTS))
+
+
+def save_tensors(folder: Path, module: nn.Module) -> None:
+    """Write a module's tensors under its own names."""
+    from safetensors.torch import save_file
+
+    save_file({name: weight.contiguous() for name, weight in module.state_dict().items()}, folder / WEIGHTS)
+
+
 def check_tensors(folder: Path, module: nn.Module) -> None:
     """Refuse a file that lacks a tensor of the module or has one too many.
 
@@ -80,6 +96,11 @@ def check_tensors(folder: Path, module: nn.Module) -> None:
         for name in stored - set(module.state_dict())
         if not any(re.search(pattern, name) for pattern in ignored)
     )
+    refuse_other_tensors(folder, missing, surplus)
+
+
+def refuse_other_tensors(folder: Path, missing: list[str], surplus: list[str]) -> None:
+    """Raise UserError where tensors are missing from a file or too many in it."""
     for named, what in ((missing, "are missing"), (surplus, "belong to another model")):
         if named:
             raise UserError(

@@ -48,6 +48,8 @@ class Variant:
     patch_sizes: list[int] | None = None
     lora_targets: str = ""
     parameters: int | None = None
+    stored_constants: int = 0
+    """Values in the weights' file that are no parameters."""
     lora_parameters_per_rank: int | None = None
     point_forecast: bool = False
     """Whether every quantile is the same value, so that intervals mean nothing."""

@@ -44,11 +44,12 @@ def check_folder(variant: Variant, folder: Path) -> None:
     if not path.is_file():
         raise _no_safetensors(folder)
     elements = count_elements(path)
-    if variant.parameters is not None and elements != variant.parameters:
+    if variant.parameters is not None and elements != variant.parameters + variant.stored_constants:
+        constants = f" and {variant.stored_constants} constants" if variant.stored_constants else ""
         raise UserError(
             str(path),
             f"{elements:,} values",
-            f"the {variant.parameters:,} parameters of {variant.name}",
+            f"the {variant.parameters:,} parameters{constants} of {variant.name}",
             "give the folder of that very model, or name the model that the folder holds",
         )
 
@@ -103,8 +104,7 @@ def _has(found: Any, key: str) -> bool:
 
 
 def _check_sizes(variant: Variant, found: dict[str, Any], path: Path) -> None:
-    settings = found.get("chronos_config", found.get("model"))
-    stored = {**(settings if isinstance(settings, dict) else {}), **found}
+    stored = _flattened(found)
     differing = {
         name: stored.get(name, "absent")
         for name, size in variant.sizes.items()
@@ -117,6 +117,12 @@ def _check_sizes(variant: Variant, found: dict[str, Any], path: Path) -> None:
             f"{variant.name}: " + ", ".join(f"{name} {variant.sizes[name]}" for name in differing),
             "give the folder of that very model, or name the model that the folder holds",
         )
+
+
+def _flattened(found: dict[str, Any]) -> dict[str, Any]:
+    """Every entry by its own name, at whatever depth; the outer one where a name is there twice."""
+    inner = [_flattened(part) for part in found.values() if isinstance(part, dict)]
+    return {name: entry for part in (*reversed(inner), found) for name, entry in part.items()}
 
 
 def _no_safetensors(folder: Path) -> UserError:

@@ -23,6 +23,9 @@ from workflow_scripts.training.precision import adamw, autocast_context
 if TYPE_CHECKING:
     from workflow_scripts.training.parameters import TrainingParameters
 
+_NO_GRADIENT = 1e-6
+"""A largest gradient below it is rounding: attention over a single patch leaves up to 1e-7 (docs/models.md)."""
+
 
 @dataclass
 class History:
@@ -172,6 +175,8 @@ class _Run:
             loss = self._model.loss(*self._train.batch(rows))
         self._optimiser.zero_grad(set_to_none=True)
         (loss + self._hooks.penalty()).backward()
+        if not self.history.steps:
+            _require_gradient(self._trainable)
         torch.nn.utils.clip_grad_norm_(self._weights, self._parameters.gradient_clip)
         self._optimiser.step()
         self._schedule.step()
@@ -258,6 +263,20 @@ class _Run:
         torch.set_rng_state(state["generator"])
         if state["device_generator"] is not None:
             torch.cuda.set_rng_state(state["device_generator"], self._device)
+
+
+def _require_gradient(trainable: dict[str, Tensor]) -> None:
+    """Raise UserError where nothing that trains would move: before the first step, so that no time is lost."""
+    gradients = [weight.grad for weight in trainable.values() if weight.grad is not None]
+    largest = max((float(gradient.abs().max()) for gradient in gradients), default=0.0)
+    if largest < _NO_GRADIENT:
+        raise UserError(
+            "training",
+            f"no gradient in any of the {len(trainable)} tensors that train (the largest is {largest:.1g})",
+            "a loss that depends on what trains",
+            "attention over a single patch has no gradient in queries and keys: use adaptation.targets: all-linear, "
+            "or a longer windows.context",
+        )
 
 
 def _require_finite(loss: float, kind: str, step: int) -> None:

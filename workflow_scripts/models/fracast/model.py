@@ -5,13 +5,13 @@ from typing import Any, Self
 
 import torch
 from fracast._core.model import build_from_cfg
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from workflow_scripts.models.base_weights import WEIGHTS, check_tensors, read_config, reading
+from workflow_scripts.models.base_weights import load_tensors, read_config, reading, save_tensors
 from workflow_scripts.models.fracast.shared_context import forecast_scaled
 from workflow_scripts.models.interface import Series
 from workflow_scripts.models.limits import require_at_most
+from workflow_scripts.models.pinball import quantile_loss
 from workflow_scripts.models.quantile_model import QuantileModel
 from workflow_scripts.runtime.files import write_json
 
@@ -88,30 +88,20 @@ class Fracast(QuantileModel):
         config = read_config(folder, "Fracast", {"model", "pyramid"})
         with reading(folder):
             model = cls(FracastModule({name: config[name] for name in ("model", "pyramid")}), config)
-        check_tensors(folder, model.module)
-        with reading(folder):
-            model.module.load_state_dict(load_file(folder / WEIGHTS))
+        load_tensors(folder, model.module)
         model.module.eval()
         return model
 
     def save(self, folder: Path) -> None:
         """Write model.safetensors and config.json; upstream's `from_pretrained(folder, weights="fp32")` reads them."""
-        state = self.module.state_dict()
-        save_file({name: weight.contiguous() for name, weight in state.items()}, folder / WEIGHTS)
+        save_tensors(folder, self.module)
         write_json(folder / "config.json", self._config)
 
     def loss(self, context: Series, target: Tensor) -> Tensor:
-        """Quantile loss on scaled values, mean over levels and observed points; upstream's own is not published.
-
-        Each level's loss is twice the pinball loss, as Chronos-Bolt counts it, so the median's is the absolute error.
-        """
+        """Quantile loss on scaled values; upstream's own is not published."""
         values, observed, low, span = _scaled(context.values)
-        forecast = self._forecast(values, observed, target.shape[1])
-        error = ((target - low) / span).float()[..., None] - forecast
-        levels = torch.tensor(self.levels, device=error.device)
-        seen = ~target.isnan()
-        loss = (2 * error * (levels - (error < 0).to(error.dtype))).mean(dim=-1)
-        return torch.where(seen, loss, 0.0).sum() / seen.sum().clamp(min=1)
+        forecast = self._forecast(values, observed, target.shape[1]).transpose(1, 2)
+        return quantile_loss(forecast, ((target - low) / span).float(), self.levels)
 
     def trained_quantiles(self, context: Series, horizon: int) -> Tensor:
         """One pass, as upstream's `FracastModel.forecast_batch`; see QuantileModel.trained_quantiles."""
