@@ -99,9 +99,9 @@ LOGS = f"logs/{study.dataset}"
 
 SIMULATED_RAW = source_of("simulated").made_raw_files()
 EVENTS = [f"{DATA}/events/{table}.parquet" for table in EVENT_TABLES]
-DESCRIBED_COHORTS = study.cohorts if source.labels_cohorts or source.cohorts else []
-DESCRIPTIONS = [f"{DATA}/cohorts/{cohort}.table_one.csv" for cohort in DESCRIBED_COHORTS]
-ATTRITION = [f"{DATA}/cohorts/{cohort}.attrition.csv" for cohort in DESCRIBED_COHORTS]
+DESCRIPTIONS = [f"{DATA}/cohorts/{cohort}.table_one.csv" for cohort in study.cohorts]
+LABELLED_COHORTS = study.cohorts if source.labels_cohorts or source.cohorts else []
+ATTRITION = [f"{DATA}/cohorts/{cohort}.attrition.csv" for cohort in LABELLED_COHORTS]
 RUN = f"{RESULTS}/runs/{{cohort}}/{{vital}}/{{model}}/{{arm}}/seed{{seed}}"
 RUN_RECORD = f"{RUN}/run.json"
 RUN_LOG = f"{LOGS}/run_arm/{{cohort}}-{{vital}}-{{model}}-{{arm}}-seed{{seed}}.log"
@@ -264,7 +264,7 @@ def licence_note(wildcards):
 
 
 def cohorts_folder_option(wildcards, input):
-    return f"--cohorts {Path(input.attrition[0]).parent}" if input.attrition else ""
+    return f"--cohorts {Path(input.descriptions[0]).parent}" if input.descriptions else ""
 
 
 def reading_file_option(wildcards, input):

@@ -126,6 +126,10 @@ if source.cohorts:
 
     include: "sources.smk"
 
+elif not source.labels_cohorts:
+
+    include: "own_tables.smk"
+
 
 rule make_windows:
     input:

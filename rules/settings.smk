@@ -100,10 +100,16 @@ def source_label_settings(wildcards):
 
 
 def source_description_settings(wildcards):
-    code, groups = [TEMPLATES / "table_one.html.j2"], ["cohort", "vitals"]
-    return step_settings(
-        DATA, "describe_cohort", groups, code, wildcards.cohort, described=list(source.described)
-    )
+    return describing_settings(wildcards.cohort, ["cohort", "vitals"])
+
+
+def own_description_settings(wildcards):
+    return describing_settings(wildcards.cohort, [])
+
+
+def describing_settings(cohort, groups):
+    code = [TEMPLATES / "table_one.html.j2"]
+    return step_settings(DATA, "describe_cohort", groups, code, cohort, described=list(source.described))
 
 
 def weights_settings(wildcards):

@@ -5,11 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from workflow_scripts.cohorts.labelling import AttritionRow
 from workflow_scripts.cohorts.parameters import CohortParameters
 from workflow_scripts.cohorts.source_cohorts import describe_source_stays, label_source_cohort
+from workflow_scripts.cohorts.table_one import make_table_one
+from workflow_scripts.reporting.attrition import own_attrition
+from workflow_scripts.reporting.consort import attrition_stages, draw_consort
 
 START = pd.Timestamp("2019-01-01")
 
@@ -67,8 +71,8 @@ def test_where_no_ages_are_known_nobody_is_excluded_for_it(write) -> None:
 
 
 def test_admissions_are_counted_only_where_the_data_tell_them(write) -> None:
-    assert label(write(3))[1][-1] == AttritionRow("charted_values", 3, None, 3)
-    assert label(write(3, hadm_id=[7, 7, 8]))[1][-1] == AttritionRow("charted_values", 3, 2, 3)
+    assert label(write(3))[1][-1] == AttritionRow("charted_values", 3, None, 3, None)
+    assert label(write(3, hadm_id=[7, 7, 8]))[1][-1] == AttritionRow("charted_values", 3, 2, 3, None)
 
 
 def test_a_share_of_patients_is_chosen_by_the_hash_of_their_identifiers(write) -> None:
@@ -76,18 +80,36 @@ def test_a_share_of_patients_is_chosen_by_the_hash_of_their_identifiers(write) -
     numbers = [hashlib.sha256(f"share:{patient}".encode()).digest()[:4] for patient in range(1, 401)]
     expected = [int.from_bytes(number) < 0.25 * 2**32 for number in numbers]
     assert cohort["included"].tolist() == expected
-    assert attrition[1] == AttritionRow("share_of_patients", sum(expected), None, sum(expected))
+    assert attrition[1] == AttritionRow("share_of_patients", sum(expected), None, sum(expected), None)
 
 
 def test_table_one_has_what_the_data_tell(write, tmp_path: Path) -> None:
     tables = write(
         3, age_years=[50.0, 60.0, 70.0], sex=["female", "male", None], icu_type=pd.array([None] * 3, "string")
     )
-    cohort, _ = label(tables)
-    cohort.to_parquet(tmp_path / "cohort.parquet")
+    cohort, _ = label_source_cohort(*tables, "cohort", "true", "onset", CohortParameters(), ["heart_rate"])
+    pq.write_table(cohort, tmp_path / "cohort.parquet")
     stays = describe_source_stays(
         tmp_path / "cohort.parquet",
         ["age_years", "sex", "icu_type", "stay_days", "died_in_hospital", "hospital"],
     )
     assert list(stays) == ["subject_id", "hadm_id", "excluded_at", "group", "age_years", "sex", "stay_days"]
     assert stays["stay_days"].tolist() == [40 / 24] * 3
+
+
+def test_your_own_cohort_table_has_a_flow_chart_of_one_step_and_a_table_one(write, tmp_path: Path) -> None:
+    _, path = write(30, sex=["female", "male"] * 15, died_in_hospital=pd.array([True, False] * 15, "boolean"))
+    own = tmp_path / "sepsis.parquet"
+    pd.read_parquet(path).assign(included=[True] * 18 + [False] * 12).to_parquet(own, coerce_timestamps="us")
+    stays = describe_source_stays(own, ["sex", "age_years", "died_in_hospital"])
+    name, steps = own_attrition(own, stays)
+    assert (name, [(step.label, step.stays, step.deaths) for step in steps]) == (
+        "sepsis",
+        [("all stays", 30, 15), ("not included by the table", 18, 9)],
+    )
+    chart = draw_consort(name, *attrition_stages(stays, steps, CohortParameters(), []))
+    assert "Excluded: 12 stays of 12 patients not included by the table." in chart
+    table = make_table_one(stays).set_index(["variable", "level"])["included"]
+    assert table["Stays", ""] == "18"
+    # Nine of each sex: fewer than eleven patients are never shown.
+    assert table["Sex, n (%)", "female"] == "<11"

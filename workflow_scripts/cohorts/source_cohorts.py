@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from workflow_scripts.cohorts.events import MEMORY_LIMIT
 from workflow_scripts.cohorts.labelling import AttritionRow, label_stays
 from workflow_scripts.cohorts.parameters import CohortParameters
+from workflow_scripts.runtime.tables import Columns, read_table
+from workflow_scripts.sources.contract import COHORT_COLUMNS, OPTIONAL_STAY_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +21,9 @@ _OPTIONAL = {
     "icu_type": "VARCHAR",
 }
 """Columns of stays.parquet that a source may leave out, with their types."""
+
+NOT_INCLUDED = "not_included_by_the_table"
+"""Why a stay of your own cohort table is excluded."""
 
 
 def label_source_cohort(
@@ -69,15 +74,20 @@ def label_source_cohort(
 
 
 def describe_source_stays(cohort: Path, described: Sequence[str]) -> "pd.DataFrame":
-    """Return one row per stay of the cohort table, in its order, with what Table 1 says of it.
+    """Return one row per stay of the cohort table, in its order, with what Table 1 says of it; of your own tables too.
 
     described: the columns that the data set can tell (Source.described); stay_days is made of intime and outtime.
     Columns: subject_id, hadm_id, excluded_at, group (included or excluded), and the described ones, of which those
     without any value are left out; a death is yes, no or None.
     """
-    import pandas as pd
-
-    stays = pd.read_parquet(cohort)
+    optional: Columns = {**OPTIONAL_STAY_COLUMNS, "excluded_at": "text"}
+    remedy = "make the cohort table again (label_source_cohort), or correct your own"
+    stays = read_table(cohort, COHORT_COLUMNS, remedy, optional).to_pandas()
+    stays["included"] = stays["included"].fillna(False).astype(bool)
+    if "excluded_at" not in stays:  # Your own tables say who is included, not why another is not.
+        stays["excluded_at"] = stays["included"].map({True: None, False: NOT_INCLUDED})
+    if "hadm_id" not in stays:
+        stays["hadm_id"] = None
     stays["stay_days"] = (stays["outtime"] - stays["intime"]).dt.total_seconds() / 86400
     stays["group"] = stays["included"].map({True: "included", False: "excluded"})
     for name in ("died_in_hospital", "died_in_icu"):

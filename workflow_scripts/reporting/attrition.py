@@ -3,13 +3,17 @@
 import csv
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from workflow_scripts.cohorts.source_cohorts import NOT_INCLUDED
 from workflow_scripts.runtime.completeness import require_complete
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.windows.selection import SelectionRow
 
 Row = TypeVar("Row", bound=Any)
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -62,3 +66,15 @@ def _read(path: Path, kind: type[Row], remedy: str) -> list[Row]:
         expected = f"CSV with the columns {', '.join(names)}"
         raise UserError(str(path), "no readable attrition table", expected, remedy) from None
     return rows
+
+
+def own_attrition(cohort: Path, stays: "pd.DataFrame") -> tuple[str, list[AttritionStep]]:
+    """Return the name of a cohort of your own tables, and its steps: all stays, and those that the table includes.
+
+    stays: as cohorts/source_cohorts.py describes them.
+    """
+    steps = []
+    for step, left in (("all_stays", stays), (NOT_INCLUDED, stays[stays["group"] == "included"])):
+        deaths = int((left["died_in_hospital"] == "yes").sum()) if "died_in_hospital" in left else None
+        steps.append(AttritionStep(step, len(left), None, left["subject_id"].nunique(), deaths))
+    return cohort.stem, steps
