@@ -136,7 +136,7 @@ def test_a_gradient_is_clipped_to_the_norm_that_was_asked_for():
 
 
 def test_weight_decay_pulls_weights_towards_zero_by_the_rate_times_itself():
-    """Loshchilov and Hutter 2019: apart from the gradient; a bias whose gradient is zero shows it alone."""
+    """Loshchilov and Hutter 2019: apart from the gradient; a weight whose gradient is zero shows it alone."""
 
     def end(decay: float) -> float:
         model = LinearModel()
@@ -144,7 +144,7 @@ def test_weight_decay_pulls_weights_towards_zero_by_the_rate_times_itself():
             model.module["head"].weight.zero_()  # So nothing of the first layer reaches the forecast.
         budget = TrainingParameters(steps=1, warmup_fraction=0, learning_rate=0.1, weight_decay=decay)
         opposite = WindowArrays(
-            np.ones((8, 4), np.float32), np.zeros((8, 3), np.float32), np.zeros(8, np.int64), 3600
+            np.ones((8, 4), np.float32), np.ones((8, 3), np.float32), np.zeros(8, np.int64), 3600
         )
         weights: list[float] = []
 
