@@ -207,8 +207,21 @@ CATALOGUE = {
     ),
     "generated input": Entry(
         "every reader",
-        "generated settings, tables of MIMIC-III, headers and configurations of weights, series to forecast",
+        "generated settings, tables of MIMIC-III, headers and configurations of weights",
         "taken, or refused with one message",
         (f"{FAULTS}/test_fuzzing.py",),
+    ),
+    "tables from outside": Entry(
+        "own tables and forecast",
+        "bytes of text and of Parquet (with checksums) overwritten, cut out, doubled; integers, decimals, times and"
+        " numbers of the whole range; columns repeated, missing, of another type; encodings, line ends, separators,"
+        " offsets, a change to summer time; identifiers and values that are canaries",
+        "read as Python and pandas read it, or refused with one message without a canary",
+        (
+            f"{FAULTS}/test_fuzzing_tables.py",
+            "tests/runtime/test_tables.py",
+            "tests/runtime/test_identifiers.py",
+            "tests/steps/test_forecast.py::test_every_name_comes_back_from_the_table_and_none_breaks_the_figure",
+        ),
     ),
 }

@@ -31,6 +31,7 @@ from workflow_scripts.privacy.permissions import keep_to_owner
 from workflow_scripts.privacy.places import project_files
 from workflow_scripts.privacy.readers import NOTEBOOK, ROWS, UNREAD, plain_name
 from workflow_scripts.privacy.records import LINKED, MANY, NAMED, TIME, WRITTEN, Pairs, Records, read_records
+from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.sources.mimic_iii.canaries import (
     hadm_id,
     icustay_id,
@@ -222,6 +223,16 @@ def test_identifiers_that_are_no_integers_are_found_as_words(tmp_path: Path) -> 
     assert LINKED.format("ours") not in kinds(known, "0002041 has P-3012/1")
     assert kinds(known, "stay_id: 'bed1'") == kinds(known, "subject_id=9") == {NAMED.format("ours")}
     assert kinds(known, "bed1, 2041, 0.0002041, P-2041") == set()
+
+
+def test_a_damaged_table_of_a_data_set_is_named(tmp_path: Path) -> None:
+    """What is not read cannot be looked for."""
+    folder = tmp_path / "data/raw/ours/cohorts"
+    folder.mkdir(parents=True)
+    pq.write_table(pa.table({"subject_id": ["0002041"]}), folder / "all.parquet")
+    (folder / "all.parquet").write_bytes((folder / "all.parquet").read_bytes()[:-9])
+    with pytest.raises(UserError, match=r"all\.parquet"):
+        read_records("ours", tmp_path)
 
 
 @pytest.mark.demo

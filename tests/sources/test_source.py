@@ -41,6 +41,18 @@ def test_a_misspelt_data_set_is_refused_with_the_name_that_was_meant(
         source_of("mimic-iii-dmeo").require(["all"])
 
 
+def test_a_table_that_is_a_folder_of_files_is_refused_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    values = own_tables(Path("data/raw/our-hospital")) / "vitals.parquet"
+    table = pq.read_table(values)
+    values.unlink()
+    pq.write_to_dataset(table, values, partition_cols=["vital"])
+    with pytest.raises(UserError, match=r"vitals.parquet: a folder \(Spark and partitioned"):
+        source_of("our-hospital").require(["all"])
+
+
 @pytest.mark.parametrize("place", [0, 100_000, -1])
 def test_an_inventory_changes_with_any_byte_of_a_file(place: int, tmp_path: Path) -> None:
     path = tmp_path / "deep" / "log.csv"

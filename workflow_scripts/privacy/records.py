@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from workflow_scripts.runtime.identifiers import encode_identifiers
+from workflow_scripts.runtime.tables import refuse_damage
 
 IDENTIFIERS = ("subject_id", "hadm_id", "icustay_id")
 TIMES = ("intime", "outtime", "onset", "start")
@@ -144,7 +145,10 @@ class Records:
 
 
 def read_records(dataset: str, root: Path) -> Records:
-    """Read identifiers and times from a data set's cohort tables and windows; empty where nothing is present."""
+    """Read identifiers and times from a data set's cohort tables and windows; empty where nothing is present.
+
+    Raises UserError for a table that is damaged.
+    """
     files = [
         *(root / "data" / dataset / "cohorts").glob("*.parquet"),
         *(root / "data/raw" / dataset / "cohorts").glob("*.parquet"),
@@ -155,10 +159,11 @@ def read_records(dataset: str, root: Path) -> Records:
     times: list[np.ndarray] = []
     words: dict[str, set[int]] = {}
     for path in files:
-        names = pq.read_schema(path).names
-        if "subject_id" not in names:
-            continue
-        table = pq.read_table(path, columns=[name for name in (*IDENTIFIERS, *TIMES) if name in names])
+        with refuse_damage(path, {"subject_id": "text or integer"}, "write it again, or delete it"):
+            names = pq.read_schema(path).names
+            if "subject_id" not in names:
+                continue
+            table = pq.read_table(path, columns=[name for name in (*IDENTIFIERS, *TIMES) if name in names])
         patient = _patient_numbers(table["subject_id"], patients)
         for name in table.column_names:
             if name in TIMES:

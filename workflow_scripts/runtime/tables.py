@@ -48,7 +48,7 @@ def read_table(
     """
     _require_file(path, columns, remedy)
     wanted = {**columns, **(optional or {})}
-    with _one_error(path, columns, remedy):
+    with refuse_damage(path, columns, remedy):
         if is_text_table(path) and not _is_parquet(path):
             return _read_text(path, columns, wanted, remedy, complete, keep)
         return _read_parquet(path, columns, wanted, remedy, complete, keep)
@@ -61,7 +61,7 @@ def check_columns(path: Path, columns: Columns, remedy: str, optional: Columns |
     is no Parquet.
     """
     _require_file(path, columns, remedy)
-    with _one_error(path, columns, remedy), pq.ParquetFile(path) as file:
+    with refuse_damage(path, columns, remedy), pq.ParquetFile(path) as file:
         _refuse_wrong_columns(path, file.schema_arrow, columns, {**columns, **(optional or {})}, remedy)
 
 
@@ -75,7 +75,7 @@ def _require_file(path: Path, columns: Columns, remedy: str) -> None:
 
 
 @contextmanager
-def _one_error(path: Path, columns: Columns, remedy: str) -> Iterator[None]:
+def refuse_damage(path: Path, columns: Columns, remedy: str) -> Iterator[None]:
     """Turn what Arrow and the file system raise into one UserError; their messages may quote cells."""
     kinds = "a table of text or Parquet" if is_text_table(path) else "Parquet"
     try:

@@ -65,6 +65,14 @@ class OwnTables(Source):
             folder / "vitals.parquet",
             *(folder / "cohorts" / f"{cohort}.parquet" for cohort in cohorts),
         ]
+        folders = [str(path) for path in wanted if path.is_dir()]
+        if folders:
+            raise UserError(
+                f"dataset '{name}'",
+                f"{', '.join(folders)}: a folder (Spark and partitioned data sets write one)",
+                "one Parquet file for each table",
+                "write each table as one file (docs/own-data.md)",
+            )
         missing = [str(path) for path in wanted if not path.is_file()]
         if missing:
             present = sorted(path.stem for path in (folder / "cohorts").glob("*.parquet"))
