@@ -40,7 +40,7 @@ def task(tmp_path):
                 if Arm.parse(arm).is_from_scratch:
                     record["training"] = run_record()["training"]
                 if "-r" in arm:  # The highest rank is the best on validation.
-                    record["training"]["best_validation_loss"] = 3 - 0.01 * record["rank"]
+                    record["validation_metrics"]["wql"] = 3 - 0.01 * record["rank"]
                 if (model, arm) in idle:  # Validation kept the model as it was.
                     record["training"] = record["training"] | {"best_step": 0}
                 if (model, arm) in failed:
@@ -54,7 +54,8 @@ def task(tmp_path):
             value, spread = arms[summary.first.model, summary.first.arm]
             values = np.full(len(RESAMPLED), value)
             replicates = np.repeat((value + spread * SPREAD)[:, None], len(RESAMPLED), axis=1)
-            resampled.append(ResampledArm(summary, values, replicates, np.ones((patients, len(RESAMPLED)))))
+            ones = np.ones((patients, len(RESAMPLED)))
+            resampled.append(ResampledArm(summary, values, replicates, ones, ones))
         chosen = EvaluationParameters(resamples=RESAMPLES).model_copy(update=parameters)
         return ResampledTask(resampled, patients, 3 * patients, chosen)
 

@@ -1,4 +1,4 @@
-"""Checks what a sweep chooses among its arms, on records whose losses are known."""
+"""Checks what is recommended of a sweep, on records whose errors on the validation windows are known."""
 
 import pytest
 
@@ -8,38 +8,42 @@ from workflow_scripts.evaluation.run_record import RunRecord
 from workflow_scripts.tracking.sweeps import StoredRun, Sweep
 
 
-def stored_run(tmp_path, arm, loss=None, best_step=20):
+def stored_run(tmp_path, arm, error=0.05, best_step=20):
     record = run_record(model="moirai-nano", arm=arm)
-    if loss is not None:
-        record["training"] |= {"best_step": best_step, "best_validation_loss": loss}
+    record["validation_metrics"]["wql"] = error
+    if record["training"]:
+        record["training"]["best_step"] = best_step
     typed = RunRecord.model_validate(record)
     return StoredRun(tmp_path / arm / "run.json", typed, run_row(typed))
 
 
 def sweep(*runs):
-    return Sweep("simulated", "explicit", "heart_rate", "moirai-nano", list(runs))
+    return Sweep("simulated", "explicit", "heart_rate", runs[0].row.model, list(runs))
 
 
-def test_a_model_from_scratch_has_no_adapter_though_one_of_its_losses_is_the_smallest(tmp_path):
-    # Mean squared error and DILATE are different quantities: the smaller number says nothing.
-    found = sweep(stored_run(tmp_path, "trained", 0.01), stored_run(tmp_path, "trained-dilate", 0.4))
-    assert (found.chosen(), found.best_run(), found.best_rank()) == (None, None, None)
-    assert sweep(stored_run(tmp_path, "trained", 0.01)).best_run() is None
+@pytest.mark.parametrize(
+    ("errors", "recommended", "registered", "rank"),
+    [
+        ({"zero-shot": 0.3, "full": 0.2, "lora-r2": 0.1}, "lora-r2", "lora-r2", 2),
+        ({"zero-shot": 0.3, "full": 0.1, "lora-r2": 0.2}, "full", "full", 2),
+        ({"zero-shot": 0.1, "full": 0.2, "lora-r2": 0.3}, "zero-shot", None, 2),
+        ({"zero-shot": 0.1}, "zero-shot", None, None),
+    ],
+)
+def test_the_smallest_validation_error_is_recommended_and_registered_if_it_has_an_adapter(
+    tmp_path, errors, recommended, registered, rank
+):
+    found = sweep(*(stored_run(tmp_path, arm, error) for arm, error in errors.items()))
+    assert found.recommended.first.arm == recommended
+    best = found.best_run()
+    assert (best.row.arm if best else None) == registered
+    assert found.best_rank() == rank
 
 
-def test_full_fine_tuning_is_no_adapter(tmp_path):
-    arms = {"zero-shot": None, "full": 1.0, "lora-r2": 2.0}
-    found = sweep(*(stored_run(tmp_path, arm, loss) for arm, loss in arms.items()))
-    assert found.best_run().row.arm == "lora-r2"
-
-
-@pytest.mark.parametrize(("steps", "best"), [((0, 0), None), ((0, 10), 4)])
-def test_an_adapter_that_learned_nothing_is_never_the_best(tmp_path, steps, best):
-    losses = (2.0, 2.0 if steps[1] == 0 else 1.9)
-    ranks = [
-        stored_run(tmp_path, f"lora-r{rank}", loss, step)
-        for rank, loss, step in zip((1, 4), losses, steps, strict=True)
-    ]
-    found = sweep(stored_run(tmp_path, "zero-shot"), *ranks)
-    assert found.best_rank() == best
-    assert (found.best_run().row.rank if found.best_run() else None) == best
+def test_an_arm_that_learned_nothing_gives_way_to_zero_shot(tmp_path):
+    idle = stored_run(tmp_path, "lora-r4", 0.2, best_step=0)
+    found = sweep(stored_run(tmp_path, "zero-shot", 0.2), idle)
+    assert found.recommended.first.arm == "zero-shot"
+    assert (found.best_rank(), found.best_run()) == (None, None)
+    alone = sweep(idle)
+    assert (alone.recommended.first.arm, alone.best_run()) == ("lora-r4", None)

@@ -1,4 +1,7 @@
-"""Which adapter to take: chosen on validation alone, with the reason in words."""
+"""Which arm of a model is recommended: chosen on validation alone, with the reason in words.
+
+There is one choice: report, forecast fans, MLflow, its registry, planned comparisons and `best_adapter` all ask here.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,20 +10,23 @@ from workflow_scripts.evaluation.aggregation import ArmSummary
 from workflow_scripts.evaluation.summary import RunRow
 from workflow_scripts.runtime.errors import UserError
 
+CRITERION = "validation_wql"
+"""The column of metrics.csv that decides: every arm has it, trained or not, whatever loss it was trained with."""
+
 
 @dataclass(frozen=True)
 class Candidate:
-    """An arm that could be chosen. validation_loss: mean over seeds; None where a seed has none."""
+    """An arm that could be chosen. validation_wql: mean over seeds; None where a seed has none."""
 
     arm: str
-    validation_loss: float | None
+    validation_wql: float | None
     trainable_parameters: int | None
     reason: str
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The chosen arm and seed, why, and all that it was chosen from."""
+    """The recommended arm and its best seed, why, and all that it was chosen from."""
 
     model: str
     arm: str
@@ -29,24 +35,45 @@ class Choice:
     candidates: list[Candidate]
 
 
-def choose_adapter(arms: Sequence[ArmSummary]) -> Choice:
-    """Choose among the arms of one model on one cohort and vital sign.
+def validation_error(arm: ArmSummary) -> float | None:
+    """What an arm is chosen by: its weighted quantile loss on the validation windows, mean over seeds."""
+    return None if arm.failed else arm.mean(CRITERION)
 
-    The arm with the smallest validation loss, mean over seeds; of equal ones that which trains fewest parameters.
-    Of its seeds the one with the smallest validation loss. The test split is not looked at. Raises UserError where
-    no arm left an adapter.
+
+def by_validation(arms: Sequence[ArmSummary]) -> list[ArmSummary]:
+    """The complete arms, the smallest error on the validation windows first; of equal ones that which trains least."""
+    complete = [(error, arm) for arm in arms if (error := validation_error(arm)) is not None]
+    return [
+        arm
+        for _, arm in sorted(complete, key=lambda pair: (pair[0], pair[1].first.trainable_parameters or 0))
+    ]
+
+
+def recommended(arms: Sequence[ArmSummary]) -> ArmSummary | None:
+    """The arm to take of one model on one cohort and vital sign; None where none is complete.
+
+    Zero-shot competes: where no training lowers the validation error, the model is recommended as it is.
     """
-    subject = arms[0].first
-    adapted = [arm for arm in arms if arm.arm.is_adapter]
-    complete = adapters_by_loss(adapted)
+    return next(iter(by_validation(arms)), None)
+
+
+def best_seed(arm: ArmSummary) -> RunRow:
+    """The run of an arm with the smallest error on the validation windows."""
+    return min(arm.runs, key=lambda run: (run.validation_wql, run.seed))
+
+
+def choose_adapter(arms: Sequence[ArmSummary]) -> Choice:
+    """Say which arm of one model is recommended on one cohort and vital sign; it may be zero-shot, without an adapter.
+
+    The test split is not looked at. Raises UserError where no arm is complete.
+    """
+    subject, complete = arms[0].first, by_validation(arms)
     if not complete:
         raise UserError(
-            where=f"adapters of {subject.model} for {subject.vital} of {subject.cohort}",
-            found=f"{len(adapted)} arms with an adapter, none complete"
-            if adapted
-            else "no arm with an adapter",
-            expected="at least one run of a parameter-efficient method, such as lora",
-            remedy="name such arms and ranks in params.yaml",
+            where=f"arms of {subject.model} for {subject.vital} of {subject.cohort}",
+            found=f"{len(arms)} arms, none complete",
+            expected="at least one arm whose runs all gave finite forecasts",
+            remedy="see the reasons in metrics.csv, and run such arms again",
         )
     best = complete[0]
     run = best_seed(best)
@@ -54,49 +81,27 @@ def choose_adapter(arms: Sequence[ArmSummary]) -> Choice:
         model=subject.model,
         arm=run.arm,
         seed=run.seed,
-        reason=_reason(best, complete, run.seed, arms),
+        reason=_reason(complete, run.seed),
         candidates=[
-            Candidate(arm.first.arm, _loss(arm), arm.first.trainable_parameters, arm.reason)
-            for arm in adapted
+            Candidate(arm.first.arm, validation_error(arm), arm.first.trainable_parameters, arm.reason)
+            for arm in arms
         ],
     )
 
 
-def adapters_by_loss(arms: Sequence[ArmSummary]) -> list[ArmSummary]:
-    """The arms with a complete adapter in every seed, the smallest validation loss (mean over seeds) first.
-
-    Of equal ones that which trains fewest parameters comes first.
-    """
-    complete = [arm for arm in arms if arm.arm.is_adapter and _loss(arm) is not None]
-    return sorted(complete, key=lambda arm: (_loss(arm), arm.first.trainable_parameters or 0))
-
-
-def best_seed(arm: ArmSummary) -> RunRow:
-    """The run of an arm with the smallest validation loss."""
-    return min(arm.runs, key=lambda run: (run.best_validation_loss, run.seed))
-
-
-def _loss(arm: ArmSummary) -> float | None:
-    return None if arm.failed else arm.mean("best_validation_loss")
-
-
-def _reason(best: ArmSummary, complete: Sequence[ArmSummary], seed: int, arms: Sequence[ArmSummary]) -> str:
-    loss, seeds = _loss(best), len(best.runs)
+def _reason(complete: Sequence[ArmSummary], seed: int) -> str:
+    best, *others = complete
+    errors = [f"{validation_error(arm):.4g}" for arm in complete]
+    seeds = len(best.runs)
     over = f"mean over {seeds} seeds" if seeds > 1 else "one seed"
-    text = f"{best.first.arm} has the smallest validation loss of {len(complete)} adapted arms, {loss:.4f} ({over})"
-    if len(complete) == 1:
-        text = f"{best.first.arm} is the only adapted arm, with a validation loss of {loss:.4f} ({over})"
-    others = sorted(
-        (other, arm.first.arm) for arm in complete if arm is not best and (other := _loss(arm)) is not None
-    )
+    text = f"{best.first.arm} has the smallest error of {len(complete)} arms on the validation windows"
+    if not others:
+        text = f"{best.first.arm} is the only complete arm, with an error on the validation windows"
+    text += f", a weighted quantile loss of {errors[0]} ({over})"
     if others:
-        text += f"; next is {others[0][1]} with {others[0][0]:.4f}"
-    full = next((arm for arm in arms if arm.arm.is_full and _loss(arm) is not None), None)
-    if full is not None:
-        text += f"; full fine-tuning has {_loss(full):.4f}"
-    if seeds > 1:
+        text += f"; next is {others[0].first.arm} with {errors[1]}"
+    if best.arm.is_zero_shot and others:
+        text += "; no arm that was trained has a smaller one, so no adapter is needed"
+    if seeds > 1 and best.arm.trains:
         text += f"; seed {seed} is the best of its seeds"
-    unadapted = sum(run.best_step == 0 for run in best.runs)
-    if unadapted:
-        text += f"; in {unadapted} of {seeds} seeds no step made the validation loss smaller than the base model's"
     return f"{text}. Chosen on validation alone."

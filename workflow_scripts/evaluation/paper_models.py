@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from workflow_scripts.evaluation.choice import recommended
 from workflow_scripts.evaluation.names import listed, method_name
-from workflow_scripts.evaluation.planning import best_on_validation
 from workflow_scripts.evaluation.resampled_task import ResampledArm, ResampledTask
 from workflow_scripts.models.registry import MULTIVARIATE_VARIANTS
 
@@ -18,7 +18,7 @@ KINDS = {kind: method_name(kind) for kind in ("zero-shot", "full", "lora")}
 
 @dataclass(frozen=True)
 class Model:
-    """The arms of one model that the findings speak of; lora is the rank with the smallest validation loss."""
+    """The arms of one model that the findings speak of; lora is the rank with the smallest validation error."""
 
     name: str
     family: str
@@ -42,7 +42,7 @@ def models_of(task: ResampledTask) -> list[Model]:
         ranks = [arm for arm in arms.values() if arm.summary.method == "lora"]
         lora = None
         if ranks:
-            chosen = best_on_validation([arm.summary for arm in ranks])
+            chosen = recommended([arm.summary for arm in ranks]) or ranks[0].summary
             lora = next(arm for arm in ranks if arm.summary is chosen)
         first = next(iter(arms.values())).summary.first
         smallest = min(arm.summary.first.total_parameters or 0 for arm in arms.values())

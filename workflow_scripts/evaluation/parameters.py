@@ -19,6 +19,11 @@ class EvaluationParameters(Parameters):
     minimum_patients: int = Field(
         10, ge=2, description="test patients below which no interval and no p-value is given"
     )
+    baseline: str = Field(
+        "persistence",
+        description="the model or baseline that skill scores of the leaderboard are measured against; one that is "
+        "not in the study gives none",
+    )
     rank_margin: float = Field(
         0.01, ge=0, description="a rank is good enough within this share of the best rank's error"
     )

@@ -1,25 +1,19 @@
-"""Which arms are compared: fixed before any test error is seen, chosen by validation loss alone."""
+"""Which arms are compared: fixed before any test error is seen, chosen on validation alone."""
 
 from collections.abc import Sequence
 from itertools import groupby
 
 from workflow_scripts.evaluation.aggregation import ArmSummary
+from workflow_scripts.evaluation.choice import recommended
 from workflow_scripts.models.registry import MULTIVARIATE_VARIANTS
-
-
-def best_on_validation(arms: Sequence[ArmSummary]) -> ArmSummary:
-    """The arm with the smallest validation loss, mean over seeds; the first one where none was trained."""
-    trained = [arm for arm in arms if arm.mean("best_validation_loss") is not None]
-    return min(trained, key=lambda arm: arm.mean("best_validation_loss") or 0.0, default=arms[0])
 
 
 def planned_comparisons(arms: Sequence[ArmSummary]) -> list[tuple[ArmSummary, ArmSummary]]:
     """Which arms of one cohort and vital sign are compared.
 
     Every arm with zero-shot of its model; every parameter-efficient arm with full fine-tuning of its model; every arm
-    of a multivariate variant with the same arm of the model whose weights it has; and of every foundation model the arm
-    with the smallest validation loss with each baseline and with each arm of each model trained from scratch (one is
-    trained with another loss, so that validation cannot choose among those).
+    of a multivariate variant with the same arm of the model whose weights it has; and of every foundation model the
+    recommended arm with each baseline and with each arm of each model trained from scratch.
     """
     pairs = []
     every = {(arm.first.model, arm.first.arm): arm for arm in arms}
@@ -36,5 +30,5 @@ def planned_comparisons(arms: Sequence[ArmSummary]) -> list[tuple[ArmSummary, Ar
                 (arm, every[univariate, arm.first.arm]) for arm in own if (univariate, arm.first.arm) in every
             ]
         if own[0] not in others:
-            pairs += [(best_on_validation(own), other) for other in others]
+            pairs += [(recommended(own) or own[0], other) for other in others]
     return pairs

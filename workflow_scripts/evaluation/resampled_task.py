@@ -35,13 +35,14 @@ class ResampledArm:
     """An arm over all its seeds, metrics as in RESAMPLED.
 
     values: [metrics]; replicates: [resamples, metrics]; patient_errors: [patients, metrics], each patient's
-    sum of errors, mean over seeds.
+    sum of errors, mean over seeds; patient_weights: what these are divided by, the same for every arm.
     """
 
     summary: ArmSummary
     values: Array
     replicates: Array
     patient_errors: Array
+    patient_weights: Array
 
     @property
     def name(self) -> tuple[str, str]:
@@ -108,9 +109,13 @@ class ResampledTask:
 
 @dataclass(frozen=True)
 class TaskTables:
-    """A task, and the rows that are made while its forecasts are at hand."""
+    """A task, and the rows that are made while its forecasts are at hand.
+
+    subjects: [patients], in the order of the arms' patient_errors.
+    """
 
     task: ResampledTask
+    subjects: NDArray[np.str_]
     breakdown: list[BreakdownRow]
     calibration: list[CalibrationRow]
 
@@ -128,11 +133,12 @@ def read_task(
     where a run's forecasts are not those of the windows or do not give the errors of its record.
     """
     test = read_windows(windows, ("test",))
-    patients = len(np.unique(test.subject_id))
+    subjects = np.unique(test.subject_id)
+    patients = len(subjects)
     draws = draw_patients(patients, parameters.resamples, parameters.seed)
     parts = break_down(test, cohort, draws, parameters)
     result = TaskTables(
-        ResampledTask([], patients, len(test), parameters), [*missing_rows(parts, rows[0])], []
+        ResampledTask([], patients, len(test), parameters), subjects, [*missing_rows(parts, rows[0])], []
     )
     for summary in summarise_arms(rows):
         paths = [folders[run] / "forecasts.parquet" for run in summary.runs]
@@ -159,6 +165,7 @@ def resample_arm(summary: ArmSummary, sums: PatientSums, draws: Array, seed: int
         values=sums.metrics().mean(axis=0),
         replicates=resample_seeds(resample_patients(sums, draws), [run.seed for run in summary.runs], seed),
         patient_errors=sums.errors.mean(axis=1),
+        patient_weights=sums.weights,
     )
 
 

@@ -14,7 +14,7 @@ from workflow_scripts.evaluation.comparison import holm, interval, win_rate
 from workflow_scripts.evaluation.events.rows import EventCurveRow, EventRow
 from workflow_scripts.evaluation.events.table import event_tables
 from workflow_scripts.evaluation.findings import findings
-from workflow_scripts.evaluation.mean_ranks import critical_difference, mean_ranks
+from workflow_scripts.evaluation.leaderboard import leaderboard, task_errors
 from workflow_scripts.evaluation.parameters import EvaluationParameters
 from workflow_scripts.evaluation.patient_sums import ERRORS, RESAMPLED
 from workflow_scripts.evaluation.planning import planned_comparisons
@@ -32,6 +32,7 @@ from workflow_scripts.evaluation.summary import (
     ComparisonRow,
     FindingRow,
     IntervalRow,
+    LeaderboardRow,
     RankRow,
     RunRow,
 )
@@ -49,6 +50,7 @@ class StudyStatistics:
     findings: list[FindingRow] = field(default_factory=list)
     events: list[EventRow] = field(default_factory=list)
     event_curves: list[EventCurveRow] = field(default_factory=list)
+    leaderboard: list[LeaderboardRow] = field(default_factory=list)
 
 
 def study_statistics(
@@ -65,7 +67,7 @@ def study_statistics(
     type of ICU. Raises UserError where a run's forecasts are not those of the windows or do not give the errors
     of its record.
     """
-    result = StudyStatistics()
+    result, compared = StudyStatistics(), []
     for (cohort, vital), group in groupby(rows, key=lambda row: (row.cohort, row.vital)):
         runs = [*group]
         if all(run.status == MISSING for run in runs):  # Their windows may be missing too.
@@ -82,27 +84,15 @@ def study_statistics(
         result.calibration.extend(read.calibration)
         result.events.extend(judged.events)
         result.event_curves.extend(judged.event_curves)
+        compared.append(task_errors(read.task, read.subjects))
+    result.leaderboard.extend(leaderboard(compared, parameters))
     return result
 
 
 def _intervals(task: ResampledTask) -> Iterator[IntervalRow]:
     for metric in RESAMPLED:
         best = _best(task, metric) if metric in ERRORS else None
-        rows = [_interval_row(task, arm, metric, best) for arm in task.arms]
-        yield from _with_ranks(task, metric, rows) if metric in ERRORS else rows
-
-
-def _with_ranks(task: ResampledTask, metric: str, rows: Sequence[IntervalRow]) -> Iterator[IntervalRow]:
-    """Add mean ranks and their critical difference to the rows of arms that have intervals."""
-    indices = [index for index, row in enumerate(rows) if not row.reason]
-    errors = [task.arms[index].patient_errors[:, RESAMPLED.index(metric)] for index in indices]
-    known = dict(zip(indices, mean_ranks(np.stack(errors, axis=1)).tolist(), strict=True)) if indices else {}
-    distance = None
-    if len(known) > 1:
-        distance = critical_difference(len(known), task.patients, task.parameters.confidence)
-    for index, row in enumerate(rows):
-        rank = known.get(index)
-        yield replace(row, mean_rank=rank, critical_difference=None if rank is None else distance)
+        yield from (_interval_row(task, arm, metric, best) for arm in task.arms)
 
 
 def _best(task: ResampledTask, metric: str) -> ResampledArm | None:
@@ -130,8 +120,6 @@ def _interval_row(
         above_best=None,
         above_best_low=None,
         above_best_high=None,
-        mean_rank=None,
-        critical_difference=None,
         reason=reason,
     )
     if reason:

@@ -100,9 +100,8 @@ class IntervalRow:
 
     value: mean over seeds; low, high: percentile interval over patients, and over seeds where there are
     several. above_best: by how much the error exceeds the smallest one of the same cohort, vital sign and
-    metric, with the interval of that paired difference; empty for the arm that is best, and for coverage_80.
-    mean_rank: mean over patients of the arm's place among all arms by that patient's error, 1 is best; two
-    that lie closer than critical_difference are not distinguishable. reason: why there is no interval.
+    metric, with the interval of that paired difference; empty for the arm that is best, and for coverage_80. reason:
+    why there is no interval.
     """
 
     cohort: str
@@ -119,8 +118,6 @@ class IntervalRow:
     above_best: float | None
     above_best_low: float | None
     above_best_high: float | None
-    mean_rank: float | None
-    critical_difference: float | None
     reason: str
 
 
@@ -297,6 +294,34 @@ class FindingRow:
     reason: str
 
 
+@dataclass(frozen=True)
+class LeaderboardRow:
+    """One arm over all vital signs and cohorts, by one metric. Its fields are the columns of leaderboard.csv.
+
+    skill: 1 - geometric mean over tasks of its error relative to that of `baseline` (0: as good, 1: without error).
+    win_rate: share of the other arms that it beats, mean over tasks, a tie being half a win. mean_rank: mean over tasks
+    of its place, 1 is best. low, high: percentile intervals over patients, who are drawn once for all tasks. failures:
+    tasks in which it failed; there it has the baseline's error. reason: what is missing, and why.
+    """
+
+    metric: str
+    model: str
+    arm: str
+    tasks: int
+    failures: int
+    baseline: str
+    skill: float | None
+    win_rate: float
+    mean_rank: float
+    skill_low: float | None = None
+    skill_high: float | None = None
+    win_rate_low: float | None = None
+    win_rate_high: float | None = None
+    mean_rank_low: float | None = None
+    mean_rank_high: float | None = None
+    reason: str = ""
+
+
 TABLES: dict[str, type] = {
     "metrics": RunRow,
     "intervals": IntervalRow,
@@ -308,6 +333,7 @@ TABLES: dict[str, type] = {
     "findings": FindingRow,
     "events": EventRow,
     "event_curves": EventCurveRow,
+    "leaderboard": LeaderboardRow,
 }
 """Every table of the summary, <name>.csv, and the kind of its rows."""
 

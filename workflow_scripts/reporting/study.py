@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.evaluation.aggregation import ArmSummary, summarise_arms
+from workflow_scripts.evaluation.choice import by_validation, recommended
 from workflow_scripts.evaluation.events.rows import EventCurveRow, EventRow
 from workflow_scripts.evaluation.names import (
     arm_name,
@@ -19,7 +20,6 @@ from workflow_scripts.evaluation.names import (
     vital_name,
 )
 from workflow_scripts.evaluation.parameters import EvaluationParameters
-from workflow_scripts.evaluation.planning import best_on_validation
 from workflow_scripts.evaluation.summary import (
     MISSING,
     TABLES,
@@ -27,6 +27,7 @@ from workflow_scripts.evaluation.summary import (
     CalibrationRow,
     FindingRow,
     IntervalRow,
+    LeaderboardRow,
     RunRow,
     TransferRow,
     read_rows,
@@ -65,6 +66,7 @@ class Sources:
     findings: Sequence[FindingRow] = ()
     events: Sequence[EventRow] = ()
     event_curves: Sequence[EventCurveRow] = ()
+    leaderboard: Sequence[LeaderboardRow] = ()
     parameters: ReportParameters = field(default_factory=ReportParameters)
     reading: Mapping[str, Any] = field(default_factory=dict)
 
@@ -222,30 +224,17 @@ def error(arm: ArmSummary) -> float:
     return arm.mean("mse") or 0.0
 
 
-def best_of(arms: Sequence[ArmSummary]) -> ArmSummary | None:
-    """The complete arm with the smallest MSE."""
-    return min((arm for arm in arms if is_complete(arm)), key=error, default=None)
-
-
-def chosen_of(arms: Sequence[ArmSummary]) -> ArmSummary | None:
-    """The complete arm to show of one model: of a foundation model the one with the smallest validation loss.
-
-    Validation cannot choose among arms trained from scratch, which have two losses, nor among baselines: of those the
-    one with the smallest test error.
-    """
-    complete = [arm for arm in arms if is_complete(arm)]
-    if any(arm.kind != "foundation" for arm in complete):
-        return best_of(complete)
-    return best_on_validation(complete) if complete else None
+def recommended_arms(task: ForecastTask) -> list[ArmSummary]:
+    """The recommended arm of each model that learns, the smallest validation error first."""
+    models = dict.fromkeys(arm.first.model for arm in task.arms if arm.kind != "baseline")
+    own = [[arm for arm in task.arms if arm.first.model == model] for model in models]
+    return by_validation([arm for arms in own if (arm := recommended(arms))])
 
 
 def compared_arms(task: ForecastTask) -> list[ArmSummary]:
-    """One arm of each model and the best baseline: at most MOST_COMPARED, in the study's order."""
-    models = dict.fromkeys(arm.first.model for arm in task.arms if arm.kind != "baseline")
-    chosen = [chosen_of([arm for arm in task.arms if arm.first.model == model]) for model in models]
-    kept = sorted((arm for arm in chosen if arm), key=error)[: MOST_COMPARED - 1]
-    baseline = best_of([arm for arm in task.arms if arm.kind == "baseline"])
-    shown = [*kept, *([baseline] if baseline else [])]
+    """The recommended arm of each model and of the baselines: at most MOST_COMPARED, in the study's order."""
+    baseline = recommended([arm for arm in task.arms if arm.kind == "baseline"])
+    shown = recommended_arms(task)[: MOST_COMPARED - 1] + ([baseline] if baseline else [])
     return [arm for arm in task.arms if arm in shown]
 
 

@@ -1,4 +1,4 @@
-"""The best adapter of one model, copied."""
+"""The recommended arm of one model, and its adapter, copied."""
 
 import shutil
 from dataclasses import asdict
@@ -17,9 +17,12 @@ def choose_adapter(
     records: Annotated[
         list[Path], Argument(help="run.json of every run of one model on one cohort and vital sign")
     ],
-    output: Annotated[Path, Option(help="folder to write the chosen adapter to")],
+    output: Annotated[Path, Option(help="folder to write choice.json, run.json and the adapter to")],
 ) -> None:
-    """Choose the best adapter of one model on one cohort and vital sign, by validation loss, and copy it.
+    """Say which arm of one model is recommended on one cohort and vital sign, and copy its adapter.
+
+    It is chosen on validation alone. Zero-shot competes: where it is recommended there is no adapter to copy, and
+    choice.json says so.
 
     Example:
         python -m workflow_scripts.steps.choose_adapter --output best \\
@@ -33,7 +36,8 @@ def choose_adapter(
     subject = {name: getattr(arms[0].first, name) for name in ("dataset", "cohort", "vital")}
     # As in a run's folder, the record is beside the adapter: it says how good it is.
     with atomic_folder(output) as folder:
-        shutil.copytree(chosen / "adapter", folder / "adapter")
+        if (chosen / "adapter").is_dir():
+            shutil.copytree(chosen / "adapter", folder / "adapter")
         shutil.copyfile(chosen / "run.json", folder / "run.json")
         write_json(folder / "choice.json", subject | asdict(choice))
     print(f"{choice.model}, {arms[0].first.vital}, {arms[0].first.cohort}: {choice.reason}")

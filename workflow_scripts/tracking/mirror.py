@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from workflow_scripts.runtime.hashing import file_hash
 from workflow_scripts.tracking.pages import ARCHIVE, Links, Page, experiment_description, run_page, sweep_page
-from workflow_scripts.tracking.registry import register
+from workflow_scripts.tracking.registry import register, withdraw
 from workflow_scripts.tracking.store import Experiment, active_runs, delete_run
 from workflow_scripts.tracking.sweeps import Sweep
 
@@ -63,8 +63,12 @@ class Mirror:
                 shown = self._find(key, record) or self._create(run_page(run, windows), record, parent)
                 ids[run.path] = self._keep(key, shown, parent)
             best = sweep.best_run()
-            if best and may_register and not sweep.missing:
-                self.written += register(self._client, sweep, best, ids[best.path])
+            if may_register and not sweep.missing:
+                self.written += (
+                    register(self._client, sweep, best, ids[best.path])
+                    if best
+                    else withdraw(self._client, sweep)
+                )
         self._describe(experiment_description(dataset, sweeps, Links(self._experiment_id, ids)))
 
     def forget_deleted_records(self, runs: Path, sweeps: Sequence[Sweep]) -> None:

@@ -127,8 +127,8 @@ def run_page(run: StoredRun, windows: Path | None = None) -> Page:
 
 
 def sweep_page(sweep: Sweep) -> Page:
-    """Return the page of a sweep: the numbers of the chosen arm, means over seeds, and a table of all arms."""
-    chosen, first = sweep.chosen(), sweep.runs[0] if sweep.runs else None
+    """Return the page of a sweep: the numbers of the recommended arm, means over seeds, and a table of all arms."""
+    chosen, first = sweep.recommended, sweep.runs[0] if sweep.runs else None
     times = [run_times(run) for run in sweep.runs]
     metrics: dict[str, float | None] = {"best_rank": sweep.best_rank()}
     if chosen and first:
@@ -140,7 +140,7 @@ def sweep_page(sweep: Sweep) -> Page:
         started=min((started for started, _ in times), default=None),
         ended=max((ended for _, ended in times), default=None),
         tags={
-            "chosen": chosen.first.arm if chosen else None,
+            "recommended": chosen.first.arm if chosen else None,
             "family": first.row.family if first else None,
             "data": data_kind(sweep.dataset),
             "runs": f"{len(sweep.runs)} of {len(sweep.runs) + len(sweep.missing)}",
@@ -154,18 +154,19 @@ def sweep_page(sweep: Sweep) -> Page:
 def experiment_description(dataset: str, sweeps: Sequence[Sweep], links: Links) -> str:
     """Return the description of a data set's experiment: how to read it, and what was chosen in each sweep."""
     rows = []
-    for sweep in sorted(sweeps, key=lambda each: not each.adapters):
-        chosen, best = sweep.chosen(), sweep.best_run()
-        arm = f"[{best.row.arm}]({links.run(best, f'/artifacts/{ARCHIVE}')})" if best else "–"
+    for sweep in sorted(sweeps, key=lambda each: each.best_run() is None):
+        chosen, best = sweep.recommended, sweep.best_run()
+        name = chosen.first.arm if chosen else "–"
+        arm = f"[{name}]({links.run(best, f'/artifacts/{ARCHIVE}')})" if best else name
         errors = [number(chosen.mean(name) if chosen else None) for name in ("mse", "mae")]
         rows.append([sweep.name, arm, str(sweep.best_rank() or "–"), *errors])
     vitals = dict.fromkeys(sweep.vital for sweep in sweeps)
     parts = [
         f"**Every run:** {' · '.join(f'[{in_words(vital)}]({links.runs_of(vital)})' for vital in vitals)}",
         f"Forecasts of vital signs on **{dataset}**: a sweep for each model, vital sign and cohort, and below it one "
-        "run for each arm and seed. Ranks and adapters are chosen on validation loss alone; `mse`, `mae` and the "
+        "run for each arm and seed. The recommended arm is chosen on validation alone; `mse`, `mae` and the "
         "others are of test windows that no run trained on. `run.json`, an artifact of every run, is its full record.",
-        table(["sweep", "adapter chosen on validation", "best rank", "test MSE", "test MAE"], rows),
+        table(["sweep", "recommended, on validation", "best rank", "test MSE", "test MAE"], rows),
         cautions(dataset, *(sweep.model for sweep in sweeps)),
     ]
     return "\n\n".join(filter(None, parts))
@@ -174,8 +175,8 @@ def experiment_description(dataset: str, sweeps: Sequence[Sweep], links: Links) 
 def model_description(sweep: Sweep, run: StoredRun) -> str:
     """Return the description of a registered adapter."""
     text = (
-        f"The best adapter of **{sweep.name}** on {sweep.dataset}: {run.row.arm}, seed {run.row.seed}, chosen on "
-        "validation loss alone. docs/using-adapters.md says how to use it; its files are safetensors and JSON, no "
+        f"What is recommended of **{sweep.name}** on {sweep.dataset}: {run.row.arm}, seed {run.row.seed}, chosen on "
+        "validation alone. docs/using-adapters.md says how to use it; its files are safetensors and JSON, no "
         "pickle and no code."
     )
     return "\n\n".join(filter(None, [text, cautions(sweep.dataset, sweep.model)]))
@@ -311,12 +312,12 @@ def _sweep_description(sweep: Sweep) -> str:
         names = ", ".join(f"{path.parts[-3]} {path.parts[-2]}" for path in sweep.missing[:20])
         more = ", …" if len(sweep.missing) > 20 else ""
         parts.append(f"**{len(sweep.missing)} of them are not finished:** {names}{more}.")
-    if sweep.adapters:
+    if sweep.recommended:
         parts.append(
-            f"Chosen on validation loss alone: **{sweep.adapters[0].first.arm}**. This page shows its numbers, means "
-            "over seeds."
+            f"Recommended, chosen on validation alone: **{sweep.recommended.first.arm}**. This page shows its numbers, "
+            "means over seeds."
         )
-    elif idle := [arm.first.arm for arm in sweep.arms if learned_nothing(arm)]:
+    if idle := [arm.first.arm for arm in sweep.arms if learned_nothing(arm)]:
         parts.append(
             f"**Nothing was learned** by {', '.join(idle)}: no step lowered the validation loss, so these are the "
             "untrained model's forecasts."
@@ -333,12 +334,12 @@ def _table_of_arms(sweep: Sweep) -> str:
     rows = [
         [
             arm.first.arm,
-            *(number(arm.mean(name)) for name in (*labels, "best_validation_loss")),
+            *(number(arm.mean(name)) for name in (*labels, "validation_wql")),
             f"{arm.first.trainable_parameters:,}",
         ]
         for arm in sweep.arms
     ]
-    return table(["arm", *labels.values(), "validation loss", "trained parameters"], rows)
+    return table(["arm", *labels.values(), "validation WQL", "trained parameters"], rows)
 
 
 def _error_labels(run: StoredRun) -> dict[str, str]:

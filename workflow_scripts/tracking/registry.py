@@ -1,4 +1,4 @@
-"""The model registry: the best adapter of each sweep, under the alias `best`."""
+"""The model registry: what is recommended of each sweep, under the alias `recommended`."""
 
 from typing import TYPE_CHECKING
 
@@ -8,17 +8,17 @@ from workflow_scripts.tracking.sweeps import StoredRun, Sweep
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-ALIAS = "best"
+ALIAS = "recommended"
 
 
 def register(client: "MlflowClient", sweep: Sweep, best: StoredRun, run_id: str) -> bool:
-    """Let the alias `best` of the sweep's model point to its best run's adapter; return whether anything was written.
+    """Let the alias of the sweep's model point to its best run's adapter; return whether anything was written.
 
     The folder `adapter` among the run's artifacts is the model. Versions of deleted runs are removed: their files are
     gone.
     """
     description = model_description(sweep, best)
-    name = f"{sweep.model}.{sweep.vital}.{sweep.cohort}.{sweep.dataset}"
+    name = _name(sweep)
     found = client.search_registered_models(f"name = '{name}'")
     if not found:
         client.create_registered_model(name, description=description)
@@ -34,3 +34,17 @@ def register(client: "MlflowClient", sweep: Sweep, best: StoredRun, run_id: str)
         if version.run_id != run_id and client.get_run(version.run_id).info.lifecycle_stage == "deleted":
             client.delete_model_version(name, version.version)
     return True
+
+
+def withdraw(client: "MlflowClient", sweep: Sweep) -> bool:
+    """Take the alias from the sweep's model, where nothing with an adapter is recommended any more."""
+    name = _name(sweep)
+    found = client.search_registered_models(f"name = '{name}'")
+    if not found or ALIAS not in found[0].aliases:
+        return False
+    client.delete_registered_model_alias(name, ALIAS)
+    return True
+
+
+def _name(sweep: Sweep) -> str:
+    return f"{sweep.model}.{sweep.vital}.{sweep.cohort}.{sweep.dataset}"

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from workflow_scripts.evaluation.aggregation import ArmSummary, run_row, summarise_arms
-from workflow_scripts.evaluation.choice import adapters_by_loss, best_seed
+from workflow_scripts.evaluation.choice import best_seed, by_validation, recommended
 from workflow_scripts.evaluation.run_record import RunRecord
 from workflow_scripts.evaluation.summary import RunRow
 
@@ -47,25 +47,21 @@ class Sweep:
         return summarise_arms(run.row for run in self.runs)
 
     @cached_property
-    def adapters(self) -> list[ArmSummary]:
-        """The arms with an adapter that learned something, the smallest validation loss first."""
-        return [arm for arm in adapters_by_loss(self.arms) if not learned_nothing(arm)]
-
-    def chosen(self) -> ArmSummary | None:
-        """The adapter with the smallest validation loss; of a sweep with one arm, that arm."""
-        if self.adapters:
-            return self.adapters[0]
-        return self.arms[0] if len(self.arms) == 1 else None
+    def recommended(self) -> ArmSummary | None:
+        """The recommended arm; None where none is complete."""
+        return recommended(self.arms)
 
     def best_rank(self) -> int | None:
-        """The rank with the smallest validation loss; None where no arm with a rank learned anything."""
-        return next((arm.first.rank for arm in self.adapters if arm.first.rank), None)
+        """The rank with the smallest validation error; None where no arm with a rank learned anything."""
+        learnt = [arm for arm in self.arms if not learned_nothing(arm)]
+        return next((arm.first.rank for arm in by_validation(learnt) if arm.first.rank), None)
 
     def best_run(self) -> StoredRun | None:
-        """The run whose adapter is registered: of the best adapter the seed with the smallest validation loss."""
-        if not self.adapters:
+        """The run to register: the best seed of the recommended arm, where that one learned something."""
+        arm = self.recommended
+        if arm is None or arm.kind != "foundation" or not arm.arm.trains or learned_nothing(arm):
             return None
-        best = best_seed(self.adapters[0])
+        best = best_seed(arm)
         return next(run for run in self.runs if run.row is best)
 
 

@@ -7,11 +7,19 @@ from collections.abc import Iterable, Sequence
 from typing import get_args
 
 from workflow_scripts.adaptation.arms import Arm
+from workflow_scripts.evaluation.choice import recommended
 from workflow_scripts.evaluation.names import capital, counted, listed, model_name, run_name
 from workflow_scripts.evaluation.summary import ComparisonRow, RankRow
 from workflow_scripts.reporting.page import Block, Section
 from workflow_scripts.reporting.statistics import Statistics, Verdict, claim
-from workflow_scripts.reporting.study import UNTRAINED, ForecastTask, Study, best_of, idle_words, mean
+from workflow_scripts.reporting.study import (
+    UNTRAINED,
+    ForecastTask,
+    Study,
+    idle_words,
+    mean,
+    recommended_arms,
+)
 from workflow_scripts.reporting.words import number, percent, span
 
 METHOD = "lora"
@@ -52,16 +60,14 @@ def answers(study: Study, task: ForecastTask) -> list[str]:
     statistics = study.sources.statistics
     level = statistics.level
     rows = [row for row in task.of(statistics.comparisons) if row.metric == "mse"]
-    sentences = [_best(study, task), _idle(task)]
+    sentences = [_recommended(study, task), _idle(task)]
     if any(claim(row, level) != "missing" for row in rows):
         lora = [row for row in rows if Arm.parse(row.arm).method == METHOD and row.against_model == row.model]
         last_value = [row for row in rows if row.against_model == LAST_VALUE]
         sentences += [
             against("LoRA", "the same model without training", _to(lora, "zero-shot"), level),
             against("LoRA", "full fine-tuning", _to(lora, "full"), level),
-            against(
-                "The arm that was best on validation", "carrying the last value forward", last_value, level
-            ),
+            against("The recommended arm", "carrying the last value forward", last_value, level),
             _against_scratch(task, rows, level),
             rank_answer([row for row in task.of(statistics.ranks) if row.metric == "mse"], statistics),
         ]
@@ -69,14 +75,14 @@ def answers(study: Study, task: ForecastTask) -> list[str]:
 
 
 def _against_scratch(task: ForecastTask, rows: Sequence[ComparisonRow], level: float) -> str:
-    """The planned comparisons with the best arm that was trained from scratch."""
-    best = best_of([arm for arm in task.arms if arm.kind == "scratch"])
+    """The planned comparisons with the recommended arm that was trained from scratch."""
+    best = recommended([arm for arm in task.arms if arm.kind == "scratch"])
     if best is None:
         return ""
     name = (best.first.model, best.first.arm)
-    other = f"{run_name(*name)}, of those trained from scratch the best on these patients"
+    other = f"{run_name(*name)}, recommended of those trained from scratch"
     with_it = [row for row in rows if (row.against_model, row.against_arm) == name]
-    return against("The arm that was best on validation", other, with_it, level)
+    return against("The recommended arm", other, with_it, level)
 
 
 def _to(rows: Iterable[ComparisonRow], arm: str) -> list[ComparisonRow]:
@@ -111,26 +117,27 @@ def _models(rows: Sequence[ComparisonRow], verdict: Verdict, level: float) -> st
     return listed([f"{name} ({own})" if own else name for name, own in ranks.items()])
 
 
-def _best(study: Study, task: ForecastTask) -> str:
-    """The arm with the smallest error, without a word on the others: what differs is said of planned comparisons."""
-    statistics = study.sources.statistics
-    best = best_of(task.arms)
-    if best is None:
-        return "No arm gave a finite error."
-    interval, shown = study.interval(best, "mse"), study.interval(best, "mae")
-    ends = span(shown.low, shown.high, 1, "to") if shown else ""
-    sentence = (
-        f"The smallest measured MSE is that of {run_name(best.first.model, best.first.arm)}{KINDS[best.kind]}"
-    )
-    miss = mean(best, "mae")
+def _recommended(study: Study, task: ForecastTask) -> str:
+    """What to take of each model, chosen on validation, and how far the best of these misses on the test patients."""
+    statistics, arms = study.sources.statistics, recommended_arms(task)
+    if not arms:
+        return "No arm gave a finite error on the validation windows: none is recommended."
+    best = arms[0]
+    interval, shown, miss = study.interval(best, "mse"), study.interval(best, "mae"), mean(best, "mae")
+    said = listed([run_name(arm.first.model, arm.first.arm) + KINDS[arm.kind] for arm in arms])
+    sentence = f"Recommended, on validation alone: {said}"
     if miss is not None:
-        sentence += f": its forecasts miss by {number(miss, 1)}\N{NO-BREAK SPACE}{task.unit} on average"
+        which = "it misses" if len(arms) == 1 else "the first, with the smallest validation error, misses"
+        sentence += (
+            f". On the test patients {which} by {number(miss, 1)}\N{NO-BREAK SPACE}{task.unit} on average"
+        )
+        ends = span(shown.low, shown.high, 1, "to") if shown else ""
         sentence += f" ({statistics.confidence} interval {ends})" if ends else ""
         sentence += _simplest(task)
     if interval is None or interval.low is None:
         reason = interval.reason if interval else "no intervals were computed"
         return f"{sentence}. No difference is claimed: {reason}."
-    return f"{sentence}. It was picked on these same patients, which flatters it."
+    return f"{sentence}."
 
 
 def _simplest(task: ForecastTask) -> str:

@@ -5,11 +5,12 @@ from textwrap import wrap
 from typing import Any
 
 from workflow_scripts.adaptation.arms import ZERO_SHOT, Arm
+from workflow_scripts.evaluation.choice import recommended
 from workflow_scripts.evaluation.names import arm_name, capital, method_name, model_name, run_name
 from workflow_scripts.evaluation.summary import CalibrationRow
 from workflow_scripts.reporting.charts import Figure, data, identity, legend_columns, make_figure, slug
 from workflow_scripts.reporting.page import Block, Section
-from workflow_scripts.reporting.study import ForecastTask, Study, chosen_of
+from workflow_scripts.reporting.study import ForecastTask, Study
 from workflow_scripts.reporting.themes import SHAPES, look
 from workflow_scripts.reporting.words import percent
 
@@ -54,7 +55,7 @@ def _chosen(task: ForecastTask, rows: Sequence[CalibrationRow]) -> dict[str, lis
     arms = [arm for arm in task.arms if arm.first.model == rows[0].model]
     kept = [arm.first.arm for arm in arms if arm.first.rank is None]
     for method in dict.fromkeys(arm.method for arm in arms if arm.first.rank is not None):
-        chosen = chosen_of([arm for arm in arms if arm.method == method and arm.first.rank is not None])
+        chosen = recommended([arm for arm in arms if arm.method == method and arm.first.rank is not None])
         kept += [chosen.first.arm] if chosen else []
     found = {
         name: sorted((row for row in rows if row.arm == name), key=lambda row: row.level) for name in kept
@@ -145,7 +146,7 @@ def _histogram(study: Study, task: ForecastTask, model: str, arms: dict[str, lis
     import altair as alt
 
     adapted = [arm for arm in task.arms if arm.first.model == model and arm.first.arm in arms]
-    chosen = chosen_of([arm for arm in adapted if not arm.arm.is_zero_shot]) or chosen_of(adapted)
+    chosen = recommended([arm for arm in adapted if not arm.arm.is_zero_shot]) or recommended(adapted)
     shown = chosen.first.arm if chosen else next(iter(arms))
     rows: list[dict[str, Any]] = [
         {"model": model, "arm": name, "name": arm_name(name), "from": low, "to": high, "density": density}

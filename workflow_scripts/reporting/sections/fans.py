@@ -1,15 +1,16 @@
-"""Forecast fans: a good, a usual and a bad forecast of the best arm, in relative hours and without ids."""
+"""Forecast fans: a good, a usual and a bad forecast of a recommended arm, in relative hours and without ids."""
 
 from math import ceil, floor
 from typing import Any
 
 from workflow_scripts.evaluation.aggregation import ArmSummary
+from workflow_scripts.evaluation.choice import recommended
 from workflow_scripts.evaluation.names import run_name
 from workflow_scripts.privacy.credentials import OPEN_DATASETS
 from workflow_scripts.reporting.charts import Figure, data, make_figure, slug
 from workflow_scripts.reporting.examples import Example, choose_examples
 from workflow_scripts.reporting.page import Block, Section
-from workflow_scripts.reporting.study import ForecastTask, Study, best_of
+from workflow_scripts.reporting.study import ForecastTask, Study, recommended_arms
 from workflow_scripts.reporting.themes import look
 from workflow_scripts.reporting.words import number, percent
 from workflow_scripts.windows.reading import read_windows
@@ -48,10 +49,10 @@ def fan_section(study: Study) -> Section:
 
 
 def _shown(task: ForecastTask) -> ArmSummary | None:
-    """The adapted arm with the smallest error if any, else the zero-shot or scratch arm, else the baseline."""
-    adapted = [arm for arm in task.arms if arm.kind == "foundation" and not arm.arm.is_zero_shot]
-    learnt = [arm for arm in task.arms if arm.kind != "baseline"]
-    return best_of(adapted) or best_of(learnt) or best_of(task.arms)
+    """Of the recommended arms that of the model with the smallest validation error, foundation models first."""
+    learnt = recommended_arms(task)
+    foundation = [arm for arm in learnt if arm.kind == "foundation"]
+    return next(iter([*foundation, *learnt]), None) or recommended(task.arms)
 
 
 def _block(study: Study, task: ForecastTask, arm: ArmSummary) -> Block:
@@ -62,7 +63,7 @@ def _block(study: Study, task: ForecastTask, arm: ArmSummary) -> Block:
     figures = [_figure(study, task, arm, example) for example in examples]
     text = (
         f"Test windows of {run_name(run.model, run.arm)}, seed {run.seed}, by their place in the order of errors. The "
-        "arm is that of its kind with the smallest error on these patients, which flatters it."
+        "arm is the recommended one: it has the smallest error on the validation windows."
     )
     return Block(task.title, text, figures=figures)
 

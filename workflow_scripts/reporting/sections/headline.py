@@ -4,17 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from workflow_scripts.evaluation.aggregation import ArmSummary
+from workflow_scripts.evaluation.choice import recommended
 from workflow_scripts.evaluation.names import capital, cohort_name, vital_name
 from workflow_scripts.models.registry import is_point_forecast
 from workflow_scripts.reporting.page import Block, Cell, Group, Head, Line, Section, Signs, Table
-from workflow_scripts.reporting.sections.overview import arm_figure, mean_rank_figure
+from workflow_scripts.reporting.sections.overview import arm_figure
 from workflow_scripts.reporting.statistics import comparison_sentence, comparison_table
 from workflow_scripts.reporting.study import (
     UNTRAINED,
     ForecastTask,
     Study,
     arm_line,
-    best_of,
     idle_words,
     is_complete,
     mean,
@@ -52,7 +52,7 @@ NOTE = (
 )
 COMPARED = (
     "Compared were each arm with zero-shot of its model, each parameter-efficient arm with full fine-tuning, and the "
-    "arm of each model that is best on validation with the baselines and the models trained from scratch. "
+    "recommended arm of each model with the baselines and the models trained from scratch. "
     "Differences are paired, on the same windows; below zero the arm's error is lower. Patients better: the share of "
     "patients whose mean error is lower. The intervals are not corrected, the p-values are."
 )
@@ -79,17 +79,19 @@ def _cohort(study: Study, tasks: Sequence[ForecastTask]) -> Block:
             study, tasks, [name for name in names if name in few], "best-ranks", f"Results, {cohort}"
         )
         tables = [short, replace(tables[0], label=f"Results, {cohort}, all arms", folded="All arms")]
-        note = " ".join(filter(None, (note, "Of each method with ranks, the rank with the smallest error.")))
+        note = " ".join(
+            filter(None, (note, "Of each method with ranks, the rank with the smallest validation error."))
+        )
     heading = capital(cohort) if len(study.cohorts) > 1 else ""
     return Block(heading, tables=tables, signs=signs, note=note)
 
 
 def _best_ranks(task: ForecastTask) -> set[tuple[str, str]]:
-    """The arms without a rank and each method's best rank."""
+    """The arms without a rank and of each method the rank with the smallest validation error."""
     kept = [arm for arm in task.arms if arm.first.rank is None]
     ranked = [arm for arm in task.arms if arm.first.rank is not None]
     for model, method in dict.fromkeys((arm.first.model, arm.method) for arm in ranked):
-        best = best_of([arm for arm in ranked if (arm.first.model, arm.method) == (model, method)])
+        best = recommended([arm for arm in ranked if (arm.first.model, arm.method) == (model, method)])
         kept += [best] if best else []
     return {(arm.first.model, arm.first.arm) for arm in kept}
 
@@ -196,7 +198,7 @@ def _details(study: Study, task: ForecastTask) -> Block:
     compared = [row for row in task.of(statistics.comparisons) if row.metric == "mse"]
     if compared:
         tables.append(comparison_table(task.title, compared, statistics))
-    figures = [figure for figure in (arm_figure(study, task), mean_rank_figure(study, task)) if figure]
+    figures = [figure for figure in (arm_figure(study, task),) if figure]
     text = comparison_sentence(compared, statistics) if compared else ""
     if not any(map(is_complete, task.arms)):
         text = "No arm gave a finite error: there is nothing to draw."

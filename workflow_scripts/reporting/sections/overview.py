@@ -1,7 +1,6 @@
-"""Two figures of all arms of a vital sign: their errors with intervals, and their mean ranks over patients."""
+"""The figure of all arms of a vital sign: their errors with intervals."""
 
 from collections import Counter
-from textwrap import wrap
 from typing import Any
 
 from workflow_scripts.evaluation.aggregation import ArmSummary
@@ -32,10 +31,7 @@ from workflow_scripts.reporting.study import (
 from workflow_scripts.reporting.words import number
 
 MOST_ROWS = 26
-"""Arms in the figure of mean ranks, and rows in that of errors: more could not be read."""
-
-LONGEST_LABEL = 34
-"""Letters of an arm's name in one line."""
+"""Rows of the figure: more could not be read."""
 
 
 def arm_figure(study: Study, task: ForecastTask) -> Figure | None:
@@ -108,66 +104,3 @@ def _said(arm: ArmSummary) -> str:
 def _row(study: Study, arm: ArmSummary) -> dict[str, Any]:
     names = {"row": kind_row(arm), "model_name": capital(model_name(arm.first.model))}
     return identity(arm.first) | names | mse_columns(study, arm)
-
-
-def mean_rank_figure(study: Study, task: ForecastTask) -> Figure | None:
-    """The arms by their mean rank over patients; shaded is what is not distinguishable from the best."""
-    import altair as alt
-
-    found = [
-        row
-        for row in task.of(study.sources.statistics.intervals)
-        if row.metric == "mse" and row.mean_rank is not None
-    ]
-    ranked = sorted(found, key=lambda row: row.mean_rank)
-    if len(ranked) < 2:
-        return None
-    shown = ranked[:MOST_ROWS]
-    reach = shown[0].mean_rank + (shown[0].critical_difference or 0.0)
-    rows = [
-        {
-            **identity(row),
-            "name": capital(run_name(row.model, row.arm)),
-            "model_name": capital(model_name(row.model)),
-            "mean_rank": row.mean_rank,
-            "critical_difference": row.critical_difference,
-            "not_distinguishable_from_best": row.mean_rank <= reach,
-        }
-        for row in shown
-    ]
-    colours, shapes = model_scales({row["model_name"]: study.model_indices.get(row["model"]) for row in rows})
-    drawn = [row | {"label": "\n".join(wrap(str(row["name"]), LONGEST_LABEL))} for row in rows]
-    base = alt.Chart(data("drawn")).encode(
-        y=alt.Y("label:N", sort=None)
-        .title(None)
-        .axis(grid=True, ticks=False, domain=False, labelLimit=240, labelFontSize=11),
-        x=alt.X("mean_rank:Q").scale(zero=False).title("mean rank (1 is best)"),
-    )
-    band = alt.Chart(data("band")).mark_rect(color="var(--best)").encode(x=alt.X("from:Q"), x2="to:Q")
-    chart = band + base.mark_point(filled=True, size=60, opacity=1).encode(
-        color=alt.Color("model_name:N").scale(colours).legend(None),
-        shape=alt.Shape("model_name:N").scale(shapes).legend(None),
-        tooltip=[
-            alt.Tooltip("name:N", title="arm"),
-            alt.Tooltip("mean_rank:Q", title="mean rank", format=".2f"),
-        ],
-    )
-    near = sum(row.mean_rank <= reach for row in ranked) - 1
-    said = "; ".join(f"{row['name']} {number(row['mean_rank'])}" for row in rows)
-    words = (
-        f"Mean ranks over patients, best first: {said}"
-        f". {near} arms are within the critical difference of the best, {number(reach - shown[0].mean_rank)}."
-    )
-    if len(ranked) > len(shown):
-        words += f" The best {len(shown)} of {len(ranked)} arms."
-    return make_figure(
-        f"{task.key}_mean-ranks",
-        "mean-ranks",
-        "Mean rank over patients",
-        words,
-        chart,
-        rows,
-        task.title,
-        100 + (24 if any("\n" in row["label"] for row in drawn) else 19) * len(rows),
-        {"band": [{"from": shown[0].mean_rank, "to": reach}], "drawn": drawn},
-    )

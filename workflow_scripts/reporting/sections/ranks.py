@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workflow_scripts.evaluation.aggregation import ArmSummary
+from workflow_scripts.evaluation.choice import recommended
 from workflow_scripts.evaluation.names import arm_name, capital, listed, method_name, model_name
 from workflow_scripts.evaluation.summary import RankRow
 from workflow_scripts.reporting.charts import (
@@ -20,7 +21,7 @@ from workflow_scripts.reporting.charts import (
 )
 from workflow_scripts.reporting.page import Block, Cell, Group, Line, Section, Table, heads
 from workflow_scripts.reporting.statistics import chosen_rank, rank_thresholds
-from workflow_scripts.reporting.study import ForecastTask, Study, best_of, is_complete, mse_columns
+from workflow_scripts.reporting.study import ForecastTask, Study, is_complete, mse_columns
 from workflow_scripts.reporting.themes import COLOURS, look
 from workflow_scripts.reporting.words import number, percent, span
 
@@ -69,10 +70,10 @@ def _row(study: Study, arm: ArmSummary) -> dict[str, Any]:
 
 
 def _lines(study: Study, task: ForecastTask, model: str) -> list[dict[str, Any]]:
-    """The model's arms without a rank to compare with, and the best model from scratch."""
+    """The model's arms without a rank to compare with, and the recommended arm from scratch."""
     own = [arm for arm in task.arms if arm.first.model == model and (arm.arm.is_zero_shot or arm.arm.is_full)]
     rows = [_row(study, arm) for arm in own if is_complete(arm)]
-    scratch = best_of([arm for arm in task.arms if arm.kind == "scratch"])
+    scratch = recommended([arm for arm in task.arms if arm.kind == "scratch"])
     if scratch:
         name = f"from scratch: {model_name(scratch.first.model)}"
         rows.append(_row(study, scratch) | {"name": name})
