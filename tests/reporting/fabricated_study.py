@@ -17,7 +17,7 @@ from workflow_scripts.evaluation.forecasts import write_forecasts
 from workflow_scripts.evaluation.metrics import score
 from workflow_scripts.evaluation.parameters import EvaluationParameters
 from workflow_scripts.evaluation.study_statistics import study_statistics
-from workflow_scripts.evaluation.summary import ComparisonRow, IntervalRow, RankRow, RunRow, rows_text
+from workflow_scripts.evaluation.summary import TABLES, ComparisonRow, IntervalRow, RankRow, RunRow, rows_text
 from workflow_scripts.reporting.consort import Counts, Exclusion, draw_consort
 from workflow_scripts.sources.mimic_iii.checks.findings import Finding
 from workflow_scripts.windows.checks import findings_file, write_findings
@@ -131,6 +131,7 @@ def fabricate_study(
                 record = failed_record(vital=vital, model=model, arm=arm, seed=seed)
             else:
                 record["metrics"] = score(target, quantiles, LEVELS, 0.0, VITALS[vital][1]).metrics
+                record["validation_metrics"] = record["metrics"]  # So validation recommends the best.
             if (model, arm) in SCRATCH:
                 record["family"], record["parameters"] = model, {"total": 680_680, "trainable": 680_680}
                 record["seconds"]["training"] = 31.0
@@ -225,6 +226,8 @@ def _write_statistics(study, rows):
     study.intervals.write_text(rows_text(IntervalRow, found.intervals))
     study.comparisons.write_text(rows_text(ComparisonRow, found.comparisons))
     study.rank_threshold.write_text(rows_text(RankRow, found.rank_threshold))
+    for name in ("events", "event_curves", "leaderboard"):
+        study.table(name).write_text(rows_text(TABLES[name], getattr(found, name)))
 
 
 def _write_attrition(study, cohort):

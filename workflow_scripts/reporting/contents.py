@@ -16,10 +16,12 @@ from workflow_scripts.reporting.sections.cohorts import cohort_section
 from workflow_scripts.reporting.sections.costs import cost_section
 from workflow_scripts.reporting.sections.data_checks import data_check_section
 from workflow_scripts.reporting.sections.domains import domain_section
+from workflow_scripts.reporting.sections.events import event_section
 from workflow_scripts.reporting.sections.fans import fan_section
 from workflow_scripts.reporting.sections.findings import finding_section
 from workflow_scripts.reporting.sections.gaps import gap_section
 from workflow_scripts.reporting.sections.headline import headline_section
+from workflow_scripts.reporting.sections.leaderboard import leaderboard_section
 from workflow_scripts.reporting.sections.pareto import pareto_section
 from workflow_scripts.reporting.sections.provenance import provenance_section
 from workflow_scripts.reporting.sections.ranks import rank_section
@@ -27,6 +29,8 @@ from workflow_scripts.reporting.study import Sources, Study, collect_study
 
 BODY = (
     headline_section,
+    leaderboard_section,
+    event_section,
     rank_section,
     pareto_section,
     fan_section,

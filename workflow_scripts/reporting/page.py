@@ -60,6 +60,7 @@ class Table:
 
     heads: one or two rows; the last has a cell for each column. folded: the words to unfold it by; empty: shown.
     words: whether the cells are text, to be wrapped and set to the left. verdicts: whether their rows begin with one.
+    sortable: whether a click on a head sorts the rows by that column.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Table:
     folded: str = ""
     words: bool = False
     verdicts: bool = False
+    sortable: bool = False
 
     @property
     def columns(self) -> int:

@@ -9,7 +9,15 @@ import yaml
 from typer import Option
 
 from workflow_scripts.evaluation.aggregation import ArmSummary, summarise_arms
-from workflow_scripts.evaluation.summary import MISSING, IntervalRow, RunRow, read_metrics, read_rows
+from workflow_scripts.evaluation.summary import (
+    MISSING,
+    IntervalRow,
+    LeaderboardRow,
+    RunRow,
+    read_metrics,
+    read_rows,
+)
+from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.step import run_step
 from workflow_scripts.runtime.terminal import as_text, show, table
 from workflow_scripts.settings import Study, load_study
@@ -36,6 +44,10 @@ def show_summary(
     all: Annotated[
         bool, Option("--all", help=f"every arm, also of vital signs with more than {MANY}")
     ] = False,
+    leaderboard: Annotated[
+        bool, Option("--leaderboard", help="every arm over all vital signs and cohorts, by skill score")
+    ] = False,
+    metric: Annotated[str, Option(help="metric of the leaderboard, as mse, mae or wql")] = "wql",
 ) -> None:
     """Print the study's results as a compact table, and where everything is.
 
@@ -45,9 +57,13 @@ def show_summary(
     Example:
         python -m workflow_scripts.steps.show_summary
         python -m workflow_scripts.steps.show_summary --dataset mimic-iii-demo --all
+        python -m workflow_scripts.steps.show_summary --leaderboard --metric mae
     """
     study = _study(params, dataset)
     results = Path("results") / study.dataset
+    if leaderboard:
+        _show_leaderboard(read_rows(results / "summary" / "leaderboard.csv", LeaderboardRow), metric)
+        return
     rows = read_metrics(results / "summary" / "metrics.csv")
     intervals = _intervals(results / "summary" / "intervals.csv")
     for (cohort, vital), group in groupby(rows, key=lambda row: (row.cohort, row.vital)):
@@ -58,6 +74,33 @@ def show_summary(
         if len(shown) < len(arms):
             show(f"  {len(shown)} of {len(arms)} arms, the best first: --all shows all of them")
     show(_locations(results, rows))
+
+
+def _show_leaderboard(rows: list[LeaderboardRow], metric: str) -> None:
+    """Raises UserError for a metric that has no leaderboard."""
+    own = [row for row in rows if row.metric == metric]
+    if not own:
+        allowed = (
+            ", ".join(dict.fromkeys(row.metric for row in rows)) or "a study in which an arm is complete"
+        )
+        raise UserError("--metric", f"no leaderboard by {metric}", allowed, "name another metric")
+    cells = [
+        [
+            _short(row.model, MODEL_WIDTH),
+            _short(row.arm, ARM_WIDTH),
+            *(_number(value, 100, 1) for value in (row.skill, row.skill_low, row.skill_high)),
+            _number(row.win_rate, 100, 0),
+            _number(row.mean_rank, 1, 1),
+            str(row.failures),
+        ]
+        for row in own
+    ]
+    heading = ("model", "arm", "skill %", "low", "high", "wins %", "rank", "failed")
+    show(
+        f"{own[0].tasks} pairs of cohort and vital sign, {metric}; skill against {own[0].baseline}",
+        as_text(table(heading, cells, range(2, len(heading)))),
+        *dict.fromkeys(row.reason for row in own if row.reason),
+    )
 
 
 def _intervals(path: Path) -> dict[tuple[str, str, str, str], IntervalRow]:

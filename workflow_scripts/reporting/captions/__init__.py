@@ -27,7 +27,8 @@ def caption(kind: str) -> str:
 
 SECTIONS = {
     "error-by-arm": "Results at a glance",
-    "mean-ranks": "Results at a glance",
+    "events-reliability": "Bedside events",
+    "events-decision": "Bedside events",
     "error-by-rank": "Error against rank",
     "error-and-memory": "What a smaller error costs",
     "error-and-time": "What a smaller error costs",
