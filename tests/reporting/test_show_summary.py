@@ -62,7 +62,7 @@ def interval_row(arm, above_best_low, reason=""):
     return IntervalRow(
         *("explicit", "heart_rate", "chronos-t5-nano", arm, "mse", 1, 41, 120, 8e-4, known, known),
         *distance,
-        *(None, None, reason),
+        reason,
     )
 
 

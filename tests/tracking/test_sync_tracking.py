@@ -50,10 +50,10 @@ def uri(empty_store: Path, tmp_path: Path) -> str:
 
 @pytest.fixture
 def paths(tmp_path: Path) -> list[Path]:
-    """A sweep: on validation rank 4 is best, on the test windows rank 8, and full fine-tuning on both."""
+    """A sweep: on validation rank 4 is best, on the test windows full fine-tuning."""
     return [
         finished_run(tmp_path, "zero-shot", mse=0.5),
-        finished_run(tmp_path, "full", loss=1.0, mse=0.1),
+        finished_run(tmp_path, "full", loss=4.0, mse=0.1),
         finished_run(tmp_path, "lora-r4", loss=2.0, mse=0.3),
         finished_run(tmp_path, "lora-r8", loss=2.5, mse=0.2),
     ]
@@ -117,7 +117,7 @@ def test_a_second_time_nothing_is_written(uri: str, paths: list[Path]) -> None:
 def test_a_sweep_shows_what_was_chosen_on_validation(uri: str, paths: list[Path]) -> None:
     sync(tracking_settings(uri, paths))
     (sweep,) = _shown(uri, "tags.kind = 'sweep'")
-    assert (sweep.info.status, sweep.data.tags["chosen"], sweep.data.tags["runs"]) == (
+    assert (sweep.info.status, sweep.data.tags["recommended"], sweep.data.tags["runs"]) == (
         "FINISHED",
         "lora-r4",
         "4 of 4",
@@ -143,9 +143,9 @@ def test_seeds_are_averaged_before_choosing(uri: str, tmp_path: Path) -> None:
     ]
     sync(tracking_settings(uri, paths))
     (sweep,) = _shown(uri, "tags.kind = 'sweep'")
-    assert sweep.data.tags["chosen"] == "lora-r2"
+    assert sweep.data.tags["recommended"] == "lora-r2"
     assert sweep.data.metrics["mse"] == pytest.approx((0.22 + 0.2) / 2)
-    version = _client(uri).get_model_version_by_alias(REGISTERED, "best")
+    version = _client(uri).get_model_version_by_alias(REGISTERED, "recommended")
     assert _client(uri).get_run(version.run_id).data.tags["seed"] == "1"
 
 
@@ -157,7 +157,9 @@ def test_the_best_adapter_is_downloaded_from_the_registry(
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     folder = mlflow.artifacts.download_artifacts(
-        artifact_uri=f"models:/{REGISTERED}@best", dst_path=str(tmp_path / "downloaded"), tracking_uri=uri
+        artifact_uri=f"models:/{REGISTERED}@recommended",
+        dst_path=str(tmp_path / "downloaded"),
+        tracking_uri=uri,
     )
     assert {path.name for path in Path(folder).iterdir()} == {"adapter_model.safetensors"}
     assert (Path(folder) / "adapter_model.safetensors").read_bytes() == b"lora-r4"
@@ -172,7 +174,20 @@ def test_a_better_adapter_becomes_the_best_and_what_is_gone_leaves_the_registry(
     client = _client(uri)
     (version,) = client.search_model_versions(f"name = '{REGISTERED}'")
     assert client.get_run(version.run_id).data.tags["arm"] == "lora-r8"
-    assert client.get_registered_model(REGISTERED).aliases == {"best": version.version}
+    assert client.get_registered_model(REGISTERED).aliases == {"recommended": version.version}
+
+
+def test_where_zero_shot_becomes_the_recommended_arm_the_alias_is_taken_away(
+    uri: str, tmp_path: Path
+) -> None:
+    paths = [finished_run(tmp_path, "zero-shot"), finished_run(tmp_path, "lora-r4", loss=2.0)]
+    sync(tracking_settings(uri, paths))
+    assert list(_client(uri).get_registered_model(REGISTERED).aliases) == ["recommended"]
+    finished_run(tmp_path, "lora-r4", loss=10.0, finished_at="2024-05-16T13:00:00+00:00")
+    sync(tracking_settings(uri, paths))
+    assert _client(uri).get_registered_model(REGISTERED).aliases == {}
+    (sweep,) = _shown(uri, "tags.kind = 'sweep'")
+    assert sweep.data.tags["recommended"] == "zero-shot"
 
 
 @pytest.mark.parametrize(("private", "registered"), [(False, 0), (True, 1)])

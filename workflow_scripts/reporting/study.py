@@ -225,10 +225,12 @@ def error(arm: ArmSummary) -> float:
 
 
 def recommended_arms(task: ForecastTask) -> list[ArmSummary]:
-    """The recommended arm of each model that learns, the smallest validation error first."""
+    """The recommended arm of each model that learns, the smallest validation error first; without any, a baseline."""
     models = dict.fromkeys(arm.first.model for arm in task.arms if arm.kind != "baseline")
     own = [[arm for arm in task.arms if arm.first.model == model] for model in models]
-    return by_validation([arm for arms in own if (arm := recommended(arms))])
+    found = by_validation([arm for arms in own if (arm := recommended(arms))])
+    baseline = recommended([arm for arm in task.arms if arm.kind == "baseline"])
+    return found or ([baseline] if baseline else [])
 
 
 def compared_arms(task: ForecastTask) -> list[ArmSummary]:

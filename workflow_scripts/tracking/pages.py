@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlencode
 
+from workflow_scripts.evaluation.events.definitions import events_of
 from workflow_scripts.models.registry import is_stand_in
 from workflow_scripts.privacy.credentials import OPEN_DATASETS
 from workflow_scripts.runtime.errors import UserError
@@ -24,7 +25,7 @@ Curve = Sequence[tuple[int, float | None]]
 ERRORS = {"mse": "MSE, scaled series", "mae": "MAE, {unit}", "wql": "weighted quantile loss"}
 """The metrics in descriptions."""
 
-NO_METRICS = ("rank", "seed", "stopped_early")
+NO_METRICS = ("rank", "seed", "stopped_early", "event_lead_minutes")
 """Numbers of metrics.csv that identify a run or are no quantity."""
 
 TRAINING_PAGES = "workflowType=machine_learning"
@@ -117,7 +118,7 @@ def run_page(run: StoredRun, windows: Path | None = None) -> Page:
             **{f"hash.{name}": value for name, value in vars(record.hashes).items()},
         },
         parameters={**key, "rank": row.rank, **record.settings},
-        metrics=run_metrics(run),
+        metrics=run_metrics(run) | event_metrics(run),
         curves=curves,
         description=_run_description(run),
         dataset=data_set(run),
@@ -188,6 +189,17 @@ def run_metrics(run: StoredRun) -> dict[str, float | None]:
         name: value
         for name, value in vars(run.row).items()
         if (value is None or isinstance(value, int | float)) and name not in NO_METRICS
+    }
+
+
+def event_metrics(run: StoredRun) -> dict[str, float | None]:
+    """The scores of every event's main condition at each lead, as `events/hypotension at 60 min/auroc`."""
+    mains = {(event.name, str(event.main)) for event in events_of(run.row.vital)}
+    return {
+        f"events/{result.event} at {result.lead_minutes} min/{name}": getattr(result, name)
+        for result in run.record.events
+        if (result.event, result.condition) in mains and (result.population, result.form) == ("onset", "at")
+        for name in ("prevalence", "auroc", "auprc", "brier", "brier_skill", "sensitivity_5", "ppv_5")
     }
 
 

@@ -121,7 +121,7 @@ def _recommended(study: Study, task: ForecastTask) -> str:
     """What to take of each model, chosen on validation, and how far the best of these misses on the test patients."""
     statistics, arms = study.sources.statistics, recommended_arms(task)
     if not arms:
-        return "No arm gave a finite error on the validation windows: none is recommended."
+        return "No arm gave a finite error: none is recommended."
     best = arms[0]
     interval, shown, miss = study.interval(best, "mse"), study.interval(best, "mae"), mean(best, "mae")
     said = listed([run_name(arm.first.model, arm.first.arm) + KINDS[arm.kind] for arm in arms])

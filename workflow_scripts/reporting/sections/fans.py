@@ -4,7 +4,6 @@ from math import ceil, floor
 from typing import Any
 
 from workflow_scripts.evaluation.aggregation import ArmSummary
-from workflow_scripts.evaluation.choice import recommended
 from workflow_scripts.evaluation.names import run_name
 from workflow_scripts.privacy.credentials import OPEN_DATASETS
 from workflow_scripts.reporting.charts import Figure, data, make_figure, slug
@@ -52,7 +51,7 @@ def _shown(task: ForecastTask) -> ArmSummary | None:
     """Of the recommended arms that of the model with the smallest validation error, foundation models first."""
     learnt = recommended_arms(task)
     foundation = [arm for arm in learnt if arm.kind == "foundation"]
-    return next(iter([*foundation, *learnt]), None) or recommended(task.arms)
+    return next(iter([*foundation, *learnt]), None)
 
 
 def _block(study: Study, task: ForecastTask, arm: ArmSummary) -> Block:

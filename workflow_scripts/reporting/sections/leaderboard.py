@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from workflow_scripts.evaluation.names import capital, counted, model_name, run_name
 from workflow_scripts.evaluation.summary import LeaderboardRow
-from workflow_scripts.reporting.page import Block, Cell, Group, Line, Section, Table, heads
+from workflow_scripts.reporting.page import Block, Cell, Group, Line, Section, Signs, Table, heads
 from workflow_scripts.reporting.study import Study
 from workflow_scripts.reporting.words import number, percent, signed_percent, span
 
@@ -13,8 +13,7 @@ METRICS = {"wql": "weighted quantile loss", "mae": "MAE", "mse": "MSE"}
 
 LEAD = (
     "Skill: by how much the error is smaller than that of {baseline}, a geometric mean over {tasks}. Win rate: share "
-    "of the other arms that are beaten. Small figures: {confidence} intervals over patients, drawn once for all. "
-    "Intervals of two arms can overlap though their paired difference is claimed below."
+    "of the other arms that are beaten. Intervals of two arms can overlap though their paired difference is claimed."
 )
 
 
@@ -22,8 +21,10 @@ def leaderboard_section(study: Study) -> Section:
     """A sortable table for each metric."""
     rows = study.sources.leaderboard
     shown = {metric: [row for row in rows if row.metric == metric] for metric in METRICS}
+    drawn = f"{study.sources.statistics.confidence} intervals over patients, drawn once for all"
+    signs: Signs = {"below": drawn} if any(row.win_rate_low is not None for row in rows) else {}
     blocks = [
-        Block(tables=[_table(own, metric, place > 0)])
+        Block(tables=[_table(own, metric, place > 0)], signs={} if place else signs)
         for place, (metric, own) in enumerate(shown.items())
         if own
     ]
@@ -36,7 +37,6 @@ def leaderboard_section(study: Study) -> Section:
         tasks=counted(first.tasks, "vital sign and cohort")
         if first.tasks == 1
         else f"{first.tasks} pairs of vital sign and cohort",
-        confidence=study.sources.statistics.confidence,
     )
     return Section(
         "leaderboard", "Leaderboard", blocks, f"{lead}{f' {capital(first.reason)}.' if first.reason else ''}"
