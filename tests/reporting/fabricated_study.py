@@ -20,7 +20,7 @@ from workflow_scripts.evaluation.study_statistics import study_statistics
 from workflow_scripts.evaluation.summary import TABLES, ComparisonRow, IntervalRow, RankRow, RunRow, rows_text
 from workflow_scripts.reporting.consort import Counts, Exclusion, draw_consort
 from workflow_scripts.sources.mimic_iii.checks.findings import Finding
-from workflow_scripts.windows.checks import findings_file, write_findings
+from workflow_scripts.windows.findings import findings_file, write_findings
 from workflow_scripts.windows.reading import METADATA_KEY, WINDOW_SCHEMA, WindowMetadata
 
 LEVELS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]

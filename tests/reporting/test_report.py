@@ -49,7 +49,7 @@ from workflow_scripts.reporting.statistics import Statistics, comparison_sentenc
 from workflow_scripts.reporting.study import collect_study
 from workflow_scripts.reporting.words import seconds
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.windows.checks import write_findings
+from workflow_scripts.windows.findings import write_findings
 
 SMALL = {"models": MODELS[:1], "arms": ("zero-shot", "full", "lora-r2"), "vitals": ("heart_rate",)}
 

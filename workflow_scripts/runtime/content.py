@@ -1,6 +1,7 @@
 """What files hold, told by SHA-256. A file is read again only where something of it may have changed."""
 
 import hashlib
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -9,7 +10,6 @@ from typing import Any
 
 from workflow_scripts.runtime.files import read_json, write_json_if_changed
 from workflow_scripts.runtime.hashing import file_hash
-from workflow_scripts.runtime.progress import progress
 
 REMEMBERED = Path("data/settings/content_hashes.json")
 """Where the workflow remembers the hashes of files: of this machine, so neither in git nor in DVC."""
@@ -36,8 +36,12 @@ def content_hashes(files: Iterable[Path], memory: Path | None = None) -> dict[Pa
             hashes[path] = entry["sha256"]
         else:
             unknown[path] = marks
-    large = sum(path.stat().st_size for path in unknown) > _SHOWN_BYTES
-    for path in progress(unknown, "Read files from outside", unit="file") if large else unknown:
+    size = sum(path.stat().st_size for path in unknown)
+    if memory and size > _SHOWN_BYTES:
+        print(
+            f"reading {len(unknown):,} new or changed files once, {size / (1 << 30):.1f} GiB", file=sys.stderr
+        )
+    for path in unknown:
         hashes[path] = file_hash(path)
         # What was changed while it was read, or just before, is read again next time.
         if _marks(path) == unknown[path] and _is_settled(path):
@@ -63,6 +67,14 @@ def inventory(folder: Path, files: Iterable[Path], memory: Path | None = None) -
 def files_below(path: Path) -> list[Path]:
     """Return a file itself, or all files of a folder; none where there is neither."""
     return [path] if path.is_file() else [found for found in path.rglob("*") if found.is_file()]
+
+
+def tables_fingerprint(values: Path, cohort: Path) -> str:
+    """Return the SHA-256 of a table of vital signs and a cohort table; each may be a folder of files."""
+    tables = {"values": values, "cohort": cohort}
+    return fingerprint(
+        {name: fingerprint(inventory(path, files_below(path))) for name, path in tables.items()}
+    )
 
 
 def fingerprint(hashes: Mapping[str, str]) -> str:

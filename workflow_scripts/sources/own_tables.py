@@ -3,18 +3,10 @@
 from difflib import get_close_matches
 from pathlib import Path
 
-from workflow_scripts.runtime.content import files_below, fingerprint, inventory
+from workflow_scripts.runtime.content import files_below, inventory, tables_fingerprint
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.sources.datasets import named_datasets
 from workflow_scripts.sources.source import Source
-
-
-def tables_fingerprint(values: Path, cohort: Path) -> str:
-    """Return the SHA-256 of a table of vital signs and a cohort table; each may be a folder of files."""
-    tables = {"values": values, "cohort": cohort}
-    return fingerprint(
-        {name: fingerprint(inventory(path, files_below(path))) for name, path in tables.items()}
-    )
 
 
 class OwnTables(Source):

@@ -6,13 +6,14 @@ from typing import Annotated
 
 from typer import Option
 
+from workflow_scripts.runtime.content import tables_fingerprint
 from workflow_scripts.runtime.csv_rows import header_of, rows_as_csv
 from workflow_scripts.runtime.files import read_json, require_own_file, write_text
 from workflow_scripts.runtime.step import read_settings, run_step
 from workflow_scripts.sources.mimic_iii.items import vital_sign
-from workflow_scripts.sources.own_tables import tables_fingerprint
 from workflow_scripts.windows import making
-from workflow_scripts.windows.checks import check_tables, findings_file, write_findings
+from workflow_scripts.windows.checks import check_tables
+from workflow_scripts.windows.findings import findings_file, write_findings
 from workflow_scripts.windows.parameters import WindowParameters
 from workflow_scripts.windows.reading import Covariate
 from workflow_scripts.windows.selection import SelectionRow

@@ -1,12 +1,10 @@
 """What is unusual in the vital signs and stays of a cohort: counts and shares only, nothing of a single patient."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from workflow_scripts.runtime.files import read_json, write_json
 from workflow_scripts.sources.contract import (
     STRATA,
     Measurements,
@@ -261,18 +259,3 @@ def share(holds: np.ndarray) -> str:
     if count < SMALLEST_GROUP or (total - count < SMALLEST_GROUP and count < total):
         return f"{few(count) if count < SMALLEST_GROUP else f'all but {few(total - count)}'} of {few(total)}"
     return f"{count:,} of {total:,} ({count / total:.1%})"
-
-
-def findings_file(windows: Path) -> Path:
-    """Return the file that holds the findings, beside a windows file."""
-    return windows.with_suffix(".check.json")
-
-
-def write_findings(path: Path, findings: Sequence[Finding]) -> None:
-    """Write findings as JSON, atomically."""
-    write_json(path, {"findings": [asdict(finding) for finding in findings]})
-
-
-def read_findings(path: Path) -> list[Finding]:
-    """Return the findings of a file. Raises UserError where it is no complete JSON."""
-    return [Finding(**finding) for finding in read_json(path)["findings"]]

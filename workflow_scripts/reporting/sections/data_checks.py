@@ -2,7 +2,7 @@
 
 from workflow_scripts.reporting.page import Block, Cell, Group, Line, Section, Table, heads
 from workflow_scripts.reporting.study import Study
-from workflow_scripts.windows.checks import findings_file, read_findings
+from workflow_scripts.windows.findings import findings_file, read_findings
 
 
 def data_check_section(study: Study) -> Section:
