@@ -53,6 +53,7 @@ def measured_steps(raw: Path, folder: Path) -> Iterator[tuple[str, harness.Cost]
         "onset": "onset",
         "cohort": CohortParameters().model_dump(mode="json"),
         "windows": WindowParameters().model_dump(mode="json"),
+        "plausible_ranges": True,
     }
     (folder / "settings.json").write_text(json.dumps({"code": "", "parameters": settings}), encoding="utf-8")
     commands = {
@@ -69,6 +70,7 @@ def measured_steps(raw: Path, folder: Path) -> Iterator[tuple[str, harness.Cost]
             "values": "vitals.parquet",
             "cohort": "all.parquet",
             "vital": VITAL,
+            "reading": "reading.json",
             "output": "windows.parquet",
             "attrition": "windows.csv",
         },

@@ -198,3 +198,14 @@ def test_white_noise_has_the_spread_the_changes_and_the_memory_of_the_closed_for
     assert described["hourly change, 50 %"] == pytest.approx(0.6745 * math.sqrt(2) * 4, rel=0.01)
     for lag in (1, 6, 24):
         assert described[f"autocorrelation, {lag} h"] == pytest.approx(-1 / 71, abs=0.005)
+
+
+def test_every_step_from_the_challenge_s_archive_to_windows_is_measured(run_benchmark: Run) -> None:
+    (rows,) = run_benchmark("challenge_2019", "--raw", str(open_data("challenge-2019", "CHALLENGE_2019_DIR")))
+    *steps, total = rows
+    assert [row["step"] for row in steps] == ["read_source", "label_source_cohort", "make_windows"]
+    assert total["CPU s"] == pytest.approx(sum(row["CPU s"] for row in steps))
+    # The floor is a process that imports Arrow; the limit is what was asked for the reading, with memory.
+    assert all(row["CPU s"] > 0.1 for row in steps)
+    assert steps[0]["CPU s"] < 12
+    assert total["peak MiB"] < 1024
