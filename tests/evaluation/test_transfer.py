@@ -109,6 +109,19 @@ def test_windows_of_another_geometry_are_refused(study, tmp_path):
         read_transfer_windows(study.windows / "angus" / f"{VITAL}.parquet", tmp_path / "own.parquet")
 
 
+def test_windows_of_another_data_set_are_taken_whatever_their_patients_are_called(study, tmp_path):
+    path = study.windows / "angus" / f"{VITAL}.parquet"
+    own = read_windows(path)
+    # The same numbers as here, and other people: nobody is looked for.
+    other = replace(own, split=np.full(len(own), "train"))
+    other = replace(other, metadata=replace(own.metadata, source="f" * 64, stratified_by="septic"))
+    write_windows(tmp_path / "own.parquet", other)
+    found = read_transfer_windows(path, tmp_path / "own.parquet", same_dataset=False)
+    assert found.window_id.tolist() == own.window_id[own.split == "test"].tolist()
+    with pytest.raises(UserError, match="test patients are in train or validation"):
+        read_transfer_windows(path, tmp_path / "own.parquet")
+
+
 def write_transfer(folder, test, seed, arm="lora-r2", failure="", broken=False, shift=3.0):
     """A job as evaluate_transfer writes it: the truth with noise that differs by seed."""
     job = Transfer("explicit", "angus", VITAL, MODEL, arm, seed)

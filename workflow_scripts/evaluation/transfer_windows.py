@@ -43,6 +43,6 @@ def read_transfer_windows(evaluated_on: Path, trained_on: Path, *, same_dataset:
 
 
 def _shape(metadata: WindowMetadata) -> dict[str, object]:
-    """What adapter and windows must share; how the patients were split may differ."""
-    of_split = ("split_kind", "stratified_by", "subject_kind")
-    return {name: value for name, value in asdict(metadata).items() if name not in of_split}
+    """What adapter and windows must share; whose windows they are, and how they were split, may differ."""
+    of_patients = ("split_kind", "stratified_by", "subject_kind", "source")
+    return {name: value for name, value in asdict(metadata).items() if name not in of_patients}
