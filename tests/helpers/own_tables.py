@@ -1,4 +1,4 @@
-"""Own tables as a hospital would bring them: one made-up vital sign of made-up patients, hourly."""
+"""Own tables as a hospital would bring them: one made-up vital sign of made-up patients, hourly, with text as names."""
 
 from pathlib import Path
 
@@ -12,10 +12,11 @@ def own_tables(folder: Path, cohort: str = "all", seed: int = 0) -> Path:
     """Write vitals.parquet with heart rates around 80, and one cohort of all stays; return the folder."""
     random = np.random.default_rng(seed)
     stay, intime = np.arange(1, PATIENTS + 1), pd.date_range("2024-01-01", periods=PATIENTS, freq="5h")
+    names = [f"{number:04}" for number in stay]
     hours = pd.to_timedelta(np.tile(np.arange(HOURS), PATIENTS), "h")
     values = pd.DataFrame(
         {
-            "icustay_id": np.repeat(stay, HOURS),
+            "icustay_id": np.repeat(names, HOURS),
             "charttime": np.repeat(intime, HOURS) + hours,
             "vital": "heart_rate",
             "value": (80 + 10 * random.standard_normal(PATIENTS * HOURS)).round(1),
@@ -23,8 +24,8 @@ def own_tables(folder: Path, cohort: str = "all", seed: int = 0) -> Path:
     )
     stays = pd.DataFrame(
         {
-            "subject_id": stay,
-            "icustay_id": stay,
+            "subject_id": names,
+            "icustay_id": names,
             "intime": intime,
             "outtime": intime + pd.Timedelta(hours=HOURS),
             "died_in_hospital": stay % 5 == 0,

@@ -285,6 +285,15 @@ def test_rows_of_many_groups_are_numbered_through_and_those_that_are_not_kept_ar
             read_table(tmp_path / "table.parquet", kinds, "", keep=keep)
 
 
+def test_the_96_bit_times_of_spark_and_hive_are_read_in_all_years(parquet: Path) -> None:
+    """Arrow's own way to nanoseconds would give other centuries, without a word."""
+    years = [datetime(2, 1, 1), datetime(9998, 12, 31)]
+    pq.write_table(
+        table_of(time=pa.array(years, pa.timestamp("us"))), parquet, use_deprecated_int96_timestamps=True
+    )
+    assert [time for _, time, _ in read(parquet, parquet.read_bytes())] == years
+
+
 REFUSED_PARQUET = [
     (table_of().drop_columns("time"), "missing columns: time"),
     (table_of().append_column("value", pa.array([1, 2])), "repeated columns: value"),

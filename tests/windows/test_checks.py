@@ -226,8 +226,8 @@ def test_the_spacing_is_the_median_of_the_gaps_by_pandas() -> None:
             lambda table: table.assign(charttime=table["charttime"] + pd.DateOffset(years=100)),
             {"times", "stays with values"},
         ),
-        (lambda table: table[table["icustay_id"] <= 12], {"stays with values"}),
-        (lambda table: table.assign(icustay_id=table["icustay_id"] + 4000), {"identifiers"}),
+        (lambda table: table[table["icustay_id"] <= "0012"], {"stays with values"}),
+        (lambda table: table.assign(icustay_id="4" + table["icustay_id"]), {"identifiers"}),
     ],
     ids=["another calendar", "few stays", "other identifiers"],
 )

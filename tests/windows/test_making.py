@@ -530,6 +530,33 @@ def test_other_integer_float_text_and_timestamp_types_and_further_columns_are_we
         np.testing.assert_array_equal(getattr(other, name), getattr(expected, name))
 
 
+def test_stays_whose_names_only_a_number_would_make_one_are_apart(ward) -> None:
+    """Source: the windows of the same stays under names that are numbers."""
+    fill_ward(ward)
+    expected = ward.windows(**{**SMALL, "split": "by_window_leaky"})
+    names = ["007", "7", "07", "7.0", "NA", "1e5", "100000", "True", "nan", "10"]
+    renamed = dict(zip(range(101, 111), names, strict=True))
+    paths = ward.write()
+    for path in paths:
+        table = pd.read_parquet(path)
+        for column in table.columns.intersection(["icustay_id", "subject_id"]):
+            table[column] = table[column].map(renamed)
+        table.to_parquet(path, index=False, coerce_timestamps="us")
+    found, _ = make_windows(*paths, "heart_rate", WindowParameters(**SMALL), "bpm", 0, 300)
+    for number, name in renamed.items():
+        np.testing.assert_array_equal(
+            found.context[found.icustay_id == name][0], of_stay(expected, number)[0][0]
+        )
+    # Integers in their order, then the rest.
+    assert list(dict.fromkeys(found.icustay_id)) == [
+        "7",
+        "10",
+        "100000",
+        *sorted(set(names) - {"7", "10", "100000"}),
+    ]
+    assert set(found.icustay_id) == set(names)
+
+
 def test_rows_without_stay_time_or_finite_value_lie_on_no_grid(ward) -> None:
     fill_ward(ward)
     expected = ward.windows(**SMALL)

@@ -31,7 +31,7 @@ COHORT_COLUMNS: Columns = {
 STAY_COLUMNS = {name: kind for name, kind in COHORT_COLUMNS.items() if name != "included"}
 
 OPTIONAL_STAY_COLUMNS: Columns = {
-    "hadm_id": "integer",
+    "hadm_id": "text or integer",
     "age_years": "number",
     "sex": "text",
     "icu_type": "text",
