@@ -58,6 +58,14 @@ def test_training_windows_step_by_the_stride_and_the_others_never_overlap(ward) 
     assert steps_of(windows, by_split["test"]) == [0, 6, 12]
 
 
+def test_test_windows_step_by_their_own_stride_where_it_is_given(ward) -> None:
+    fill_ward(ward)
+    windows = ward.windows(**SMALL, test_stride=1)
+    by_split = {str(split): int(stay) for split, stay in zip(windows.split, windows.icustay_id, strict=True)}
+    assert steps_of(windows, by_split["test"]) == list(range(13))
+    assert steps_of(windows, by_split["validation"]) == [0, 6, 12]
+
+
 def test_context_and_target_are_neighbouring_pieces_of_the_series(ward) -> None:
     fill_ward(ward)
     windows = ward.windows(**SMALL)

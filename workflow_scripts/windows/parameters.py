@@ -14,7 +14,13 @@ class WindowParameters(Parameters):
     context: int = Field(24, ge=2, description="context length, grid steps")
     horizon: int = Field(12, ge=1, description="forecast horizon, grid steps")
     train_stride: int = Field(
-        12, ge=1, description="steps between starts of training windows; validation and test never overlap"
+        12, ge=1, description="steps between starts of training windows; those of validation never overlap"
+    )
+    test_stride: int | None = Field(
+        None,
+        ge=1,
+        description="steps between starts of test windows; 1 forecasts every step of a stay, for alarms per "
+        "patient-day and their lead times (docs/events.md); default: they never overlap",
     )
     placement: Literal["anywhere", "before_onset", "around_onset", "after_onset"] = Field(
         "anywhere",

@@ -52,8 +52,8 @@ def select_windows(
     """Return the windows that fit into their stay, are charted enough and are placed as asked.
 
     patients: all of the data set, among whom the splits are decided. Training windows begin every `train_stride` steps,
-    all others every context + horizon. Raises UserError, which begins with `where`, where no window is left, or a split
-    without windows.
+    test windows every `test_stride` where it is given, all others every context + horizon. Raises UserError, which
+    begins with `where`, where no window is left, or a split without windows.
     """
     stride = np.full(len(stays), parameters.context + parameters.horizon)
     fractions = parameters.validation_fraction, parameters.test_fraction, parameters.split_seed
@@ -61,6 +61,8 @@ def select_windows(
         of_patient = dict(zip(patients.subject_id, split_by_patient(patients, *fractions), strict=True))
         of_stay = np.array([of_patient[patient] for patient in stays.subject_id])
         stride[of_stay == "train"] = parameters.train_stride
+        if parameters.test_stride:
+            stride[of_stay == "test"] = parameters.test_stride
     slices, rows = _windows_every(stride, where, stays, grid, parameters)
     start = window_starts(stays, slices, parameters)
     if parameters.split == "by_patient":
