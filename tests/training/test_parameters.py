@@ -27,8 +27,10 @@ def test_the_default_budget_is_the_one_that_every_arm_of_the_study_has() -> None
 
 def test_the_default_forecast_is_nine_deciles_of_twenty_paths() -> None:
     assert ForecastParameters().model_dump() == {
+        "protocol": "standard",
         "samples": 20,
         "quantiles": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
+        "event_paths": 0,
         "lag_llama_sampler": "exact",
         "batch_size": 64,
     }

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.evaluation.events.judging import judge_run_events
+from workflow_scripts.evaluation.events.run_paths import Joint
 from workflow_scripts.evaluation.events.run_probabilities import Forecasts
 from workflow_scripts.evaluation.metrics import Scores, score
 from workflow_scripts.evaluation.monte_carlo import MEASURED, monte_carlo_errors
@@ -68,11 +69,12 @@ def record_run(
     hashes: RunHashes,
     provenance: Provenance,
     started: float,
+    joint: tuple[Joint | None, Joint | None] = (None, None),
 ) -> RunRecord:
     """Score the forecasts of a run, also by the vital sign's events, and return the record.
 
     settings: parameter groups of the run; `forecast.quantiles` names the levels. started: when the process began, on
-    the clock of `time.perf_counter`.
+    the clock of `time.perf_counter`. joint: event probabilities of test and validation windows from the model's paths.
     """
     test = outcome.test
     levels = settings["forecast"]["quantiles"]
@@ -99,8 +101,8 @@ def record_run(
         validation_metrics=MetricValues(**validation.metrics),
         events=judge_run_events(
             key.model,
-            Forecasts(test, outcome.quantiles, levels),
-            Forecasts(outcome.validation, outcome.validation_quantiles, levels),
+            Forecasts(test, outcome.quantiles, levels, joint[0]),
+            Forecasts(outcome.validation, outcome.validation_quantiles, levels, joint[1]),
         ),
         seconds=RunSeconds(
             start_up=round(outcome.start_up, 3),

@@ -201,7 +201,10 @@ class Cost(RecordPart):
 
 
 class RunHashes(RecordPart):
-    """A baseline has neither weights nor adapter. source: of the files from outside that the windows come from."""
+    """A baseline has neither weights nor adapter. source: of the files from outside that the windows come from.
+
+    event_paths: of a run that drew paths for events.
+    """
 
     code: str
     source: str
@@ -209,6 +212,7 @@ class RunHashes(RecordPart):
     weights: str | None
     forecasts: str
     validation_forecasts: str
+    event_paths: str | None = None
     adapter: str | None
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from workflow_scripts.evaluation.events.judging import judge_run_events
+from workflow_scripts.evaluation.events.run_paths import EVENT_PATHS, read_path_probabilities
 from workflow_scripts.evaluation.events.run_probabilities import Forecasts
 from workflow_scripts.evaluation.forecasts import FORECASTS, VALIDATION_FORECASTS, read_forecasts_of
 from workflow_scripts.evaluation.metrics import METRIC_NAMES, score
@@ -43,6 +44,9 @@ def verify_run(record: Path, test: Windows, validation: Windows, expected: Hashe
         vars(run.validation_metrics),
         validation,
     )
+    paths = folder / EVENT_PATHS
+    if (file_hash(paths) if paths.is_file() else None) != run.hashes.event_paths:
+        problems.append(f"{EVENT_PATHS} is not the file that the run wrote")
     return problems or _event_problems(run, folder, test, validation)
 
 
@@ -79,7 +83,11 @@ def _outdated(recorded: Hashes, expected: Hashes) -> list[str]:
 def _event_problems(run: RunRecord, folder: Path, test: Windows, validation: Windows) -> list[str]:
     """Which figures of events the stored forecasts, which are known to be the run's, do not give."""
     forecasts = [
-        Forecasts(windows, *read_forecasts_of(folder / name, windows))
+        Forecasts(
+            windows,
+            *read_forecasts_of(folder / name, windows),
+            read_path_probabilities(folder / EVENT_PATHS, windows),
+        )
         for windows, name in ((test, FORECASTS), (validation, VALIDATION_FORECASTS))
     ]
     again = judge_run_events(run.key.model, *forecasts)

@@ -7,6 +7,12 @@ from typing import Annotated
 from typer import Option
 
 from workflow_scripts.adaptation.arms import Arm
+from workflow_scripts.evaluation.events.run_paths import (
+    EVENT_PATHS,
+    Joint,
+    path_probabilities,
+    write_path_probabilities,
+)
 from workflow_scripts.evaluation.forecasts import FORECASTS, VALIDATION_FORECASTS, write_forecasts
 from workflow_scripts.evaluation.recording import collect_provenance, record_run
 from workflow_scripts.evaluation.run_record import RunHashes, RunKey
@@ -16,7 +22,15 @@ from workflow_scripts.runtime.files import claim_folder, read_json
 from workflow_scripts.runtime.hashing import file_hash, folder_hash
 from workflow_scripts.runtime.process import began, terminable, was_forked
 from workflow_scripts.runtime.step import read_settings, run_step
-from workflow_scripts.training.run import ADAPTER, CHECKPOINTS, RunJob, RunParameters, run_baseline, run_model
+from workflow_scripts.training.run import (
+    ADAPTER,
+    CHECKPOINTS,
+    Outcome,
+    RunJob,
+    RunParameters,
+    run_baseline,
+    run_model,
+)
 
 
 def run_arm(
@@ -61,17 +75,30 @@ def run_arm(
         levels, adapter = job.parameters.forecast.quantiles, output / ADAPTER
         write_forecasts(forecasts, outcome.test.window_id, outcome.quantiles, levels)
         write_forecasts(validation, outcome.validation.window_id, outcome.validation_quantiles, levels)
+        joint = _write_paths(output / EVENT_PATHS, outcome)
         # Hashes of what is written, so that a later change of a file is seen (verify_results).
         hashes = RunHashes(
             **made_of,
             source=outcome.test.metadata.source,
             forecasts=file_hash(forecasts),
             validation_forecasts=file_hash(validation),
+            event_paths=file_hash(output / EVENT_PATHS) if joint[0] is not None else None,
             adapter=folder_hash(adapter) if adapter.is_dir() else None,
         )
         key = RunKey(dataset=dataset, cohort=cohort, vital=vital, model=model, arm=arm, seed=seed)
-        record_run(key, outcome, read, hashes, provenance, began()).write(output / "run.json")
+        record_run(key, outcome, read, hashes, provenance, began(), joint).write(output / "run.json")
         shutil.rmtree(output / CHECKPOINTS, ignore_errors=True)
+
+
+def _write_paths(path: Path, outcome: Outcome) -> tuple[Joint | None, Joint | None]:
+    """Write the events' probabilities from the model's paths, and return them; without paths there is no file."""
+    if outcome.paths is None or outcome.validation_paths is None:
+        path.unlink(missing_ok=True)
+        return None, None
+    test = path_probabilities(outcome.test, outcome.paths)
+    validation = path_probabilities(outcome.validation, outcome.validation_paths)
+    write_path_probabilities(path, [(outcome.test, test), (outcome.validation, validation)])
+    return test, validation
 
 
 if __name__ == "__main__":

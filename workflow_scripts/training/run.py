@@ -71,7 +71,8 @@ class Outcome:
     levels, horizon], natural units, all NaN where training failed. parameters: total and trainable. start_up,
     forecast_seconds (of the test windows): wall-clock time, s. again: some test windows, and their forecasts with
     other random numbers; None where nothing is drawn. tuned: None where nothing was trained. growth_host_mib:
-    by how much the process grew beyond its libraries and the loaded model.
+    by how much the process grew beyond its libraries and the loaded model. paths, validation_paths: sample paths for
+    events, float32 [windows, event_paths, horizon], natural units; None where none were asked for.
     """
 
     test: Windows
@@ -87,6 +88,8 @@ class Outcome:
     growth_host_mib: float | None = None
     peak_device_mib: float | None = None
     adapter_mib: float | None = None
+    paths: NDArray[np.float32] | None = None
+    validation_paths: NDArray[np.float32] | None = None
 
     @property
     def failure(self) -> str:
@@ -181,6 +184,15 @@ def run_model(job: RunJob, windows: Path, output: Path, started: float) -> Outco
                 model, window_arrays(test, entry), test.window_id, parameters, job.seed, device
             )
         validation_quantiles = forecast(validation)
+
+        def draw_paths(windows: Windows) -> NDArray[np.float32] | None:
+            if model is None or not parameters.event_paths or not model.joint_paths:
+                return None
+            more = parameters.model_copy(update={"samples": parameters.event_paths})
+            arrays = window_arrays(windows, entry)
+            return forecasting.forecast_paths(model, arrays, windows.window_id, more, job.seed, device)
+
+        paths, validation_paths = draw_paths(test), draw_paths(validation)
     return Outcome(
         test=test,
         train_windows=_count(development, "train"),
@@ -195,6 +207,8 @@ def run_model(job: RunJob, windows: Path, output: Path, started: float) -> Outco
         growth_host_mib=max(0.0, host_peak_since_mib() - start.host_mib),
         peak_device_mib=torch.cuda.max_memory_allocated() / 2**20 if device.type == "cuda" else None,
         adapter_mib=folder_mib(output / ADAPTER) if tuned else None,
+        paths=paths,
+        validation_paths=validation_paths,
     )
 
 

@@ -12,6 +12,7 @@ from workflow_scripts.evaluation.events.probabilities import (
     joint_probability,
     probability_below,
 )
+from workflow_scripts.evaluation.events.run_paths import Joint, column_of
 from workflow_scripts.evaluation.events.tasks import EventTask
 from workflow_scripts.windows.reading import Windows
 
@@ -25,11 +26,15 @@ MOST_RANKS = 300
 
 @dataclass(frozen=True)
 class Forecasts:
-    """Quantiles [N, levels, horizon] of these windows, natural units."""
+    """Quantiles [N, levels, horizon] of these windows, natural units.
+
+    joint: probabilities of events over several steps from the model's own paths, where it drew some (run_paths.py).
+    """
 
     windows: Windows
     quantiles: NDArray[np.float32]
     levels: Sequence[float]
+    joint: Joint | None = None
 
 
 @dataclass(frozen=True)
@@ -57,15 +62,18 @@ def validation_ranks(validation: Forecasts, steps: int) -> Array | None:
 def event_score(task: EventTask, forecasts: Forecasts, validation: Forecasts) -> EventScore | None:
     """The score of a task; None where nothing can be said, as of a sustained event without joint probabilities.
 
-    Over several steps the probability comes from the ranks of the run's own validation forecasts (Schaake shuffle). Of
-    too few of these the windows are ranked as if the steps were independent, which is no probability.
+    Over several steps the probability comes from the model's paths where there are some, else from the ranks of the
+    run's own validation forecasts (Schaake shuffle). Of too few of these the windows are ranked as if the steps were
+    independent, which is no probability.
     """
     steps = task.condition.probability(forecasts.quantiles[:, :, : task.steps], forecasts.levels)
     if task.form == "at":
         at = steps[:, -1]
         return EventScore(at, True, at, at)
-    ranks = validation_ranks(validation, task.steps)
     lowest, highest = any_bounds(steps)
+    if forecasts.joint is not None:
+        return EventScore(forecasts.joint[column_of(task)], True, lowest, highest)
+    ranks = validation_ranks(validation, task.steps)
     if task.form == "sustained":
         if ranks is None:
             return None

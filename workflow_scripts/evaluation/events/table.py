@@ -18,6 +18,7 @@ from workflow_scripts.evaluation.events.details import arm_details
 from workflow_scripts.evaluation.events.judging import Question, ask
 from workflow_scripts.evaluation.events.resampling import Replicates, mean_over_seeds, resample
 from workflow_scripts.evaluation.events.rows import EventCurveRow, EventRow
+from workflow_scripts.evaluation.events.run_paths import EVENT_PATHS, read_path_probabilities
 from workflow_scripts.evaluation.events.run_probabilities import EventScore, Forecasts, event_score
 from workflow_scripts.evaluation.events.tasks import event_tasks, refusal
 from workflow_scripts.evaluation.forecasts import FORECASTS, VALIDATION_FORECASTS, read_forecasts_of
@@ -137,7 +138,11 @@ class _Judge:
     def _forecasts(self, folder: Path) -> tuple[Forecasts, Forecasts]:
         splits = self._splits
         test, validation = (
-            Forecasts(windows, *read_forecasts_of(folder / name, windows))
+            Forecasts(
+                windows,
+                *read_forecasts_of(folder / name, windows),
+                read_path_probabilities(folder / EVENT_PATHS, windows),
+            )
             for windows, name in ((splits.test, FORECASTS), (splits.validation, VALIDATION_FORECASTS))
         )
         return test, validation
