@@ -9,6 +9,7 @@ rule read_source:
             [],
             [type(source).__module__],
             source=study.source_entry().model_dump(mode="json", exclude={"path"}),
+            plausible_ranges=study.extraction.plausible_ranges,
             option_files=[file_hash(path) for path in source.option_files()],
         ),
         raw=raw_tables(),

@@ -60,6 +60,15 @@ def test_every_plausible_value_of_the_eicu_demo_is_read(eicu, vital: str) -> Non
     assert (eicu[0]["vital"] == vital).sum() == values - outside
 
 
+def test_without_plausible_ranges_every_value_of_the_eicu_demo_stays(export: Path, tmp_path: Path) -> None:
+    source = yaib(export, data="eicu_demo")
+    source.plausible_ranges = False
+    counts = source.write_tables(export, tmp_path)
+    found = pd.read_parquet(tmp_path / "vitals.parquet")["vital"].value_counts().to_dict()
+    assert found == {vital: values for vital, (values, _) in EICU_VALUES.items()}
+    assert counts["values outside the plausible range"] == sum(outside for _, outside in EICU_VALUES.values())
+
+
 def test_the_eicu_demo_has_its_stays_hours_and_deaths(eicu) -> None:
     stays = eicu[1]
     assert len(stays) == 2_267

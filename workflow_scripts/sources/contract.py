@@ -47,6 +47,12 @@ where the data do not tell which of these are of one person.
 STRATA = ("died_in_hospital", "septic")
 """Columns that are to be as frequent in every split; where deaths are not known, sepsis."""
 
+OUTSIDE = {
+    True: "values outside the plausible range, left out",
+    False: "values outside the plausible range",
+}
+"""What a source calls such values, by whether they are left out."""
+
 _COHORT_REMEDY = "make the cohort table again (label_cohort), or correct your own"
 _COMPLETE = ("subject_id", "icustay_id", "intime", "outtime")
 

@@ -37,6 +37,8 @@ class Source:
     """What the data cannot tell, a sentence each: the log and the report say them."""
     described: ClassVar[tuple[str, ...]] = ("age_years", "sex", "icu_type", "stay_days", "died_in_hospital")
     """What Table 1 says of a stay, as far as the data tell it."""
+    plausible_ranges: bool = True
+    """Whether values outside the plausible range are left out while reading (extraction.plausible_ranges)."""
     options_model: ClassVar[type[Parameters]] = NoOptions
     """The options that `sources:` in params.yaml may hold for the format, with their defaults."""
 

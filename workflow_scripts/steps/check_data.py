@@ -39,6 +39,7 @@ def check_data(
 
     read = read_settings(settings)
     source = source_of(dataset, SourceParameters(**read["source"]))
+    source.plausible_ranges = False  # So that they are told by vital sign.
     if source.labels_cohorts:
         check_mimic(source.raw_folder)
         return

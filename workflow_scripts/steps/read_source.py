@@ -46,6 +46,7 @@ def read_source(
         require_own_file(values)
         require_own_file(reading)
     source = source_of(dataset, SourceParameters(**read_settings(settings)["source"] | {"path": str(raw)}))
+    source.plausible_ranges = read_settings(settings)["plausible_ranges"]
     # Before anything is read, so that what changes meanwhile is told from what was read.
     fingerprint = source.fingerprint("")
     with scratch_folder(output, "read") as folder:

@@ -43,6 +43,17 @@ def test_a_row_s_time_is_its_hour_since_admission_less_one(write_record, tmp_pat
     assert (second["value"], second["charttime"]) == (90, admission + 4 * HOUR)
 
 
+@pytest.mark.parametrize(("plausible_ranges", "kept"), [(True, 5), (False, 8)])
+def test_implausible_values_stay_only_where_they_are_asked_for(
+    plausible_ranges: bool, kept: int, write_record, tmp_path: Path
+) -> None:
+    raw = write_record(1, hours=8, HR=[80, 81, -9999, 82, 1e30, 83, 0, 84])
+    (tmp_path / "out").mkdir()
+    found = write_tables(raw, tmp_path / "out", plausible_ranges)
+    assert len(pd.read_parquet(tmp_path / "out" / "vitals.parquet")) == found["values"] == kept
+    assert sum(number for words, number in found.items() if words.startswith("values outside the")) == 3
+
+
 def test_the_onset_is_six_hours_after_the_first_label(write_record, tmp_path: Path) -> None:
     # Reyna et al. 2020: the label is 1 from six hours before t_sepsis on.
     raw = write_record(1, hours=20, SepsisLabel=[0] * 10 + [1] * 10)

@@ -236,6 +236,13 @@ def test_a_mapping_of_one_s_own_converts_units(meds, tmp_path: Path) -> None:
     values, _, counts = read(meds(events), tmp_path, own_mapping(tmp_path))
     assert values["value"].tolist() == pytest.approx([37.0], abs=1e-4)
     assert counts["values outside the plausible range, left out"] == 1
+    raw, entry = tmp_path / "raw", SourceParameters(format="meds", mapping=own_mapping(tmp_path))
+    source = source_of("some-meds", entry)
+    source.plausible_ranges = False
+    (tmp_path / "every").mkdir()
+    assert source.write_tables(raw, tmp_path / "every")["values outside the plausible range"] == 1
+    every = pd.read_parquet(tmp_path / "every" / "vitals.parquet")["value"]
+    assert sorted(every) == pytest.approx([37.0 - 273.15, 37.0], abs=1e-4)
 
 
 def test_the_mapping_of_the_page_reads_what_the_page_says(meds, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ class Challenge2019(Source):
         """Write vitals.parquet and stays.parquet."""
         from workflow_scripts.sources.challenge_2019.tables import write_tables
 
-        return write_tables(raw, folder)
+        return write_tables(raw, folder, self.plausible_ranges)
 
 
 SOURCE = Challenge2019

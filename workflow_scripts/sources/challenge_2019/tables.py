@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from workflow_scripts.sources.challenge_2019.parsing import VITALS, Block, read_blocks
 from workflow_scripts.sources.challenge_2019.records import FIRST_OF_HOSPITAL_B, open_records
+from workflow_scripts.sources.contract import OUTSIDE
 from workflow_scripts.sources.mimic_iii.items import load_vital_signs
 
 ADMISSION = np.datetime64("2019-01-01T00:00:00", "us")
@@ -47,10 +48,11 @@ STAYS_SCHEMA = pa.schema(
 )
 
 
-def write_tables(raw: Path, folder: Path) -> dict[str, int]:
+def write_tables(raw: Path, folder: Path, plausible_ranges: bool = True) -> dict[str, int]:
     """Write vitals.parquet and stays.parquet into a folder and return what was found, in words, and how often.
 
-    raw: as records.open_records takes it. Raises UserError as open_records and read_blocks do.
+    raw: as records.open_records takes it. plausible_ranges: whether values outside them are left
+    out. Raises UserError as open_records and read_blocks do.
     """
     counts: Counter[str] = Counter()
     with (
@@ -59,7 +61,7 @@ def write_tables(raw: Path, folder: Path) -> dict[str, int]:
         pq.ParquetWriter(folder / "stays.parquet", STAYS_SCHEMA) as stays,
     ):
         for block in read_blocks(records):
-            _write_values(values, block, counts)
+            _write_values(values, block, counts, plausible_ranges)
             table = _stays(block, counts)
             stays.write_table(table)
     return dict(counts)
@@ -70,18 +72,20 @@ def _times(block: Block) -> np.ndarray:
     return ADMISSION + (block.column("ICULOS") - 1).astype(np.int64) * HOUR
 
 
-def _write_values(writer: pq.ParquetWriter, block: Block, counts: Counter[str]) -> None:
+def _write_values(
+    writer: pq.ParquetWriter, block: Block, counts: Counter[str], plausible_ranges: bool
+) -> None:
     """Write the block's values, each vital sign as a row group, so that one can be read without the others."""
     signs = load_vital_signs()
     stay, time = np.repeat(block.numbers, block.rows), _times(block)
     charted = np.zeros(len(stay), dtype=bool)
     for column, vital in VITALS.items():
-        value, plausible = block.column(column), signs[vital].plausible
+        value = block.column(column)
         known = np.isfinite(value)
         charted |= known
-        high = value <= plausible.high if plausible.high_included else value < plausible.high
-        kept = known & (value > plausible.low) & high
-        counts["values outside the plausible range, left out"] += int((known & ~kept).sum())
+        plausible = known & signs[vital].plausible.holds_all(value)
+        kept = plausible if plausible_ranges else known
+        counts[OUTSIDE[plausible_ranges]] += int((known & ~plausible).sum())
         counts["values"] += int(kept.sum())
         names = pa.array([vital]).take(pa.array(np.zeros(kept.sum(), dtype=np.int8)))
         columns = [pa.array(stay[kept]), pa.array(time[kept]), names, pa.array(value[kept])]

@@ -66,7 +66,9 @@ class Meds(Source):
 
         with open_reading(raw, self._mapping, folder) as reading:
             found = unmapped_by_words(reading)
-            values = write_values(reading.connection, reading.mapped, folder / "vitals.parquet", raw)
+            values = write_values(
+                reading.connection, reading.mapped, folder / "vitals.parquet", raw, self.plausible_ranges
+            )
             stays = reading.connection.sql("SELECT * EXCLUDE (subject) FROM stays ORDER BY icustay_id")
             stays.write_parquet(str(folder / "stays.parquet"))
         return reading.counts | values | {"codes that read like vital signs and are not mapped": len(found)}

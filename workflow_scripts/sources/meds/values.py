@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 
 from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.sources.contract import OUTSIDE
 from workflow_scripts.sources.meds.mapping import MappedCode
 from workflow_scripts.sources.meds.stays import create_table
 
@@ -21,12 +22,16 @@ FEWEST_VALUES = 11
 
 
 def write_values(
-    connection: "duckdb.DuckDBPyConnection", codes: Sequence[MappedCode], path: Path, raw: Path
+    connection: "duckdb.DuckDBPyConnection",
+    codes: Sequence[MappedCode],
+    path: Path,
+    raw: Path,
+    plausible_ranges: bool = True,
 ) -> dict[str, int]:
     """Write vitals.parquet from `events` and `stays`, sorted by vital sign, stay and time; return counts.
 
     A value belongs to the subject's stay around its time, from intime to before outtime. Values outside the plausible
-    range, and repeated values of one time, are left out.
+    range (with plausible_ranges), and repeated values of one time, are left out.
     Raises UserError where there is no value, and for a code with temperatures in two units.
     """
     numbers = ("factor", "unit_offset", "low", "high", "other_low", "other_high")
@@ -45,21 +50,22 @@ def write_values(
     connection.execute(_CHARTED)
     _refuse_two_units(connection, raw)
     read, outside_stays, implausible, other_unit = connection.sql(_COUNTS).fetchall()[0]
-    if read == outside_stays + implausible:
+    left_out = implausible if plausible_ranges else 0
+    if read == outside_stays + left_out:
         raise UserError(
             str(raw / "data"),
             f"{read} values of vital signs, {outside_stays} outside every ICU stay, {implausible} not plausible",
             "values of vital signs within ICU stays",
             "correct the mapping of codes and units (docs/exchange-formats.md)",
         )
-    connection.sql(_DISTINCT).write_parquet(str(path))
+    connection.sql(_DISTINCT, params={"every": not plausible_ranges}).write_parquet(str(path))
     kept = pq.read_metadata(path).num_rows
     return {
         "values of vital signs": read,
         "values outside every ICU stay, left out": outside_stays,
-        "values outside the plausible range, left out": implausible,
+        OUTSIDE[plausible_ranges]: implausible,
         "of these, temperatures that look like the other unit": other_unit,
-        "repeated values, left out": read - outside_stays - implausible - kept,
+        "repeated values, left out": read - outside_stays - left_out - kept,
     }
 
 
@@ -120,6 +126,6 @@ FROM charted
 
 _DISTINCT = """
 SELECT DISTINCT icustay_id, time AS charttime, vital, value
-FROM charted WHERE in_stay AND is_plausible
+FROM charted WHERE in_stay AND (is_plausible OR $every)
 ORDER BY vital, icustay_id, charttime, value
 """

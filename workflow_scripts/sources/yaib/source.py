@@ -126,7 +126,7 @@ class Yaib(Source):
         """Write vitals.parquet and stays.parquet."""
         from workflow_scripts.sources.yaib.tables import write_tables
 
-        return write_tables(self.tasks(raw), folder)
+        return write_tables(self.tasks(raw), folder, self.plausible_ranges)
 
 
 SOURCE = Yaib

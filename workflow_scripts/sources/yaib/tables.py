@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from workflow_scripts.sources.contract import OUTSIDE
 from workflow_scripts.sources.mimic_iii.items import load_vital_signs
 from workflow_scripts.sources.yaib.source import LONGEST_HOUR, VITALS
 from workflow_scripts.sources.yaib.tasks import TaskFolder, refuse_foreign_stays
@@ -15,17 +16,18 @@ HOURS_BEFORE_ONSET = 6
 """Labels of sepsis and aki are true from 6 hours before the onset to 6 hours after it (aki.R: window = c(6L, 6L))."""
 
 
-def write_tables(folders: Mapping[str, Path], folder: Path) -> dict[str, int]:
+def write_tables(folders: Mapping[str, Path], folder: Path, plausible_ranges: bool = True) -> dict[str, int]:
     """Write vitals.parquet and stays.parquet; the calendar begins with each stay at 1970-01-01. Return counts.
 
-    folders: task -> its folder, with `los`. Raises UserError for tables that are not as tasks.py says.
+    folders: task -> its folder, with `los`. plausible_ranges: whether values outside them are left
+    out. Raises UserError for tables that are not as tasks.py says.
     """
     tasks = {name: TaskFolder(name, path) for name, path in folders.items()}
     for task in tasks.values():
         task.check(list(VITALS) if task.name == "los" else [])
     stays, counts = _stays(tasks)
     pq.write_table(stays, folder / "stays.parquet")
-    return counts | _write_values(tasks["los"], folder / "vitals.parquet")
+    return counts | _write_values(tasks["los"], folder / "vitals.parquet", plausible_ranges)
 
 
 def _stays(tasks: Mapping[str, TaskFolder]) -> tuple[pa.Table, dict[str, int]]:
@@ -88,7 +90,7 @@ def _event(
     return pc.is_valid(onset), onset
 
 
-def _write_values(task: TaskFolder, path: Path) -> dict[str, int]:
+def _write_values(task: TaskFolder, path: Path, plausible_ranges: bool) -> dict[str, int]:
     """Write the long table of vital signs, one vital sign after the other, so that memory holds one."""
     read = outside = 0
     schema = pa.schema(
@@ -100,32 +102,28 @@ def _write_values(task: TaskFolder, path: Path) -> dict[str, int]:
         ]
     )
     with pq.ParquetWriter(path, schema) as writer:
-        for table, charted in _plausible_values(task):
-            writer.write_table(table.cast(schema))
-            read, outside = read + charted, outside + charted - len(table)
-    return {"values": read, "values outside the plausible range, left out": outside}
+        for table, plausible in _values(task):
+            kept = table.filter(plausible) if plausible_ranges else table
+            writer.write_table(kept.cast(schema))
+            read, outside = read + len(table), outside + _number(pc.invert(plausible))
+    return {"values": read, OUTSIDE[plausible_ranges]: outside}
 
 
-def _plausible_values(task: TaskFolder) -> Iterator[tuple[pa.Table, int]]:
-    """Yield for each vital sign its plausible values, and the number of all."""
+def _values(task: TaskFolder) -> Iterator[tuple[pa.Table, pa.ChunkedArray]]:
+    """Yield the values of each vital sign, and whether each is plausible."""
     signs = load_vital_signs()
     for column, vital in VITALS.items():
         table = task.values(column)
         table = table.filter(pc.is_finite(table[column]))
         bounds, value = signs[vital].plausible, table[column]
         below = pc.less_equal if bounds.high_included else pc.less
-        kept = table.filter(pc.and_(pc.greater(value, bounds.low), below(value, bounds.high)))
-        yield (
-            pa.table(
-                {
-                    "icustay_id": kept["stay_id"],
-                    "charttime": _moment(kept["hour"]),
-                    "vital": pa.repeat(vital, len(kept)),
-                    "value": kept[column],
-                }
-            ),
-            len(table),
-        )
+        columns = {
+            "icustay_id": table["stay_id"],
+            "charttime": _moment(table["hour"]),
+            "vital": pa.repeat(vital, len(table)),
+            "value": value,
+        }
+        yield pa.table(columns), pc.and_(pc.greater(value, bounds.low), below(value, bounds.high))
 
 
 def _moment(hours: pa.ChunkedArray) -> pa.ChunkedArray:
