@@ -83,6 +83,11 @@ def test_a_share_of_patients_is_chosen_by_the_hash_of_their_identifiers(write) -
     assert attrition[1] == AttritionRow("share_of_patients", sum(expected), None, sum(expected), None)
 
 
+def test_deaths_are_counted_only_where_the_data_tell_them(write) -> None:
+    deaths = pd.array([True, False, None], "boolean")
+    assert label(write(3, died_in_hospital=deaths))[1][-1] == AttritionRow("charted_values", 3, None, 3, 1)
+
+
 def test_table_one_has_what_the_data_tell(write, tmp_path: Path) -> None:
     tables = write(
         3, age_years=[50.0, 60.0, 70.0], sex=["female", "male", None], icu_type=pd.array([None] * 3, "string")
