@@ -124,7 +124,7 @@ class Study(Parameters):
     )
     from_scratch: list[str] = Field(
         ["n-hits-hr"],
-        description="models that are trained from a random start, each with a plain and with the DILATE loss",
+        description="models that are trained from a random start, each with a plain, the DILATE and a quantile loss",
     )
     arms: list[str] = Field(
         ["zero-shot", "full", "lora"],

@@ -81,7 +81,11 @@ def test_the_pattern_for_rules_matches_whole_names_only():
             ["adalora-r12", "full", "bitfit"],
             ["zero-shot", "trained", "lora", "baseline"],
         ),
-        (SCRATCH_ARM_PATTERN, ["trained", "trained-dilate"], ["trained-d", "full", "baseline"]),
+        (
+            SCRATCH_ARM_PATTERN,
+            ["trained", "trained-dilate", "trained-quantile"],
+            ["trained-d", "full", "baseline"],
+        ),
     ):
         assert all(re.fullmatch(pattern, name) for name in names)
         assert not any(re.fullmatch(pattern, name) for name in others)
@@ -91,6 +95,7 @@ def test_what_trains_from_scratch_is_an_arm_but_no_method_of_adaptation():
     assert [(arm.name, arm.definition.loss) for arm in SCRATCH_ARMS] == [
         ("trained", "mse"),
         ("trained-dilate", "dilate"),
+        ("trained-quantile", "quantile"),
     ]
     for arm in SCRATCH_ARMS:
         assert arm.method not in ADAPTATION_METHODS
@@ -110,6 +115,7 @@ WHAT_METHODS_ARE = {
     **{key: {"trains", "is_adapter", "uses_peft", "has_rank"} for key in RANKED_METHODS},
     "trained": {"trains"},
     "trained-dilate": {"trains"},
+    "trained-quantile": {"trains"},
     "baseline": set(),
 }
 """Parameter-efficient methods leave an adapter; peft computes those that are no choice of the model's own weights."""
@@ -122,6 +128,7 @@ def test_a_method_has_a_rank_an_adapter_or_peft_as_its_paper_has_it():
     assert {name for name, method in METHODS.items() if method.model_kind != "foundation"} == {
         "trained",
         "trained-dilate",
+        "trained-quantile",
         "baseline",
     }
 

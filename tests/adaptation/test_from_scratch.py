@@ -22,7 +22,7 @@ from workflow_scripts.training.parameters import TrainingParameters
 
 DEFAULTS = AdaptationParameters()
 BUDGET = TrainingParameters(steps=4, evaluate_every=2, batch_size=8, learning_rate=0.01)
-LOSSES = {"trained": "mse", "trained-dilate": "dilate"}
+LOSSES = {"trained": "mse", "trained-dilate": "dilate", "trained-quantile": "quantile"}
 every_arm = pytest.mark.parametrize("name", [arm.name for arm in SCRATCH_ARMS])
 
 
@@ -39,6 +39,7 @@ def test_every_weight_that_has_a_part_in_the_forecast_trains_with_the_arm_s_loss
     family: type[ScratchModel], name: str
 ) -> None:
     start, model = tiny(family, seed=2), trained(family, name)
+    start.choose_loss(LOSSES[name])
     assert model.training_loss == LOSSES[name]
     before = dict(start.module.named_parameters())
     changed = {key for key, value in model.module.named_parameters() if not torch.equal(value, before[key])}
@@ -91,7 +92,7 @@ def test_a_trained_tft_keeps_its_own_lengths_though_its_weights_fit_any(tmp_path
 def test_what_has_no_base_weights_cannot_be_adapted(arm: Arm) -> None:
     model = tiny(NHits)
     with pytest.raises(
-        UserError, match=r"trained from scratch: it only has trained, trained-dilate"
+        UserError, match=r"trained from scratch: it only has trained, trained-dilate, trained-quantile"
     ) as refused:
         adapt(model, arm, DEFAULTS, seed=0, steps=10)
     assert refused.value.where == f"arm {arm.name} on NHits"

@@ -246,11 +246,11 @@ def test_every_septic_shock_has_its_vasopressor_and_its_lactate_in_the_raw_table
 def bedside(hospital, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict]:
     """Label septic shock of one stay, with its concepts written down as literal tables."""
 
-    def label(vasopressors: str, lactates: str, sepsis: str = "2100-01-01 06:00") -> dict:
+    def label(vasopressors: str, lactates: str, onset: str = "first_hour") -> dict:
         folder = tmp_path / "concepts"
         folder.mkdir()
         tables = {
-            "sepsis3": ("icustay_id, onset", f"(1, TIMESTAMP '{sepsis}:00')"),
+            "sepsis_onsets": ("icustay_id, first_hour, knowable", "(1, 06:00, 15:00)"),
             "vasopressors": ("icustay_id, drug, starttime, endtime, rate", vasopressors),
             "laboratory": ("icustay_id, charttime, lactate", lactates),
         }
@@ -266,7 +266,8 @@ def bedside(hospital, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
         own = tmp_path / "shock.sql"
         own.write_text(f"{query}\nUNION ALL SELECT 2, TIMESTAMP '2100-01-01 00:00:00'")
         events = hospital.write(tmp_path / "events")
-        table, _ = label_cohort(events, "shock", EVERYBODY, ["heart_rate"], own=own)
+        sepsis3 = Sepsis3Parameters(onset=onset)
+        table, _ = label_cohort(events, "shock", EVERYBODY, ["heart_rate"], sepsis3=sepsis3, own=own)
         return table.to_pylist()[0]
 
     return label
@@ -288,6 +289,12 @@ BEDSIDE = [
     ("(1, 'norepinephrine', 08:00, 12:00, 0.0)", "(1, 07:00, 3.0)", None),
     ("(2, 'norepinephrine', 08:00, 12:00, 0.1)", "(1, 07:00, 3.0)", None),
 ]
+
+
+def test_a_shock_is_knowable_once_the_sepsis_is(bedside) -> None:
+    """The sepsis of 6 o'clock is known at 15; the shock lasted from 8 to 12."""
+    row = bedside(NOREPINEPHRINE, "(1, 07:00, 3.0)", onset="knowable")
+    assert row["onset"] == pd.Timestamp("2100-01-01 15:00")
 
 
 @pytest.mark.parametrize(("vasopressors", "lactates", "onset"), BEDSIDE)

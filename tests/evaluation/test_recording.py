@@ -148,6 +148,7 @@ def test_the_record_counts_windows_and_patients_and_has_their_geometry() -> None
         "context": 3,
         "horizon": 1,
         "split_kind": "by_patient",
+        "smoothing": "none",
         "stratified_by": "died_in_hospital",
         "subject_kind": "patient",
         "covariates": [],

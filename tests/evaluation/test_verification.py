@@ -10,6 +10,7 @@ import pytest
 
 from tests.evaluation.study_records import run_record, write_record
 from tests.helpers.some_windows import some_windows
+from workflow_scripts.adaptation.arms import ZERO_SHOT
 from workflow_scripts.evaluation.events.judging import judge_run_events
 from workflow_scripts.evaluation.events.run_probabilities import Forecasts
 from workflow_scripts.evaluation.forecasts import write_forecasts
@@ -46,7 +47,10 @@ def path(windows: Windows, tmp_path: Path) -> Path:
     quantiles = quantiles_of(windows)
     before, before_quantiles = validation(), quantiles_of(validation())
     events = judge_run_events(
-        "chronos-t5-nano", Forecasts(windows, quantiles, LEVELS), Forecasts(before, before_quantiles, LEVELS)
+        "chronos-t5-nano",
+        ZERO_SHOT,
+        Forecasts(windows, quantiles, LEVELS),
+        Forecasts(before, before_quantiles, LEVELS),
     )
     record = run_record() | {
         "metrics": score(windows.target, quantiles, LEVELS, 0.0, 300.0).metrics,

@@ -11,18 +11,22 @@ from darts import TimeSeries
 from darts.models.forecasting.nbeats import NBEATSModel
 from darts.models.forecasting.nhits import NHiTSModel
 from darts.models.forecasting.tft_model import TFTModel
+from darts.utils.data.torch_datasets.utils import PLModuleInput
+from darts.utils.likelihood_models.torch import QuantileRegression
 from safetensors.torch import load_file
+from scipy.stats import norm
 from torch import Tensor
 
 from tests.helpers.tiny_scratch import CONTEXT, FAMILIES, HORIZON, SIZES, sines, tiny
 from workflow_scripts.models.interface import Series
 from workflow_scripts.models.registry import SCRATCH_VARIANTS, family_class, variant
 from workflow_scripts.models.scratch.dilate import dilate
-from workflow_scripts.models.scratch.model import ScratchModel, filled
+from workflow_scripts.models.scratch.model import LEVELS, ScratchModel, filled
 from workflow_scripts.models.scratch.n_beats import NBeats
 from workflow_scripts.models.scratch.n_hits import NHits
 from workflow_scripts.models.scratch.tft import Tft
 from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.training.data import WindowArrays
 from workflow_scripts.training.loop import fit
 from workflow_scripts.training.parameters import TrainingParameters
 
@@ -35,7 +39,7 @@ def _same_numbers() -> None:
 CPU = torch.device("cpu")
 UNIFORMS = torch.full((1, 3, HORIZON), 0.5, dtype=torch.float64)
 every_family = pytest.mark.parametrize("family", FAMILIES)
-both_losses = pytest.mark.parametrize("loss", ["mse", "dilate"])
+every_loss = pytest.mark.parametrize("loss", ["mse", "dilate", "quantile"])
 
 
 def series(values: Tensor) -> Series:
@@ -162,10 +166,10 @@ def test_gaps_are_filled_from_inside_the_context_forwards_first() -> None:
     torch.testing.assert_close(filled(values), expected, equal_nan=True)
 
 
-@both_losses
+@every_loss
 def test_a_context_without_an_observation_has_no_forecast_and_no_loss(loss: str) -> None:
     model = tiny(NHits)
-    model.training_loss = loss
+    model.choose_loss(loss)
     values, target = torch.rand(3, CONTEXT), torch.rand(3, HORIZON)
     values[1] = torch.nan
     assert forecast(model, values).isnan().all(dim=1).tolist() == [False, True, False]
@@ -183,14 +187,81 @@ def test_the_plain_loss_is_the_mean_squared_error_of_what_was_observed() -> None
 
 def test_the_other_loss_is_dilate() -> None:
     model, values, target = tiny(NBeats), torch.rand(3, CONTEXT), torch.rand(3, HORIZON)
-    model.training_loss = "dilate"
+    model.choose_loss("dilate")
     torch.testing.assert_close(model.loss(series(values), target), dilate(forecast(model, values), target))
 
 
-@both_losses
+def test_the_quantile_loss_is_the_library_s_on_what_was_observed() -> None:
+    """darts' QuantileRegression at the same levels; as it knows no gaps, it is given the observed points alone."""
+    model, values, target = tiny(NBeats), torch.rand(3, CONTEXT), torch.rand(3, HORIZON)
+    model.choose_loss("quantile")
+    with torch.no_grad():
+        output = model.module(PLModuleInput(past_target=values[..., None])).prediction
+    expected = QuantileRegression(LEVELS).compute_loss(output, target[..., None], None)
+    torch.testing.assert_close(model.loss(series(values), target), expected)
+    target[0], target[1, 2:] = torch.nan, torch.nan
+    seen = ~target.isnan()
+    expected = QuantileRegression(LEVELS).compute_loss(output[seen][None], target[seen][None, :, None], None)
+    torch.testing.assert_close(model.loss(series(values), target), expected)
+
+
+@every_family
+def test_with_the_quantile_loss_it_has_another_start_of_the_same_seed(family: type[ScratchModel]) -> None:
+    model, other = tiny(family, 4), tiny(family, 4)
+    before = torch.get_rng_state()
+    model.choose_loss("quantile")
+    other.choose_loss("quantile")
+    assert torch.equal(torch.get_rng_state(), before)
+    found, expected = model.module.state_dict(), other.module.state_dict()
+    assert all(torch.equal(found[name], weight) for name, weight in expected.items())
+    other.choose_loss("mse")
+    plain = tiny(family, 4).module.state_dict()
+    assert all(torch.equal(weight, plain[name]) for name, weight in other.module.state_dict().items())
+
+
+@every_family
+def test_trained_quantiles_rise_and_levels_between_them_are_interpolated(family: type[ScratchModel]) -> None:
+    model, values = tiny(family), torch.rand(4, CONTEXT)
+    model.choose_loss("quantile")
+    uniforms = torch.rand(4, 50, HORIZON, dtype=torch.float64)
+    found = model.quantiles(series(values), uniforms, [0.1, 0.2, 0.5, 0.55, 0.6, 0.95])
+    assert (found.diff(dim=1) >= 0).all()
+    assert found[:, 0].lt(found[:, 4]).all()
+    torch.testing.assert_close(found[:, 3], (found[:, 2] + found[:, 4]) / 2)
+    assert torch.equal(found[:, 5], model.quantiles(series(values), uniforms, [0.9])[:, 0])
+    drawn = model.sample(series(values), uniforms)
+    assert drawn.shape == uniforms.shape
+    outermost = model.quantiles(series(values), uniforms, [0.1, 0.9])
+    assert (drawn >= outermost[:, :1]).all()
+    assert (drawn <= outermost[:, 1:]).all()
+    middle = model.sample(series(values), torch.full((4, 1, HORIZON), 0.5, dtype=torch.float64))
+    assert torch.equal(middle[:, 0], found[:, 2])
+
+
+def test_on_noise_the_quantile_loss_finds_the_quantiles_of_the_noise() -> None:
+    """Targets that no context tells anything of: normal, mean 0.5 and spread 0.1; the exact quantiles are scipy's."""
+    generator = np.random.default_rng(0)
+
+    def noise(count: int) -> WindowArrays:
+        values = generator.normal(0.5, 0.1, (count, CONTEXT + HORIZON)).astype(np.float32)
+        return WindowArrays(values[:, :CONTEXT], values[:, CONTEXT:], np.zeros(count, np.int64), 3600)
+
+    model = tiny(NHits, seed=1)
+    model.choose_loss("quantile")
+    budget = TrainingParameters(steps=150, learning_rate=0.01, evaluate_every=25)
+    fit(model, noise(2000), noise(500), budget, 0, CPU)
+    test = noise(500)
+    uniforms = torch.zeros(500, 1, HORIZON, dtype=torch.float64)
+    found = model.quantiles(series(torch.from_numpy(test.context)), uniforms, LEVELS).numpy()
+    np.testing.assert_allclose(found.mean(axis=(0, 2)), norm.ppf(LEVELS, 0.5, 0.1), atol=0.02)
+    inside = (test.target >= found[:, 0]) & (test.target <= found[:, -1])
+    assert inside.mean() == pytest.approx(0.8, abs=0.04)
+
+
+@every_loss
 def test_a_network_whose_numbers_are_not_finite_has_no_finite_loss(loss: str) -> None:
     model = tiny(NHits)
-    model.training_loss = loss
+    model.choose_loss(loss)
     with torch.no_grad():
         next(model.module.parameters()).fill_(torch.nan)
     assert not model.loss(series(torch.rand(2, CONTEXT)), torch.rand(2, HORIZON)).isfinite()
@@ -206,7 +277,7 @@ def learn():
     @cache
     def train(family: type[ScratchModel], loss: str):
         model = tiny(family, seed=5)
-        model.training_loss = loss
+        model.choose_loss(loss)
         budget = TrainingParameters(steps=100, learning_rate=0.01, evaluate_every=25)
         return model, fit(model, sines(128, 0), sines(32, 1), budget, 0, CPU), sines(32, 2)
 
@@ -214,7 +285,7 @@ def learn():
 
 
 @every_family
-@both_losses
+@every_loss
 def test_training_on_waves_lowers_the_loss_and_beats_persistence(
     family: type[ScratchModel], loss: str, learn
 ) -> None:
@@ -224,6 +295,21 @@ def test_training_on_waves_lowers_the_loss_and_beats_persistence(
     error = (forecast(model, torch.from_numpy(test.context)) - target).square().mean()
     persistence = (torch.from_numpy(test.context[:, -1:]) - target).square().mean()
     assert error < 0.5 * persistence
+
+
+@every_family
+def test_a_saved_model_of_quantiles_loads_with_all_of_them(
+    family: type[ScratchModel], learn, tmp_path
+) -> None:
+    model, _, test = learn(family, "quantile")
+    model.save(tmp_path)
+    loaded = family.load(tmp_path)
+    values = torch.from_numpy(test.context)
+    uniforms = torch.zeros(len(values), 1, HORIZON, dtype=torch.float64)
+    found, expected = (each.quantiles(series(values), uniforms, LEVELS) for each in (loaded, model))
+    assert torch.equal(found, expected)
+    config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    assert config["made"]["loss"] == {"name": "quantile", "levels": LEVELS}
 
 
 @every_family

@@ -128,7 +128,7 @@ def test_the_paper_s_grid_has_its_ranks_alpha_samples_and_repeats():
     assert (study.forecast.protocol, study.forecast.lag_llama_sampler) == ("paper", "exact")
     assert study.tuning.candidates(study.training) == [study.training], "one learning rate for all"
     # Two vital signs and ten seeds; eight models with nine arms, four from scratch with two, and five baselines.
-    assert len(study.runs()) == 2 * 10 * (8 * 9 + 4 * 2 + 5)
+    assert len(study.runs()) == 2 * 10 * (8 * 9 + 4 * 3 + 5)
 
 
 def test_a_transfer_to_patients_whom_the_adapter_has_seen_is_refused():

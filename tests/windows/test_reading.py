@@ -251,6 +251,29 @@ def test_the_step_writes_windows_with_the_unit_and_scale_of_the_vital_sign(ward)
     assert table.loc["included", ["stays", "patients", "deaths"]].tolist() == [10, 10, 0]
 
 
+@pytest.mark.parametrize(
+    ("setting", "warning"),
+    [
+        (
+            {"split": "by_window_leaky"},
+            "warning: split: by_window_leaky puts windows of one stay into train and test",
+        ),
+        ({"smoothing": "rolling_mean_3"}, "warning: smoothing: rolling_mean_3 reads one step ahead"),
+        ({}, ""),
+    ],
+)
+def test_what_makes_errors_too_small_is_a_warning_in_the_log_and_in_the_file(setting, warning, ward) -> None:
+    for stay in range(1, 11):
+        ward.add(stay, [80.0 + stay] * 60)
+    ended = run_step(ward, "heart_rate", **setting)
+    assert ended.returncode == 0, ended.stderr
+    assert ("warning: " in ended.stderr) == bool(warning)
+    assert warning in ended.stderr
+    metadata = read_windows(ward.folder / "out" / "windows.parquet").metadata
+    assert metadata.smoothing == setting.get("smoothing", "none")
+    assert metadata.split_kind == setting.get("split", "by_patient")
+
+
 def test_the_step_leaves_a_vital_sign_out_of_its_own_covariates(ward) -> None:
     for stay in range(1, 11):
         ward.add(stay, [80.0 + stay] * 18)

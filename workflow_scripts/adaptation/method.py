@@ -61,6 +61,8 @@ class Method:
     uses_peft: ClassVar[bool] = False
     model_kind: ClassVar[Literal["foundation", "from scratch", "baseline"]] = "foundation"
     """Which models have it: those with base weights, those trained from a random start, or baselines."""
+    forecasts_quantiles: ClassVar[bool] = False
+    """Whether its loss makes a model that forecasts a point give quantiles."""
     parameters: ClassVar[type[Parameters]] = Parameters
     """Its settings; their names in params.yaml are those of `adaptation`."""
 
@@ -139,16 +141,21 @@ class FromScratch(WholeModel):
     """The training loss, one of the model's `losses`."""
 
     def plan(self, asked: Adaptation) -> Plan:
-        """All parameters that the family's library trains; the others have no part in the forecast."""
+        """Choose the loss; all parameters that the family's library trains. The others have no part in the forecast."""
+        asked.model.choose_loss(self.loss)
         named = {
             name: weight for name, weight in asked.model.module.named_parameters() if weight.requires_grad
         }
         return Plan(parameters=tuple(named), trainable=count_numbers(named))
 
     def apply(self, asked: Adaptation, planned: Plan) -> TrainingHooks:  # noqa: ARG002
-        """Choose the loss."""
-        asked.model.training_loss = self.loss
+        """Nothing more to do: the model was made to be trained."""
         return TrainingHooks()
+
+    def load(self, model: "ForecastModel", folder: Path, description: "Mapping[str, Any]") -> None:
+        """Replace the module by the stored one, of the same loss."""
+        model.choose_loss(self.loss)
+        super().load(model, folder, description)
 
 
 def count_numbers(named: "Mapping[str, Tensor]") -> int:

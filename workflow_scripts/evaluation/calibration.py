@@ -6,14 +6,14 @@ import numpy as np
 
 from workflow_scripts.evaluation.aggregation import ArmSummary
 from workflow_scripts.evaluation.patient_sums import WindowScores
+from workflow_scripts.evaluation.point_forecasts import forecasts_a_point
 from workflow_scripts.evaluation.summary import CalibrationRow
-from workflow_scripts.models.registry import is_point_forecast
 
 
 def calibration_rows(arm: ArmSummary, scores: Sequence[WindowScores]) -> Iterator[CalibrationRow]:
     """The rows of one arm, none where it forecasts a point. scores: of its runs, one for each seed."""
     first = arm.first
-    if is_point_forecast(first.model):
+    if forecasts_a_point(first.model, arm.arm):
         return
     observed = np.mean([run.below for run in scores], axis=0).tolist()
     for level, share in zip(scores[0].levels, observed, strict=True):

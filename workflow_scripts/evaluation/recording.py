@@ -101,6 +101,7 @@ def record_run(
         validation_metrics=MetricValues(**validation.metrics),
         events=judge_run_events(
             key.model,
+            Arm.parse(key.arm),
             Forecasts(test, outcome.quantiles, levels, joint[0]),
             Forecasts(outcome.validation, outcome.validation_quantiles, levels, joint[1]),
         ),

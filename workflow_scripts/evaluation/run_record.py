@@ -36,6 +36,7 @@ class WindowGeometry(RecordPart):
     context: int
     horizon: int
     split_kind: str
+    smoothing: str = "none"
     stratified_by: str = "died_in_hospital"
     subject_kind: str = "patient"
     covariates: list[dict[str, Any]] = []

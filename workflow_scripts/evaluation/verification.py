@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.evaluation.events.judging import judge_run_events
 from workflow_scripts.evaluation.events.run_paths import EVENT_PATHS, read_path_probabilities
 from workflow_scripts.evaluation.events.run_probabilities import Forecasts
@@ -90,7 +91,7 @@ def _event_problems(run: RunRecord, folder: Path, test: Windows, validation: Win
         )
         for windows, name in ((test, FORECASTS), (validation, VALIDATION_FORECASTS))
     ]
-    again = judge_run_events(run.key.model, *forecasts)
+    again = judge_run_events(run.key.model, Arm.parse(run.key.arm), *forecasts)
     if [result.key for result in again] != [result.key for result in run.events]:
         return ["events: others than are judged now"]
     return [

@@ -77,6 +77,10 @@ class ForecastModel(ABC):
     training_loss: str = ""
     """The one of them that is used."""
 
+    def choose_loss(self, name: str) -> None:
+        """Train with one of `losses`, before anything is trained; it may give the module other outputs."""
+        self.training_loss = name
+
     @abstractmethod
     def loss(self, context: Series, target: Tensor) -> Tensor:
         """The family's own training loss, a scalar.

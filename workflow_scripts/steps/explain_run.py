@@ -111,7 +111,9 @@ def geometry(record: RunRecord) -> str:
         for count in (windows.context, windows.horizon)
     )
     counted = f" (each {windows.subject_kind} counts as a patient)" * (windows.subject_kind != "patient")
-    return f"context and horizon of {hours}, split {windows.split_kind}{counted}, stratified by {windows.stratified_by}"
+    smoothed = f", smoothed ({windows.smoothing})" * (windows.smoothing != "none")
+    split = f"split {windows.split_kind}{counted}, stratified by {windows.stratified_by}"
+    return f"context and horizon of {hours}{smoothed}, {split}"
 
 
 def _settings(record: RunRecord) -> list[tuple[str, str]]:

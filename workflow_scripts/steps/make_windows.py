@@ -19,6 +19,22 @@ from workflow_scripts.windows.reading import Covariate
 from workflow_scripts.windows.selection import SelectionRow
 
 
+def warnings_of(parameters: WindowParameters) -> list[str]:
+    """What makes every result on these windows better than it is."""
+    found = []
+    if parameters.split == "by_window_leaky":
+        found.append(
+            "split: by_window_leaky puts windows of one stay into train and test: "
+            "the errors are too small for new patients"
+        )
+    if parameters.smoothing != "none":
+        found.append(
+            f"smoothing: {parameters.smoothing} reads one step ahead: a context knows the first step of its horizon, "
+            "and the errors are too small for what is charted"
+        )
+    return found
+
+
 def make_windows(
     values: Annotated[
         Path, Option(help="long table (Parquet): icustay_id, charttime, vital, value (natural unit)")
@@ -76,6 +92,8 @@ def make_windows(
     write_text(attrition, rows_as_csv(SelectionRow, rows))
     making.write_windows(output, windows)
     write_findings(findings_file(output), findings)
+    for warning in warnings_of(parameters):
+        print(f"warning: {warning}", file=sys.stderr)
     stratified_by = windows.metadata.stratified_by
     if stratified_by != "died_in_hospital":
         print(f"no deaths are known: the split is stratified by {stratified_by}", file=sys.stderr)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.evaluation.events import simulated
+from workflow_scripts.adaptation.arms import BASELINE, ZERO_SHOT, Arm
 from workflow_scripts.evaluation.events.baselines import LOGISTIC, Splits, baseline_scores
 from workflow_scripts.evaluation.events.calibration import calibration_line
 from workflow_scripts.evaluation.events.episodes import count_episodes
@@ -31,7 +32,7 @@ def exact() -> tuple[Forecasts, Forecasts]:
 
 @cache
 def results() -> dict[tuple, EventResult]:
-    return {result.key: result for result in judge_run_events(MODEL, *exact())}
+    return {result.key: result for result in judge_run_events(MODEL, ZERO_SHOT, *exact())}
 
 
 def task(form: str = "at", lead: int = 60, population: str = "onset", condition: str = "< 65") -> EventTask:
@@ -83,7 +84,7 @@ def test_without_enough_validation_windows_any_step_only_ranks_the_windows():
     test, validation = exact()
     few = Forecasts(validation.windows.select("test"), validation.quantiles[:0], validation.levels)
     few = replace(few, windows=simulated.windows(60), quantiles=simulated.forecast(simulated.windows(60)))
-    found = {result.key: result for result in judge_run_events(MODEL, test, few)}
+    found = {result.key: result for result in judge_run_events(MODEL, ZERO_SHOT, test, few)}
     any_step = found["hypotension", "< 65", "onset", "any", 720]
     assert any_step.brier is None
     assert any_step.auroc is not None
@@ -116,7 +117,7 @@ def test_eligibility_does_not_depend_on_what_is_to_be_foreseen():
 def test_few_patients_with_the_event_are_hidden_with_their_counts():
     windows = simulated.windows(60)
     few = Forecasts(windows, simulated.forecast(windows), simulated.LEVELS)
-    hidden = [result for result in judge_run_events(MODEL, few, exact()[1]) if result.reason]
+    hidden = [result for result in judge_run_events(MODEL, ZERO_SHOT, few, exact()[1]) if result.reason]
     severe = next(result for result in hidden if result.condition == "< 55")
     assert severe.reason == "fewer than 11 test patients with this event"
     assert all(value is None or isinstance(value, str) or name == "lead_minutes" for name, value in severe)
@@ -132,14 +133,16 @@ def test_a_forecast_that_is_not_finite_has_counts_and_no_scores():
     test, validation = exact()
     broken = test.quantiles.copy()
     broken[0, 0, 0] = np.nan
-    found = judge_run_events(MODEL, Forecasts(test.windows, broken, test.levels), validation)[0]
+    found = judge_run_events(MODEL, ZERO_SHOT, Forecasts(test.windows, broken, test.levels), validation)[0]
     assert (found.auroc, found.reason) == (None, "some forecasts are not finite")
     assert found.windows > 0
 
 
 def test_point_forecasts_and_spoilt_windows_are_not_judged():
     test, validation = exact()
-    assert judge_run_events("persistence", test, validation) == []
+    assert judge_run_events("persistence", BASELINE, test, validation) == []
+    assert judge_run_events("n-hits-hr", Arm("trained"), test, validation) == []
+    assert judge_run_events("n-hits-hr", Arm("trained-quantile"), test, validation) != []
     metadata = test.windows.metadata
     for change in (
         {"smoothing": "rolling_mean_3"},
@@ -148,7 +151,7 @@ def test_point_forecasts_and_spoilt_windows_are_not_judged():
     ):
         spoilt = replace(test, windows=replace(test.windows, metadata=replace(metadata, **change)))
         assert refusal(spoilt.windows.metadata)
-        assert judge_run_events(MODEL, spoilt, validation) == []
+        assert judge_run_events(MODEL, ZERO_SHOT, spoilt, validation) == []
 
 
 def test_an_episode_counts_once_for_all_windows_that_see_it():

@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from workflow_scripts.adaptation.arms import Arm
 from workflow_scripts.evaluation.events.episodes import count_episodes
 from workflow_scripts.evaluation.events.run_probabilities import Forecasts, event_score
 from workflow_scripts.evaluation.events.scores import brier_skill, cut_off, discrimination, score_alarms
 from workflow_scripts.evaluation.events.tasks import EventTask, event_tasks, refusal
-from workflow_scripts.models.registry import is_point_forecast
+from workflow_scripts.evaluation.point_forecasts import forecasts_a_point
 from workflow_scripts.windows.reading import Windows
 
 Array = NDArray[np.float64]
@@ -130,13 +131,13 @@ def _hidden(with_event: int, without: int) -> str:
     return ""
 
 
-def judge_run_events(model: str, forecasts: Forecasts, validation: Forecasts) -> list[EventResult]:
+def judge_run_events(model: str, arm: Arm, forecasts: Forecasts, validation: Forecasts) -> list[EventResult]:
     """Judge a run's test forecasts by every event of its vital sign.
 
     validation: forecasts of the same run, which give cut-offs of alarms, and joint probabilities. Empty for a model
     that forecasts a point, whose probabilities are 0 and 1, and for windows on which events are not judged.
     """
-    if is_point_forecast(model) or refusal(forecasts.windows.metadata):
+    if forecasts_a_point(model, arm) or refusal(forecasts.windows.metadata):
         return []
     test = forecasts.windows
     return [judge(ask(task, test), forecasts, validation) for task in event_tasks(test.metadata)]

@@ -23,8 +23,8 @@ from workflow_scripts.evaluation.events.run_probabilities import EventScore, For
 from workflow_scripts.evaluation.events.tasks import event_tasks, refusal
 from workflow_scripts.evaluation.forecasts import FORECASTS, VALIDATION_FORECASTS, read_forecasts_of
 from workflow_scripts.evaluation.parameters import EvaluationParameters
+from workflow_scripts.evaluation.point_forecasts import forecasts_a_point
 from workflow_scripts.evaluation.summary import MISSING, RunRow
-from workflow_scripts.models.registry import is_point_forecast
 from workflow_scripts.windows.reading import read_windows
 
 Array = NDArray[np.float64]
@@ -80,7 +80,7 @@ def event_tables(
     shown = [question for question in questions if not question.hidden]
     benches = [judge.bench(question, tables) for question in shown]
     for arm in summarise_arms(rows) if benches else []:
-        if not is_point_forecast(arm.first.model):
+        if not forecasts_a_point(arm.first.model, arm.arm):
             for row in judge.arm_rows(arm, folders, benches, tables):
                 tables.events.append(row)
     corrected = _with_holm(tables.events)

@@ -28,14 +28,14 @@ class NBeats(ScratchModel):
     )
 
     @staticmethod
-    def build(sizes: dict[str, Any]) -> nn.Module:
+    def build(sizes: dict[str, Any], outputs: int = 1) -> nn.Module:
         """See ScratchModel.build."""
         return _NBEATSModule(
             input_chunk_length=sizes["context"],
             output_chunk_length=sizes["horizon"],
             input_dim=1,
             output_dim=1,
-            nr_params=1,
+            nr_params=outputs,
             generic_architecture=True,
             num_stacks=sizes["num_stacks"],
             num_blocks=sizes["num_blocks"],

@@ -20,7 +20,7 @@ class NHits(ScratchModel):
     )
 
     @staticmethod
-    def build(sizes: dict[str, Any]) -> nn.Module:
+    def build(sizes: dict[str, Any], outputs: int = 1) -> nn.Module:
         """See ScratchModel.build."""
         stacks, blocks = sizes["num_stacks"], sizes["num_blocks"]
         pooling, downsampling = NHiTSModel._prepare_pooling_downsampling(
@@ -31,7 +31,7 @@ class NHits(ScratchModel):
             output_chunk_length=sizes["horizon"],
             input_dim=1,
             output_dim=1,
-            nr_params=1,
+            nr_params=outputs,
             num_stacks=stacks,
             num_blocks=blocks,
             num_layers=sizes["num_layers"],

@@ -23,7 +23,7 @@ _INPUTS = {
 
 
 class Tft(ScratchModel):
-    """A point forecast instead of TFT's usual quantiles, because DILATE compares two series.
+    """With the quantile loss TFT's usual quantiles, else a point forecast, because DILATE compares two series.
 
     Without covariates the place of each step (darts' `add_relative_index`) is all that its decoder is given.
     """
@@ -34,7 +34,7 @@ class Tft(ScratchModel):
     )
 
     @staticmethod
-    def build(sizes: dict[str, Any]) -> nn.Module:
+    def build(sizes: dict[str, Any], outputs: int = 1) -> nn.Module:
         """See ScratchModel.build. Raises UserError where the context is a single step."""
         if sizes["context"] < 2:
             raise UserError(
@@ -43,7 +43,7 @@ class Tft(ScratchModel):
         return _TFTModule(
             input_chunk_length=sizes["context"],
             output_chunk_length=sizes["horizon"],
-            output_dim=(1, 1),
+            output_dim=(1, outputs),
             variables_meta={"model_config": _INPUTS},
             num_static_components=0,
             hidden_size=sizes["hidden_size"],

@@ -45,7 +45,8 @@ def calibration_section(study: Study) -> Section:
         "Calibration",
         blocks,
         "Shown are zero-shot, full fine-tuning and of each method the rank with the smallest validation loss. A "
-        "forecast that is a point (last value, mean, same hour yesterday, models trained from scratch) has none.",
+        "forecast that is a point (last value, mean, same hour yesterday, models trained from scratch without the "
+        "quantile loss) has none.",
         missing,
     )
 

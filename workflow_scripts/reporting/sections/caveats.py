@@ -30,6 +30,11 @@ def caveats(study: Study) -> list[str]:
             "Leaky split: windows of one ICU stay can be in training and in test, as in the paper. "
             "The errors are too small for new patients."
         )
+    if settings.get("windows", {}).get("smoothing", "none") != "none":
+        found.append(
+            "Smoothed series: a context knows the first step of its horizon, and targets are smoothed too. "
+            "The errors are too small for what is charted, and events are not judged."
+        )
     seeds = len({row.seed for row in rows})
     if seeds == 1:
         found.append(

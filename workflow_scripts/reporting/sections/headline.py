@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from workflow_scripts.evaluation.aggregation import ArmSummary
 from workflow_scripts.evaluation.choice import recommended
 from workflow_scripts.evaluation.names import capital, cohort_name, vital_name
-from workflow_scripts.models.registry import is_point_forecast
+from workflow_scripts.evaluation.point_forecasts import forecasts_a_point
 from workflow_scripts.reporting.page import Block, Cell, Group, Head, Line, Section, Signs, Table
 from workflow_scripts.reporting.sections.overview import arm_figure
 from workflow_scripts.reporting.statistics import comparison_sentence, comparison_table
@@ -47,8 +47,8 @@ NOTE = (
     "MAE, the mean absolute error, is in the vital sign's unit. MSE, MAPE and DTW are of the series scaled to fixed "
     "clinical ranges. Each is a mean over test windows, observed points only. Coverage is the share of observed values "
     "within the 80 % interval; a point (the last value, the mean, the same hour yesterday, a model trained from "
-    "scratch) covers next to nothing. The best of each column is marked: the smallest error, the coverage nearest to "
-    "80 %."
+    "scratch without the quantile loss) covers next to nothing. The best of each column is marked: the smallest error, "
+    "the coverage nearest to 80 %."
 )
 COMPARED = (
     "Compared were each arm with zero-shot of its model, each parameter-efficient arm with full fine-tuning, and the "
@@ -147,7 +147,9 @@ def _idle(tasks: Sequence[ForecastTask], model: str) -> str:
 def _best(column: Column, arms: Sequence[ArmSummary]) -> float | None:
     # The coverage of a forecast that is a point is no success or failure to be marked.
     compared = [
-        arm for arm in arms if column.metric != "coverage_80" or not is_point_forecast(arm.first.model)
+        arm
+        for arm in arms
+        if column.metric != "coverage_80" or not forecasts_a_point(arm.first.model, arm.arm)
     ]
     values = [value for arm in compared if (value := mean(arm, column.metric)) is not None]
     return min(values, key=lambda value: abs(value * column.factor - column.ideal), default=None)
