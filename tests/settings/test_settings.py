@@ -96,7 +96,7 @@ def test_the_runs_are_every_combination_and_baselines_run_once_for_each_seed():
     assert Run("explicit", "spo2", "persistence", "baseline", 1) in runs
     assert Run("explicit", "spo2", "moirai-nano", "lora-r2", 0) in runs
     assert Run("explicit", "spo2", "n-hits-hr", "trained-dilate", 1) in runs
-    assert len(runs) == len(set(runs)) == (5 + 2 + 3) * 2
+    assert len(runs) == len(set(runs)) == (5 + 3 + 3) * 2
 
 
 def test_step_settings_are_rewritten_only_when_they_differ(tmp_path):
