@@ -13,9 +13,21 @@
 #
 # Every setting is in params.yaml; `--config dataset=mimic-iii-demo` chooses other data.
 
+import sys
+from pathlib import Path
+
 from snakemake.utils import min_version
 
+from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.files import read_yaml
+
 min_version("9.20")
+
+# Before `configfile:`, which does not say where in the file the mistake is.
+try:
+    read_yaml(Path("params.yaml"), "the settings of the study")
+except UserError as error:
+    sys.exit(f"error: {error}")
 
 
 configfile: "params.yaml"

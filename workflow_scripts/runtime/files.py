@@ -267,6 +267,26 @@ def read_json(path: Path) -> Any:
         ) from None
 
 
+def read_yaml(path: Path, expected: str) -> Any:
+    """Read a YAML file. Raises UnreadableFileError with line and column where it is none, or where there is no file.
+
+    expected: what the file should hold, in words.
+    """
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        where, found = f"{path}{place}", f"no YAML: {error.problem or error.context}"
+    except (UnicodeDecodeError, yaml.YAMLError):
+        where, found = str(path), "characters that YAML does not allow"
+    except OSError as error:
+        where, found = str(path), error.strerror or type(error).__name__
+    raise UnreadableFileError(where, found, expected, "correct the file, or name another one")
+
+
 def folder_mib(folder: Path) -> float:
     """The size of all files of a folder, MiB."""
     return round(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**20, 4)

@@ -82,12 +82,38 @@ def run_step(function: Callable[..., None], online: bool = False) -> None:
         problems = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
         _fail(f"the settings file, {error.title}: {'; '.join(problems)}")
     except Exception as error:
-        explained = refusal_of_storage(error) or incomplete_input(sys.argv[1:])
+        explained = refusal_of_storage(error) or missing_package(error) or incomplete_input(sys.argv[1:])
         if explained is None:
             raise
         _fail(str(explained))
     finally:
         gc.freeze()
+        _end_output()
+
+
+def missing_package(error: Exception) -> UserError | None:
+    """An error that a package is not installed, as a user should read it; None for any other error."""
+    if (
+        not isinstance(error, ModuleNotFoundError)
+        or not error.name
+        or error.name.startswith("workflow_scripts")
+    ):
+        return None
+    package = error.name.partition(".")[0]
+    return UserError(
+        where=f"Python package {package}",
+        found=f"it is not installed for {sys.executable}",
+        expected="the environment that `make env` sets up from envs/requirements.txt",
+        remedy=f"run `make env`, or install the package (pip install {package})",
+    )
+
+
+def _end_output() -> None:
+    """Write what is still to be printed; whoever read it may have left, as `head` does."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str) -> NoReturn:

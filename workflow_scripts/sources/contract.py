@@ -53,7 +53,7 @@ OUTSIDE = {
 }
 """What a source calls such values, by whether they are left out."""
 
-_COHORT_REMEDY = "make the cohort table again (label_cohort), or correct your own"
+_COHORT_REMEDY = "correct the cohort table; one that the workflow made is made again once it is deleted"
 _COMPLETE = ("subject_id", "icustay_id", "intime", "outtime")
 
 VALUE_COLUMNS: Columns = {
@@ -201,7 +201,9 @@ def read_measurements(path: Path, vital: str) -> Measurements:
     Rows without stay, time or finite value are left out: they belong to no grid.
     Raises UserError for a missing or ill-typed column and where the table holds no row of that vital sign.
     """
-    remedy = "extract the vital sign (extract_events), or name one that the table holds"
+    remedy = (
+        "name a vital sign that the table holds (`vitals` in params.yaml), or add its values to the table"
+    )
     table = read_table(path, VALUE_COLUMNS, remedy, keep=("vital", vital))
     table = table.filter(pc.field("icustay_id").is_valid() & pc.field("charttime").is_valid())
     table = table.filter(pc.is_finite(table["value"]))

@@ -5,7 +5,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Annotated
 
-import yaml
 from typer import Option
 
 from workflow_scripts.evaluation.aggregation import ArmSummary, summarise_arms
@@ -18,6 +17,7 @@ from workflow_scripts.evaluation.summary import (
     read_rows,
 )
 from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.files import read_yaml
 from workflow_scripts.runtime.step import run_step
 from workflow_scripts.runtime.terminal import as_text, show, table
 from workflow_scripts.settings import Study, load_study
@@ -195,7 +195,7 @@ def _locations(results: Path, rows: list[RunRow]) -> str:
 
 
 def _study(params: Path, dataset: str | None) -> Study:
-    values = yaml.safe_load(params.read_text(encoding="utf-8")) or {}
+    values = read_yaml(params, "the settings of the study") or {}
     if dataset:
         values["dataset"] = dataset
     return load_study(values, where=str(params))

@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-import yaml
 from typer import Option
 
 from workflow_scripts.adaptation.arms import Arm
@@ -20,7 +19,7 @@ from workflow_scripts.models.registry import VARIANTS
 from workflow_scripts.models.sources import local_inventory
 from workflow_scripts.models.weights import PREPARED_FOLDER, PROVENANCE, WEIGHTS
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.runtime.files import read_json
+from workflow_scripts.runtime.files import read_json, read_yaml
 from workflow_scripts.runtime.hashing import file_hash
 from workflow_scripts.runtime.progress import progress
 from workflow_scripts.runtime.step import run_step
@@ -86,15 +85,7 @@ def verify_results(
 
 
 def _read_study(params: Path, dataset: str | None) -> Study:
-    try:
-        values = yaml.safe_load(params.read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(
-            str(params),
-            f"no readable YAML ({type(error).__name__})",
-            "the settings of the study",
-            "give --params",
-        ) from None
+    values = read_yaml(params, "the settings of the study") or {}
     return load_study(values | ({"dataset": dataset} if dataset else {}), str(params))
 
 

@@ -66,6 +66,14 @@ def open_experiment(uri: str, name: str) -> Iterator[Experiment]:
                 _upgrade_schema(uri)
             client = connect(uri)
             yield Experiment(client, _find_or_create(client, name, database))
+    except ModuleNotFoundError as error:
+        raise UserError(
+            where=f"tracking store {without_password(uri)}",
+            found=f"the Python package {error.name} is not installed",
+            expected="the package with which Python speaks to this kind of store",
+            remedy=f"install it (pip install {error.name}); for PostgreSQL write postgresql+psycopg://, whose package "
+            "comes with this project",
+        ) from None
     except (MlflowException, SQLAlchemyError, OSError) as error:
         raise UserError(
             where=f"tracking store {without_password(uri)}",
