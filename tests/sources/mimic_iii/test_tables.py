@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.sources.mimic_iii.checks.folder import check_folder
 from workflow_scripts.sources.mimic_iii.tables import TABLES, find_table, match_columns, require_tables
 
 
@@ -21,6 +22,17 @@ def test_columns_and_their_order_are_those_of_the_real_demo(demo_folder: Path, t
 def test_a_table_is_found_in_any_letter_case_plain_or_gzipped(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
     assert find_table(tmp_path, "patients") == tmp_path / name
+
+
+@pytest.mark.parametrize("other", ["PATIENTS.csv.gz", "patients.csv"])
+def test_two_files_of_one_table_are_refused_and_both_named(other: str, tmp_path: Path) -> None:
+    (tmp_path / "PATIENTS.csv").touch()
+    (tmp_path / other).touch()
+    with pytest.raises(UserError, match="several files of one table") as refused:
+        require_tables(tmp_path, ["patients"])
+    assert {"PATIENTS.csv", other} == set(refused.value.found.partition(": ")[2].split(", "))
+    found = [finding.found for finding in check_folder(tmp_path).errors if finding.table == "patients"]
+    assert found == [refused.value.found]
 
 
 def test_a_table_is_not_mistaken_for_one_whose_name_ends_alike(tmp_path: Path) -> None:

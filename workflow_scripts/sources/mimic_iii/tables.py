@@ -105,10 +105,20 @@ def table_files(folder: Path) -> list[Path]:
 
 
 def find_table(folder: Path, table: str) -> Path | None:
-    """Return the file TABLE.csv or TABLE.csv.gz in any letter case, or None; plain wins over gzipped."""
-    wanted = [f"{table}{suffix}".lower() for suffix in _SUFFIXES]
-    files = {path.name.lower(): path for path in folder.iterdir() if path.is_file()}
-    return next((files[name] for name in wanted if name in files), None)
+    """Return the file TABLE.csv or TABLE.csv.gz in any letter case, or None.
+
+    Raises UserError where there are several: nobody knows which of them is meant.
+    """
+    wanted = {f"{table}{suffix}".lower() for suffix in _SUFFIXES}
+    found = sorted(path for path in folder.iterdir() if path.name.lower() in wanted and path.is_file())
+    if len(found) > 1:
+        raise UserError(
+            f"MIMIC-III folder {folder}",
+            f"several files of one table: {', '.join(path.name for path in found)}",
+            f"one file {table.upper()}.csv or {table.upper()}.csv.gz",
+            "move the one that is not meant out of the folder",
+        )
+    return found[0] if found else None
 
 
 def require_tables(folder: Path, tables: Iterable[str]) -> dict[str, Path]:

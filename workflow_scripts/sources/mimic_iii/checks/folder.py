@@ -158,8 +158,17 @@ class _FolderCheck:
         return item_assertion(table, dictionary).findings(unknown, self.report.rows[table])
 
     def _find_tables(self) -> None:
-        self.paths = {table: path for table in TABLES if (path := find_table(self.folder, table)) is not None}
-        missing = [table for table in TABLES if table not in self.paths]
+        missing = []
+        for table in TABLES:
+            try:
+                path = find_table(self.folder, table)
+            except UserError as error:
+                self._error("file", table, error.found, error.expected, error.remedy)
+                continue
+            if path is None:
+                missing.append(table)
+            else:
+                self.paths[table] = path
         for table in missing:
             remedy = "add TABLE.csv or TABLE.csv.gz of MIMIC-III v1.4, in any letter case"
             expected = f"{table.upper()}.csv or {table.upper()}.csv.gz"
