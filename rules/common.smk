@@ -21,7 +21,7 @@ from workflow_scripts.evaluation.sites import run_folder, windows_file
 from workflow_scripts.evaluation.transfer_plan import transferred_arms
 from workflow_scripts.models.baselines import BASELINES
 from workflow_scripts.models.registry import SCRATCH_VARIANTS, STAND_INS, VARIANTS, family_of
-from workflow_scripts.models.sources import default_source, local_files, reading_code, weights_identity
+from workflow_scripts.models.sources import default_source, reading_code, weights_identity
 from workflow_scripts.privacy.permissions import keep_to_owner
 from workflow_scripts.runtime.content import REMEMBERED, content_hashes
 from workflow_scripts.runtime.device import threads_for, visible_devices
@@ -61,9 +61,7 @@ PYTHON = "python" if CONDA else with_braces(shlex.quote(sys.executable))
 # Snakemake of its own, from none.
 WARM_OWNER = 0 if workflow.remote_exec or os.environ.get("VITALORA_WARM") == "0" else os.getpid()
 CHECKOUT = with_braces(shlex.quote(str(workflow.basedir)))
-shell.prefix(
-    f"set -euo pipefail; export PYTHONPATH={CHECKOUT} VITALORA_WARM={WARM_OWNER}; PYTHON={PYTHON}; "
-)
+shell.prefix(f"set -euo pipefail; export PYTHONPATH={CHECKOUT} VITALORA_WARM={WARM_OWNER}; PYTHON={PYTHON}; ")
 
 
 @contextmanager
@@ -224,13 +222,10 @@ def reading_option(wildcards, input):
     return f"--reading {input.source}" if source.reading else ""
 
 
-def own_definition(wildcards):
-    """The SQL file of a cohort of the user's own, or nothing."""
-    return study.own_cohorts.get(wildcards.cohort, [])
-
-
-def own_definition_option(wildcards, input):
-    return f"--definition {shlex.quote(input.definition)}" if input.definition else ""
+def own_definition_option(wildcards):
+    """The SQL file of a cohort of the user's own. No input: its text is in the settings file, and its path may have braces."""
+    path = study.own_cohorts.get(wildcards.cohort)
+    return f"--definition {shlex.quote(path)}" if path else ""
 
 
 def base_weights(wildcards):
@@ -250,11 +245,6 @@ def preload(wildcards, output):
 def weights_source(wildcards):
     """Where a model's weights come from: embedded, package, hub, or a path."""
     return study.weights.get(wildcards.model, default_source(VARIANTS[wildcards.model]))
-
-
-def weights_files(wildcards):
-    """The files of a local source, so that a change of theirs is seen."""
-    return [str(path) for path in local_files(VARIANTS[wildcards.model], weights_source(wildcards))]
 
 
 def licence_note(wildcards):

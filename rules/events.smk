@@ -30,7 +30,6 @@ rule extract_events:
 rule label_cohort:
     input:
         settings=label_settings,
-        definition=own_definition,
         events=EVENTS,
     output:
         cohort=f"{DATA}/cohorts/{{cohort}}.parquet",

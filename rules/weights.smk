@@ -9,7 +9,6 @@ localrules:
 rule prepare_weights:
     input:
         settings=weights_settings,
-        files=weights_files,
     output:
         weights=f"{PREPARED}/{{model}}/model.safetensors",
         config=f"{PREPARED}/{{model}}/config.json",
