@@ -4,6 +4,7 @@ Expected counts were made from the files with pandas alone, before this reader w
 were compared with MIMIC-III's own tables, without code of this project.
 """
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,8 @@ from workflow_scripts.windows.parameters import WindowParameters
 from workflow_scripts.windows.reading import Windows
 
 HOUR = pd.Timedelta(hours=1)
+FIRST, SECOND = 7_654_321, 7_654_322
+"""Stays of the made-up export; no message may name one."""
 
 EICU_VALUES = {
     "heart_rate": (117_299, 18),
@@ -154,17 +157,19 @@ def test_windows_of_the_septic_are_placed_by_the_onset(eicu, windows, placement:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
-    """Two stays of a made-up export: the first of 30 hours, septic from hour 3 on; the second of 2 hours."""
+    """Two stays of a made-up export: the first of 31 hours, labelled septic from hour 3 on; the second of 3 hours."""
     raw = tmp_path / "export"
-    hours = pd.DataFrame({"stay_id": [1] * 31 + [2] * 3, "time": [*range(31), *range(3)]}).astype("int32")
+    hours = pd.DataFrame({"stay_id": [FIRST] * 31 + [SECOND] * 3, "time": [*range(31), *range(3)]}).astype(
+        "int32"
+    )
     hours["time"] = pd.to_timedelta(hours["time"], unit="h").astype("timedelta64[s]")
     values = dict.fromkeys(["hr", "sbp", "dbp", "map", "resp", "o2sat", "temp"], 50.0)
-    static = pd.DataFrame({"stay_id": [1, 2], "age": [70.0, 30.0], "sex": ["Male", None]})
-    label = (hours["stay_id"] == 1) & hours["time"].between(3 * HOUR, 15 * HOUR)
+    static = pd.DataFrame({"stay_id": [FIRST, SECOND], "age": [70.0, 30.0], "sex": ["Male", None]})
+    label = (hours["stay_id"] == FIRST) & hours["time"].between(3 * HOUR, 15 * HOUR)
     for task, outcome in {
         "los": hours.assign(label=1.0),
         "sepsis": hours.assign(label=label),
-        "mortality24": pd.DataFrame({"stay_id": [1], "label": [1]}),
+        "mortality24": pd.DataFrame({"stay_id": [FIRST], "label": [1]}),
     }.items():
         folder = raw / task / "clinic"
         folder.mkdir(parents=True)
@@ -177,8 +182,8 @@ def small(tmp_path: Path) -> Path:
 def test_the_only_data_set_of_an_export_need_not_be_named(small: Path, tmp_path: Path) -> None:
     yaib(small).write_tables(small, tmp_path)
     stays = pd.read_parquet(tmp_path / "stays.parquet").set_index("icustay_id")
-    assert (stays["onset"] - stays["intime"]).to_dict() == {1: 9 * HOUR, 2: pd.NaT}
-    assert stays["died_in_hospital"].to_dict() == {1: True, 2: None}
+    assert (stays["onset"] - stays["intime"]).to_dict() == {FIRST: 9 * HOUR, SECOND: pd.NaT}
+    assert stays["died_in_hospital"].to_dict() == {FIRST: True, SECOND: None}
     assert not stays["aki"].any()
 
 
@@ -230,7 +235,9 @@ WRONG = {
         "3 repeated rows",
     ),
     "an empty stay": (
-        change("los/clinic/sta.parquet", lambda table: table.assign(stay_id=pd.array([1, None], "Int64"))),
+        change(
+            "los/clinic/sta.parquet", lambda table: table.assign(stay_id=pd.array([FIRST, None], "Int64"))
+        ),
         "1 empty values of stay_id",
     ),
     "labels of other stays": (
@@ -268,8 +275,9 @@ WRONG = {
 def test_a_wrong_export_is_refused_in_one_message(small: Path, tmp_path: Path, case: str) -> None:
     make_wrong, found = WRONG[case]
     make_wrong(small)
-    with pytest.raises(UserError, match=found):
+    with pytest.raises(UserError, match=found) as refused:
         yaib(small).write_tables(small, tmp_path)
+    assert not {str(FIRST), str(SECOND), str(SECOND + 1)} & set(re.findall(r"\d+", str(refused.value)))
     assert not list(tmp_path.glob("*.parquet"))
 
 

@@ -17,6 +17,8 @@ from workflow_scripts.sources.parameters import SourceParameters
 from workflow_scripts.sources.source import source_of
 from workflow_scripts.steps.list_unmapped_codes import list_unmapped_codes
 
+CANARY = 76_543_210
+"""A subject that no message may name."""
 DAY = pd.Timestamp("2150-03-01 10:00")
 HOUR = pd.Timedelta(hours=1)
 Event = tuple[int, float | None, str, float | None]
@@ -344,9 +346,10 @@ WRONG_EVENTS = {
 @pytest.mark.parametrize("case", WRONG_EVENTS)
 def test_wrong_events_are_refused_in_one_message(meds, tmp_path: Path, case: str) -> None:
     events, found = WRONG_EVENTS[case]
-    raw = meds(events)
-    with pytest.raises(UserError, match=found):
+    raw = meds([(CANARY, *event) for _, *event in events])
+    with pytest.raises(UserError, match=found) as refused:
         read(raw, tmp_path)
+    assert str(CANARY) not in str(refused.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["raw"]
 
 
