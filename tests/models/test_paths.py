@@ -95,18 +95,18 @@ def loss_ratio(standard: np.ndarray, levels: np.ndarray) -> float:
     return float(expected.mean() / norm.pdf(norm.ppf(levels)).mean())
 
 
-@pytest.mark.parametrize("samples", [20, 50, 100])
+@pytest.mark.parametrize("samples", [10, 20, 50, 100])
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_calibrated_sampler_covers_80_percent_and_has_the_least_loss(name: str, samples: int) -> None:
     standard, levels = quantiles(SAMPLERS[name], samples=samples)
     assert coverage(standard) == pytest.approx(0.8, abs=0.005)
-    assert loss_ratio(standard, levels) == pytest.approx(1, abs=0.005)
+    assert loss_ratio(standard, levels) == pytest.approx(1, abs=0.005 if samples >= 20 else 0.01)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_sampling_adds_less_than_one_percent_to_the_squared_error_of_a_calibrated_sampler(name: str) -> None:
     """The true median is 0, so its mean square is the noise; the true law's variance is 1."""
-    standard, levels = quantiles(SAMPLERS[name])
+    standard, levels = quantiles(SAMPLERS[name], samples=20)
     assert np.square(standard[:, list(levels).index(0.5)]).mean() < 0.01
 
 

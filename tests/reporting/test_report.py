@@ -537,6 +537,17 @@ def test_a_multivariate_variant_of_a_stand_in_is_a_stand_in_too(study):
     assert any(caveat.startswith("Stand-in weights: MOIRAI nano, with other vital signs") for caveat in found)
 
 
+@pytest.mark.parametrize(("protocol", "said"), [("paper", True), ("standard", False)])
+def test_the_papers_protocol_is_named_with_what_its_samples_cost(study, protocol, said):
+    """Closed form for 20 samples: 80 % x 19 / 21 = 72.4 %; pi / 2 / 20 = 8 %."""
+    given = sources(study)
+    settings = {**given.settings, "forecast": {"protocol": protocol, "samples": 20}}
+    found = caveats(collect_study(read_metrics(study.metrics), replace(given, settings=settings)))
+    noise = [caveat for caveat in found if caveat.startswith("Sampling noise")]
+    assert bool(noise) == said
+    assert all("covers 72.4 %" in caveat and "some 8 % of" in caveat for caveat in noise)
+
+
 @pytest.mark.parametrize(("dataset", "few"), [("mimic-iii-demo", "3"), ("our-hospital", "<11")])
 def test_what_was_found_in_the_raw_files_and_what_they_cannot_tell_are_said(tmp_path, dataset, few):
     study = fabricate_study(tmp_path, models=(), arms=(), vitals=("heart_rate",), dataset=dataset)

@@ -25,10 +25,12 @@ def test_the_default_budget_is_the_one_that_every_arm_of_the_study_has() -> None
     }
 
 
-def test_the_default_forecast_is_nine_deciles_of_twenty_paths() -> None:
+def test_the_default_forecast_is_nine_deciles_of_ten_paths_and_the_papers_of_twenty() -> None:
+    assert ForecastParameters(protocol="paper").samples == 20
+    assert ForecastParameters(protocol="paper", samples=30).samples == 30
     assert ForecastParameters().model_dump() == {
         "protocol": "standard",
-        "samples": 20,
+        "samples": 10,
         "quantiles": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
         "event_paths": 0,
         "lag_llama_sampler": "exact",

@@ -2,7 +2,7 @@
 
 from itertools import product
 from math import ceil
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -71,6 +71,10 @@ class TuningParameters(Parameters):
 
 FEWEST_PATHS = 100
 """Of 20 paths a probability of 0.1 has a standard error of 0.07, of 100 one of 0.03."""
+STANDARD_SAMPLES = 10
+"""As few as keep the sampling noise of every family below 1 % of its MSE (docs/statistics.md)."""
+PAPER_SAMPLES = 20
+"""As in arXiv 2405.10216."""
 
 
 class ForecastParameters(Parameters):
@@ -83,7 +87,10 @@ class ForecastParameters(Parameters):
         "sample paths, whose noise is part of every error (docs/statistics.md)",
     )
     samples: int = Field(
-        20, ge=2, description="sample paths for each window; at least 1 / the lowest quantile level"
+        STANDARD_SAMPLES,
+        ge=2,
+        description="sample paths for each window; at least 1 / the lowest quantile level; with protocol: paper by "
+        f"default {PAPER_SAMPLES}",
     )
     quantiles: list[float] = Field(
         [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
@@ -104,6 +111,13 @@ class ForecastParameters(Parameters):
     batch_size: int = Field(
         64, ge=1, description="windows in one batch; from 32 on it changes no result on a CPU"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _samples_of_the_protocol(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("protocol") == "paper":
+            return {"samples": PAPER_SAMPLES} | given
+        return given
 
     @field_validator("quantiles")
     @classmethod

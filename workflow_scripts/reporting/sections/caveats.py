@@ -1,10 +1,13 @@
 """The limits of this run."""
 
+from math import pi
+
 from workflow_scripts.evaluation.names import listed, model_name
 from workflow_scripts.models.registry import is_stand_in
 from workflow_scripts.reporting.statistics import FEW_PATIENTS, FEW_SEEDS
 from workflow_scripts.reporting.study import Study
 from workflow_scripts.sources.datasets import dataset_of
+from workflow_scripts.training.parameters import PAPER_SAMPLES
 
 
 def caveats(study: Study) -> list[str]:
@@ -34,6 +37,15 @@ def caveats(study: Study) -> list[str]:
         found.append(
             "Smoothed series: a context knows the first step of its horizon, and targets are smoothed too. "
             "The errors are too small for what is charted, and events are not judged."
+        )
+    drawing = settings.get("forecast", {})
+    if drawing.get("protocol") == "paper":
+        samples = drawing.get("samples", PAPER_SAMPLES)
+        covered = 80 * (samples - 1) / (samples + 1)
+        found.append(
+            f"Sampling noise: quantiles are those of {samples} independent paths, as in the paper. The 80 % interval "
+            f"of a perfect sampler then covers {covered:.1f} %, and noise adds some {100 * pi / 2 / samples:.0f} % of "
+            "the forecast's variance to its squared error, of sampled families alone."
         )
     seeds = len({row.seed for row in rows})
     if seeds == 1:
