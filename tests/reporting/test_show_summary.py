@@ -8,7 +8,7 @@ import pytest
 
 from tests.evaluation.study_records import failed_record, run_record, write_record
 from workflow_scripts.evaluation.aggregation import collect_rows
-from workflow_scripts.evaluation.summary import IntervalRow, RunRow, rows_text
+from workflow_scripts.evaluation.summary import IntervalRow, LeaderboardRow, RunRow, rows_text
 
 
 @pytest.fixture
@@ -133,3 +133,34 @@ def test_seeds_are_averaged(show):
 def test_printing_imports_no_heavy_library(show):
     imported = show([run_record()]).stderr
     assert not re.search(r"\| +(pandas|numpy|torch|matplotlib|mlflow)$", imported, flags=re.MULTILINE)
+
+
+def test_the_leaderboard_is_printed_by_metric_best_skill_first(tmp_path):
+    def board(metric, arm, skill):
+        ends = {"skill_low": skill - 0.1, "skill_high": skill + 0.1}
+        return LeaderboardRow(metric, "moirai-nano", arm, 2, 1, "persistence", skill, 0.75, 1.5, **ends)
+
+    rows = [board("wql", "lora-r2", 0.25), board("wql", "full", 0.125), board("mae", "full", 0.5)]
+    path = tmp_path / "results" / "simulated" / "summary" / "leaderboard.csv"
+    path.parent.mkdir(parents=True)
+    path.write_text(rows_text(LeaderboardRow, rows))
+    text = printed(tmp_path, "--leaderboard")
+    assert "2 pairs of cohort and vital sign, wql; skill against persistence" in text
+    lines = [line.split() for line in text.splitlines() if "moirai-nano" in line]
+    assert lines == [
+        ["moirai-nano", "lora-r2", "25.0", "15.0", "35.0", "75", "1.5", "1"],
+        ["moirai-nano", "full", "12.5", "2.5", "22.5", "75", "1.5", "1"],
+    ]
+    assert "50.0" in printed(tmp_path, "--leaderboard", "--metric", "mae")
+    refused = printed(tmp_path, "--leaderboard", "--metric", "mape", code=1)
+    assert "no leaderboard by mape" in refused
+    assert "wql, mae" in refused
+
+
+def printed(folder, *options, code=0):
+    """What the step says in a folder with results."""
+    (folder / "params.yaml").write_text("tracking: {uri: 'sqlite:///m.db'}")
+    command = [sys.executable, "-m", "workflow_scripts.steps.show_summary", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    assert done.returncode == code, done.stderr
+    return done.stdout + done.stderr

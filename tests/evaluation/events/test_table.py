@@ -153,3 +153,9 @@ def test_smoothed_windows_are_refused_by_name(windows: Windows, tmp_path: Path):
     (row,) = judged(smoothed, tmp_path).events
     assert (row.event, row.model) == ("hypotension", "")
     assert "smoothed" in row.reason
+
+
+def test_the_other_baselines_are_compared_with_the_logistic_regression_too(tables: EventTables):
+    assert only(tables, "last-value-logistic", BASELINE_ARM).above_logistic is not None
+    assert only(tables, "prevalence", BASELINE_ARM).above_logistic_low > 0
+    assert only(tables, "logistic-regression", BASELINE_ARM).above_logistic is None

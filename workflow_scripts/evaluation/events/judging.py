@@ -22,6 +22,9 @@ FEWEST_PATIENTS = 11
 PATIENTS_TO_RANK = 20
 """Patients with an event from which on AUROC and AUPRC are given."""
 
+NO_AREA = f"fewer than {PATIENTS_TO_RANK} test patients with this event: no AUROC"
+"""Why a row has no area."""
+
 EVENTS_FOR_ALARMS = 100
 """Distinct events from which on alarms, calibration and net benefit are given (Collins 2016, Stat Med 35:214)."""
 
@@ -176,7 +179,7 @@ def judge(question: Question, forecasts: Forecasts, validation: Forecasts) -> Ev
         areas = discrimination(question.events, values)
         found |= {"auroc": float(areas.auroc[0]), "auprc": float(areas.auprc[0])}
     else:
-        reason = f"fewer than {PATIENTS_TO_RANK} test patients with this event: no AUROC"
+        reason = NO_AREA
     if question.episodes >= EVENTS_FOR_ALARMS:
         found |= _alarms(question, values, validation)
     return EventResult(**names, **counts, **found, reason=reason)

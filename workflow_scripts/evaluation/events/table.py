@@ -15,7 +15,7 @@ from workflow_scripts.evaluation.events.baselines import LAST_VALUE, LOGISTIC, S
 from workflow_scripts.evaluation.events.curves import curve_rows, fixed_curves
 from workflow_scripts.evaluation.events.definitions import events_of
 from workflow_scripts.evaluation.events.details import arm_details
-from workflow_scripts.evaluation.events.judging import Question, ask
+from workflow_scripts.evaluation.events.judging import NO_AREA, Question, ask
 from workflow_scripts.evaluation.events.resampling import Replicates, mean_over_seeds, resample
 from workflow_scripts.evaluation.events.rows import EventCurveRow, EventRow
 from workflow_scripts.evaluation.events.run_paths import EVENT_PATHS, read_path_probabilities
@@ -100,12 +100,13 @@ class _Judge:
         """Judge the baselines of a task, whose rows are added to the tables."""
         bench = Bench(question, {}, {})
         scores = baseline_scores(question.task, self._splits)
-        for name, score in scores.items():
-            scored = _Scored(name, BASELINE_ARM, [0], [score.test], [score.validation])
+        # Those that the others are compared with come first.
+        for name in sorted(scores, key=lambda name: name not in (LOGISTIC, LAST_VALUE)):
+            scored = _Scored(name, BASELINE_ARM, [0], [scores[name].test], [scores[name].validation])
             row, replicates = self._row(scored, bench)
             bench.replicates[name], bench.values[name] = replicates, replace(row, seeds=None)
-            tables.events.append(bench.values[name])
             tables.event_curves.extend(self._curves(scored, question))
+        tables.events.extend(bench.values[name] for name in scores)
         tables.event_curves.extend(fixed_curves(self._first, question))
         return bench
 
@@ -168,7 +169,10 @@ class _Judge:
         ]
         drawn = draw_seeds(len(self._draws), scored.seeds, parameters.seed)
         replicates = mean_over_seeds(runs, drawn)
-        found = arm_details(question, scored.test, scored.validation, self._splits)
+        found: dict[str, Any] = {}
+        found |= arm_details(question, scored.test, scored.validation, self._splits)
+        if "auroc" not in found:
+            found["reason"] = NO_AREA
         for name in ("auroc", "auprc", "brier"):
             own = getattr(replicates, name)
             if own is not None:

@@ -1,16 +1,26 @@
 """Bedside events: does a forecast foresee them better than the last value and a logistic regression?"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from workflow_scripts.evaluation.events.baselines import BASELINES, LAST_VALUE, LAST_VALUE_LOGISTIC, LOGISTIC
+from workflow_scripts.evaluation.events.judging import NO_AREA
 from workflow_scripts.evaluation.events.rows import EventCurveRow, EventRow
 from workflow_scripts.evaluation.names import capital, run_name, vital_name
 from workflow_scripts.reporting.charts import Figure, data, make_figure, slug
 from workflow_scripts.reporting.page import Block, Cell, Group, Line, Section, Table, heads
 from workflow_scripts.reporting.study import ForecastTask, Study, recommended_arms
 from workflow_scripts.reporting.themes import look
-from workflow_scripts.reporting.words import number, percent, probability, signed, signed_span, span
+from workflow_scripts.reporting.words import (
+    number,
+    percent,
+    probability,
+    signed,
+    signed_percent,
+    signed_span,
+    span,
+)
 
 LABELS = {
     "last-value": "last value",
@@ -97,7 +107,9 @@ def event_name(row: EventRow | EventCurveRow) -> str:
 def _table(study: Study, title: str, rows: Sequence[EventRow], folded: bool) -> Table:
     level = study.sources.statistics.level
     lines = [_line(row, level) for row in sorted(rows, key=lambda row: row.model in BASELINES)]
-    heading = heads(title, *NUMBERS)
+    heading = heads("model and arm" if folded else title, *NUMBERS)
+    if any(row.reason == NO_AREA for row in rows):
+        lines[-1] = replace(lines[-1], remark=f"{capital(NO_AREA)}.")
     return Table("events", title, heading, [Group(lines)], title if folded else "")
 
 
@@ -113,11 +125,12 @@ def _line(row: EventRow, level: float) -> Line:
     cells = [
         Cell(number(row.auroc, 3), span(row.auroc_low, row.auroc_high, 3)),
         Cell(number(row.auprc, 3), span(row.auprc_low, row.auprc_high, 3)),
-        Cell(number(row.brier_skill, 3)),
+        Cell("–" if row.brier_skill is None else signed_percent(row.brier_skill)),
         difference,
         p,
     ]
-    return Line(capital(event_name(row)), cells, row.reason)
+    # That there are too few events for an AUROC is said once, below the table.
+    return Line(capital(event_name(row)), cells, row.reason if row.reason != NO_AREA else "")
 
 
 def _claim(row: EventRow, level: float) -> str:
