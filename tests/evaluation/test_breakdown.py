@@ -246,6 +246,22 @@ def test_what_a_cohort_table_from_elsewhere_lacks_is_one_row_with_the_reason(stu
     assert without == dict.fromkeys(("sex", "age_band", "icu_type"), "there is no cohort table")
 
 
+@pytest.mark.parametrize(
+    ("hospitals", "groups"),
+    [(["A", "B"], [("A", 20), ("B", 20)]), (["A", "A"], None), ([None, None], None)],
+)
+def test_windows_are_divided_by_hospital_where_there_are_several(study, tmp_path, hospitals, groups):
+    test = read_windows(study.windows / "explicit" / f"{VITAL}.parquet", ("test",))
+    stays = np.unique(test.icustay_id)
+    hospital = pa.array(hospitals * 20, pa.string())
+    pq.write_table(pa.table({"icustay_id": stays, "hospital": hospital}), tmp_path / "cohort.parquet")
+    found = {division.dimension: division for division in divide(test, tmp_path / "cohort.parquet")}
+    if groups is None:
+        assert "hospital" not in found
+    else:
+        assert [(group.level, group.patients) for group in found["hospital"].groups] == groups
+
+
 def test_a_stay_of_which_the_cohort_table_says_nothing_is_unknown(study, tmp_path):
     test = read_windows(study.windows / "explicit" / f"{VITAL}.parquet", ("test",))
     stays = np.unique(test.icustay_id)

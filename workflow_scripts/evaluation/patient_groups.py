@@ -52,17 +52,20 @@ class Division:
 
 
 def divide(test: Windows, cohort: Path | None) -> list[Division]:
-    """Divide test windows by hours from the onset, sex, age band and type of ICU; levels without windows are left out.
+    """Divide test windows by hours from the onset, sex, age band, type of ICU, and hospital where there are several.
 
-    cohort: the cohort table; its columns age_years (number), sex and icu_type (text) may be missing.
+    Levels without windows are left out. cohort: the cohort table; its columns age_years (number), sex, icu_type and
+    hospital (text) may be missing.
     """
-    columns: Columns = {"sex": "text", "age_years": "number", "icu_type": "text"}
+    columns: Columns = {"sex": "text", "age_years": "number", "icu_type": "text", "hospital": "text"}
     found = {name: _of_stays(cohort, name, kind, test.icustay_id) for name, kind in columns.items()}
+    by_hospital = _division("hospital", found["hospital"], (), test)
     return [
         _division("hours_from_onset", _onset_labels(test), (*ONSET_BANDS, NO_ONSET), test),
         _division("sex", found["sex"], (), test),
         _division("age_band", found["age_years"], AGE_BANDS, test),
         _division("icu_type", found["icu_type"], (), test),
+        *([by_hospital] if len(by_hospital.groups) > 1 else []),
     ]
 
 

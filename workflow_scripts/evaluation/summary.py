@@ -185,9 +185,9 @@ class BreakdownRow:
     """One metric of one arm over a group of its test windows, or a step. Its fields are the columns of breakdown.csv.
 
     dimension: horizon_step (level 1 to the horizon), hours_from_onset (levels in hours, as "-12 to 0"), sex,
-    age_band or icu_type. value: mean over seeds; low, high: percentile interval over patients and seeds. Groups of
-    fewer than 11 patients have counts and values of None and say so in reason. A dimension that the data do not
-    have is one row without model, arm, level and metric, with the reason.
+    age_band, icu_type or hospital. value: mean over seeds; low, high: percentile interval over patients and seeds.
+    Groups of fewer than 11 patients have counts and values of None and say so in reason. A dimension that the data do
+    not have is one row without model, arm, level and metric, with the reason.
     """
 
     cohort: str

@@ -21,7 +21,7 @@ def onset_section(study: Study) -> Section:
 
 def group_section(study: Study) -> Section:
     """Error by patient group, with counts."""
-    return _section(study, "groups", "Error by patient group", ("sex", "age_band", "icu_type"))
+    return _section(study, "groups", "Error by patient group", ("sex", "age_band", "icu_type", "hospital"))
 
 
 def _section(study: Study, key: str, title: str, dimensions: Sequence[str]) -> Section:

@@ -30,6 +30,7 @@ TITLES = {
     "sex": "error by sex",
     "age_band": "error by age",
     "icu_type": "error by first ICU",
+    "hospital": "error by hospital",
 }
 LABELS = {"female": "women", "male": "men"}
 
