@@ -27,7 +27,6 @@ from workflow_scripts.runtime.content import REMEMBERED, content_hashes
 from workflow_scripts.runtime.device import threads_for, visible_devices
 from workflow_scripts.runtime.display.handler import show_progress
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.runtime.files import write_json_if_changed
 from workflow_scripts.runtime.hashing import file_hash
 from workflow_scripts.runtime.storage import refusal_of_storage, require_room, require_writable
 from workflow_scripts.settings import (
@@ -39,6 +38,7 @@ from workflow_scripts.settings import (
     run_imports,
     transfer_code,
     weights_folder_of,
+    write_settings,
     write_step_settings,
 )
 from workflow_scripts.sources.mimic_iii.tables import EVENT_TABLES

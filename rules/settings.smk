@@ -16,6 +16,16 @@ REPLACED_SETTINGS = {}
 """Settings files that this start has replaced, and what they held before."""
 
 
+@contextmanager
+def noted_where_replaced(path):
+    """Note what a settings file held before where it is replaced."""
+    before = path.read_bytes() if path.exists() else None
+    with shown_as_one_message():
+        yield
+    if before is not None and path.read_bytes() != before:
+        REPLACED_SETTINGS[path] = before
+
+
 def is_from_outside(file):
     """Whether a file is no part of the repository: its name then says nothing of its content."""
     return file.is_file() and not file.resolve().is_relative_to(PACKAGE.parent)
@@ -30,15 +40,13 @@ def step_settings(folder, step, groups=(), code=(), name="", **extra):
     outside = [file for file in map(Path, code) if is_from_outside(file)]
     code = [entry for entry in code if Path(entry) not in outside]
     if outside:
-        hashes = content_hashes(outside, REMEMBERED)
+        with shown_as_one_message():
+            hashes = content_hashes(outside, REMEMBERED)
         extra["files"] = {str(file): digest for file, digest in hashes.items()}
     path = Path(f"{folder}/settings/{step}{'.' if name else ''}{name}.json")
     modules = [f"workflow_scripts.steps.{step}", *map(str, code)]
-    before = path.read_bytes() if path.exists() else None
-    with shown_as_one_message():
+    with noted_where_replaced(path):
         write_step_settings(study, list(groups), modules, path, extra)
-    if before is not None and path.read_bytes() != before:
-        REPLACED_SETTINGS[path] = before
     return str(path)
 
 
@@ -50,8 +58,8 @@ def raw_tables():
     path = Path(f"{DATA}/settings/raw_tables.json")
     # A clone with restored tables needs no raw files, so an inventory that is there stays.
     if source.raw_folder.exists() or not path.exists():
-        with shown_as_one_message():
-            write_json_if_changed(path, source.inventory(REMEMBERED))
+        with noted_where_replaced(path):
+            write_settings(study, path, source.inventory(REMEMBERED))
     return [str(path)]
 
 
@@ -62,8 +70,8 @@ def source_of_windows(wildcards):
     if source.dataset.patients == "simulated":  # A rule makes the tables.
         return []
     path = Path(f"{DATA}/settings/own_tables.{wildcards.cohort}.json")
-    with shown_as_one_message():
-        write_json_if_changed(path, source.inventory_of(wildcards.cohort, REMEMBERED))
+    with noted_where_replaced(path):
+        write_settings(study, path, source.inventory_of(wildcards.cohort, REMEMBERED))
     return str(path)
 
 

@@ -500,7 +500,11 @@ def write_step_settings(
     Raises UserError where results have times in the future.
     """
     parameters = {group: study.model_dump(mode="json")[group] for group in groups}
-    settings = {"code": step_code_hash(code), "parameters": parameters | dict(extra or {})}
+    write_settings(study, path, {"code": step_code_hash(code), "parameters": parameters | dict(extra or {})})
+
+
+def write_settings(study: Study, path: Path, settings: Mapping[str, Any]) -> None:
+    """Write a file on which results depend, only where it differs. Raises UserError where results have future times."""
     if not holds_json(path, settings):
         _require_past_results(study.dataset)
         write_json(path, settings)

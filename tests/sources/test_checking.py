@@ -47,7 +47,7 @@ def test_own_tables_are_counted_and_summarised(own: Path, tmp_path: Path) -> Non
     assert check(own, tmp_path / "out") == [
         "cohort all: 12 stays are included",
         f"heart_rate: 480 values in 12 stays; median {middle:g}, 1 % below {low:g}, 1 % above {high:g} bpm",
-        "temperature: 1 values in 1 stays; not summarised, fewer than 11 stays",
+        "temperature: fewer than 11 values in fewer than 11 stays; not summarised",
     ]
 
 

@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from workflow_scripts.sources.counts import SMALLEST_GROUP
+
 if TYPE_CHECKING:
     import pandas as pd
-
-SMALLEST_GROUP = 11
-"""Fewer patients are no group of their own: the usual rule for tables of health data (CMS cell size policy)."""
 
 FEWER = f"<{SMALLEST_GROUP}"
 HIDDEN = "not shown"

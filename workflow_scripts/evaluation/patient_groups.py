@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from workflow_scripts.cohorts.table_one import SMALLEST_GROUP
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.tables import ColumnKind, Columns, read_table
+from workflow_scripts.sources.counts import SMALLEST_GROUP
 from workflow_scripts.windows.reading import Windows
 
 ONSET_EDGES = (-24, -12, 0, 12, 24, 48)

@@ -8,10 +8,11 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from workflow_scripts.cohorts.parameters import CohortParameters
-from workflow_scripts.cohorts.table_one import FEWER, SMALLEST_GROUP
+from workflow_scripts.cohorts.table_one import FEWER
 from workflow_scripts.reporting.attrition import AttritionStep
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import MADE_BY
+from workflow_scripts.sources.counts import SMALLEST_GROUP
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from workflow_scripts.cohorts.table_one import SMALLEST_GROUP
 from workflow_scripts.reporting.templates import environment
+from workflow_scripts.sources.counts import SMALLEST_GROUP
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,12 +9,10 @@ import pyarrow.parquet as pq
 
 from workflow_scripts.runtime.tables import read_table
 from workflow_scripts.sources.contract import check_tables, read_measurements, read_stays
+from workflow_scripts.sources.counts import SMALLEST_GROUP, few
 from workflow_scripts.sources.mimic_iii.items import VitalSign, load_vital_signs
 from workflow_scripts.sources.own_tables import OwnTables
 from workflow_scripts.sources.source import Source
-
-FEWEST_STAYS = 11
-"""Of fewer stays no summary is shown (cohorts/table_one.py)."""
 
 
 def check_source(source: Source, cohorts: list[str], folder: Path) -> Iterator[str]:
@@ -27,12 +25,12 @@ def check_source(source: Source, cohorts: list[str], folder: Path) -> Iterator[s
     if isinstance(source, OwnTables):
         for cohort in cohorts:
             included = read_stays(Path(source.cohort.format(cohort=cohort)))
-            yield f"cohort {cohort}: {len(included):,} stays are included"
+            yield f"cohort {cohort}: {few(len(included))} stays are included"
             stays = Path(source.cohort.format(cohort=cohort))
     else:
         values = folder / "vitals.parquet"
         for words, number in source.write_tables(source.raw_folder, folder).items():
-            yield f"{number:,} {words}"
+            yield f"{few(number)} {words}"
     signs = load_vital_signs()
     check_tables(values, stays, list(signs))
     yield from _vital_lines(values, signs)
@@ -60,5 +58,5 @@ def _vital_lines(values: Path, signs: dict[str, VitalSign]) -> Iterator[str]:
         stays = len(np.unique(found.stay))
         low, middle, high = np.quantile(found.value, [0.01, 0.5, 0.99])
         shown = f"; median {middle:g}, 1 % below {low:g}, 1 % above {high:g} {signs[vital].unit}"
-        few = f"; not summarised, fewer than {FEWEST_STAYS} stays"
-        yield f"{vital}: {len(found.value):,} values in {stays:,} stays{shown if stays >= FEWEST_STAYS else few}"
+        told = shown if stays >= SMALLEST_GROUP else "; not summarised"
+        yield f"{vital}: {few(len(found.value))} values in {few(stays)} stays{told}"

@@ -14,8 +14,9 @@ from workflow_scripts.sources.contract import (
     read_patients,
     read_stays,
 )
+from workflow_scripts.sources.counts import SMALLEST_GROUP, few, share
 from workflow_scripts.sources.mimic_iii.checks.findings import Finding
-from workflow_scripts.sources.mimic_iii.checks.units import SMALLEST_GROUP, judge_vital_sign
+from workflow_scripts.sources.mimic_iii.checks.units import judge_vital_sign
 from workflow_scripts.sources.mimic_iii.items import VitalSign
 from workflow_scripts.windows.grid import find_stays
 from workflow_scripts.windows.parameters import WindowParameters
@@ -246,16 +247,3 @@ def spacing_minutes(stay: np.ndarray, time: np.ndarray) -> float | None:
     gaps = np.diff(time[order])[np.diff(stay[order]) == 0]
     gaps = gaps[gaps > 0]
     return float(np.median(gaps)) / 60_000_000 if len(gaps) >= SMALLEST_GROUP else None
-
-
-def few(count: int) -> str:
-    """Return a count; a small one is not told, as in the report."""
-    return f"fewer than {SMALLEST_GROUP}" if 0 < count < SMALLEST_GROUP else f"{count:,}"
-
-
-def share(holds: np.ndarray) -> str:
-    """Return how many of all, with their share; small counts and what would reveal them are not told."""
-    count, total = int(holds.sum()), len(holds)
-    if count < SMALLEST_GROUP or (total - count < SMALLEST_GROUP and count < total):
-        return f"{few(count) if count < SMALLEST_GROUP else f'all but {few(total - count)}'} of {few(total)}"
-    return f"{count:,} of {total:,} ({count / total:.1%})"

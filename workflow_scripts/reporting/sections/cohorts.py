@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from workflow_scripts.cohorts.table_one import FEWER, SMALLEST_GROUP
+from workflow_scripts.cohorts.table_one import FEWER
 from workflow_scripts.evaluation.names import capital, cohort_name, dataset_name, listed, vital_name
 from workflow_scripts.privacy.credentials import OPEN_DATASETS
 from workflow_scripts.reporting.attrition import AttritionStep, read_attrition, read_selection
@@ -15,6 +15,7 @@ from workflow_scripts.reporting.page import Block, Cell, Group, Line, Section, T
 from workflow_scripts.reporting.study import Study
 from workflow_scripts.reporting.words import count, percent
 from workflow_scripts.runtime.completeness import require_complete
+from workflow_scripts.sources.counts import SMALLEST_GROUP
 from workflow_scripts.windows.selection import SelectionRow
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from workflow_scripts.sources.counts import SMALLEST_GROUP
 from workflow_scripts.sources.mimic_iii.checks.findings import Finding, Level
 from workflow_scripts.sources.mimic_iii.items import load_clinical_measures, load_vital_signs
 
@@ -11,7 +12,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 MINIMUM_VALUES = 100
-SMALLEST_GROUP = 11
 _MIXED_SHARE = 0.005
 BINS_PER_DECADE = 100
 """Values are counted on logarithmic bins: bin k ends at 10 ** (k / BINS_PER_DECADE)."""
