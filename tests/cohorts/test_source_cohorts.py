@@ -102,6 +102,14 @@ def test_table_one_has_what_the_data_tell(write, tmp_path: Path) -> None:
     assert stays["stay_days"].tolist() == [40 / 24] * 3
 
 
+def test_table_one_tells_deaths_in_the_icu_where_only_these_are_known(write, tmp_path: Path) -> None:
+    tables = write(3, died_in_icu=pd.array([True, False, None], "boolean"))
+    cohort, _ = label_source_cohort(*tables, "cohort", "true", "onset", CohortParameters(), ["heart_rate"])
+    pq.write_table(cohort, tmp_path / "cohort.parquet")
+    died = describe_source_stays(tmp_path / "cohort.parquet", ["died_in_icu"])["died_in_icu"]
+    assert died.where(died.notna(), "unknown").tolist() == ["yes", "no", "unknown"]
+
+
 def test_your_own_cohort_table_has_a_flow_chart_of_one_step_and_a_table_one(write, tmp_path: Path) -> None:
     _, path = write(30, sex=["female", "male"] * 15, died_in_hospital=pd.array([True, False] * 15, "boolean"))
     own = tmp_path / "sepsis.parquet"

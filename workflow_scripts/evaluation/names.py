@@ -19,6 +19,10 @@ _COHORTS = {
     "sepsis3": "Sepsis-3",
     "angus": "sepsis (Angus' codes)",
     "martin": "sepsis (Martin's codes)",
+    "aki": "acute kidney injury",
+    "icu_deaths": "deaths in the ICU",
+    "kidney_function": "kidney function known",
+    "mortality24": "survival of the ICU known",
 }
 
 

@@ -37,6 +37,7 @@ OPTIONAL_STAY_COLUMNS: Columns = {
     "icu_type": "text",
     "hospital": "text",
     "subject_kind": "text",
+    "died_in_icu": "true/false",
 }
 """What a source may tell of a stay besides; a cohort table has them too.
 

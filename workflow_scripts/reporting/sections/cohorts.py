@@ -104,7 +104,7 @@ def selection_sentence(study: Study, cohort: str) -> str:
 
 
 NO_STAY = {
-    "adult": "of children",
+    "adult": "of children or of unknown age",
     "first_stay": "after the patient's first",
     "stay_length": "that are too short",
     "charted_values": "with too few charted values",
