@@ -56,8 +56,8 @@ def realism(
 def hourly(stays: Stays, values: Path, vital: str) -> Hours:
     """The hourly medians of a vital sign, float64 [stays, hours], NaN where nothing was charted."""
     grid = make_grid(stays, read_measurements(values, vital), interval_minutes=60)
-    hours = np.full((len(stays), int(grid.lengths.max())), np.nan)
-    hours[np.arange(hours.shape[1]) < grid.lengths[:, None]] = grid.values
+    hours = grid.cut(grid.offsets[:-1], int(grid.charted_lengths.max())).astype(np.float64)
+    hours[np.arange(hours.shape[1]) >= grid.lengths[:, None]] = np.nan
     return hours
 
 

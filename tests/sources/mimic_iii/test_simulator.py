@@ -475,3 +475,19 @@ def test_the_step_writes_the_folder_whole(tmp_path: Path) -> None:
     assert {path.name for path in output.glob("[!.]*")} == {f"{table.upper()}.csv.gz" for table in TABLES}
     assert list(output.parent.iterdir()) == [output]
     assert "PATIENTS                       20 rows" in result.stderr
+
+
+def test_hourly_vital_signs_are_as_spread_and_as_restless_as_real_ones(read: Read) -> None:
+    """Expected: the open demo, by benchmarks.realism (docs/simulator.md); within a fifth, of 200 patients."""
+    real = {220045: (17.8, 25.0), 220052: (15.9, 37.0), 220210: (6.56, 15.0)}
+    events = read("chartevents")
+    ranges = {220045: (20, 250), 220052: (10, 250), 220210: (1, 70)}
+    for itemid, (spread, jump) in real.items():
+        low, high = ranges[itemid]
+        rows = events[(events["itemid"] == itemid) & events["valuenum"].between(low, high)]
+        hour = rows["charttime"].dt.floor("h")
+        hourly = rows.groupby(["icustay_id", hour])["valuenum"].median().reset_index()
+        steps = hourly.groupby("icustay_id")[["charttime", "valuenum"]].diff().dropna()
+        change = steps["valuenum"][steps["charttime"] == pd.Timedelta(hours=1)].abs()
+        assert hourly["valuenum"].std() == pytest.approx(spread, rel=0.2)
+        assert change.quantile(0.99) == pytest.approx(jump, rel=0.2)

@@ -161,7 +161,7 @@ def _chart_vitals(
 ) -> None:
     for values, noise, carevue, metavision in (
         (course.heart_rate, 1.5, 211, 220045),
-        (course.respiratory_rate, 1.2, 618, 220210),
+        (course.respiratory_rate, 1.8, 618, 220210),
         (course.spo2, 0.8, 646, 220277),
     ):
         where = _every(rng, moments, 1, 0.96, quarters=True)
@@ -204,7 +204,7 @@ def _chart_pressures(rng: np.random.Generator, course: Course, moments: _Moments
         where = np.flatnonzero(rng.random(len(line)) < chance)
         if device == "manual":
             where = where[~moments.metavision[where]]
-        noise = 3.0 if device.startswith("arterial") else 4.5
+        noise = 3.5 if device.startswith("arterial") else 5.0
         shared = noise * rng.standard_normal(len(where))
         damped = rng.random(len(where)) < 0.004
         mean = _at(course.mean, moments, where)

@@ -71,8 +71,8 @@ def draw_course(rng: np.random.Generator, people: People, stays: Stays) -> Cours
     untreated = (
         base_mean
         + 1.5 * daytime * own["circadian"]
-        + 6.5 * tone
-        + 7.5 * drift
+        + 6.0 * tone
+        + 6.5 * drift
         + 2.5 * arousal
         + 10.8 * own["volatility"] * _excursions(rng, (size, hours))
         - 34 * own["vasoplegia"] * severity
@@ -87,7 +87,7 @@ def draw_course(rng: np.random.Generator, people: People, stays: Stays) -> Cours
         own["heart_rate"]
         + 1.5 * daytime * own["circadian"]
         + 4.0 * arousal
-        + 3.0 * _autocorrelated(rng, (size, hours), 0.985)
+        + 1.5 * _autocorrelated(rng, (size, hours), 0.985)
         + 5.4 * own["volatility"] * _excursions(rng, (size, hours))
         + own["rhythm_noise"] * _autocorrelated(rng, (size, hours), 0.7)
         - 0.32 * (mean - base_mean)
@@ -99,7 +99,7 @@ def draw_course(rng: np.random.Generator, people: People, stays: Stays) -> Cours
         own["pulse"]
         + 3 * arousal
         - 4 * severity
-        + 0.4 * (mean - base_mean)
+        + 0.5 * (mean - base_mean)
         + 6 * _autocorrelated(rng, (size, hours), 0.9)
         + 8 * own["volatility"] * _excursions(rng, (size, hours))
     ).clip(18)
@@ -116,7 +116,7 @@ def draw_course(rng: np.random.Generator, people: People, stays: Stays) -> Cours
     inspired = np.where(ventilated, (0.4 + 0.5 * (250 - oxygenation).clip(0) / 200).clip(0.4, 1.0), 0.21)
     respiratory = (
         own["respiratory_rate"]
-        + 1.5 * _autocorrelated(rng, (size, hours), 0.8)
+        + 1.0 * _autocorrelated(rng, (size, hours), 0.8)
         + 3.6 * _autocorrelated(rng, (size, hours), 0.985)
         + 1.2 * arousal
         + 4.8 * own["volatility"] * _excursions(rng, (size, hours))
@@ -128,8 +128,8 @@ def draw_course(rng: np.random.Generator, people: People, stays: Stays) -> Cours
         own["spo2"]
         - 2.2 * damage * own["lung"]
         - 9 * dying**2
-        + 1.4 * _autocorrelated(rng, (size, hours), 0.95)
-        - 3.6 * own["volatility"] * np.abs(_excursions(rng, (size, hours)))
+        + 1.8 * _autocorrelated(rng, (size, hours), 0.95)
+        - 2.9 * own["volatility"] * np.abs(_excursions(rng, (size, hours)))
     ).clip(60, 100)
     coma = np.where(ventilated, 4.0, 0.0) + 5 * damage * own["brain"] + 6 * dying
     urine = (
