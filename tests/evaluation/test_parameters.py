@@ -14,6 +14,7 @@ def test_the_defaults_are_those_that_docs_statistics_describes() -> None:
         "seed": 0,
         "confidence": 0.95,
         "minimum_patients": 10,
+        "baseline": "persistence",
         "rank_margin": 0.01,
         "close_margin": 0.05,
         "minimum_seeds": 3,

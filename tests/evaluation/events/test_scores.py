@@ -74,6 +74,22 @@ def test_calibration_error_and_line():
     assert line.slope == pytest.approx(2.022353, abs=5e-6)
 
 
+def test_the_calibration_line_is_that_of_statsmodels():
+    from statsmodels.api import GLM, add_constant, families
+
+    random = np.random.default_rng(4)
+    p = random.beta(1, 9, 800)
+    events = (random.random(800) < p**1.3).astype(float)
+    x = np.log(p / (1 - p))
+    binomial = families.Binomial()
+    large = GLM(events, np.ones(800), family=binomial, offset=x).fit().params[0]
+    intercept, slope = GLM(events, add_constant(x), family=binomial).fit().params
+    line = calibration_line(events, p)
+    assert (line.in_the_large, line.intercept, line.slope) == pytest.approx(
+        (large, intercept, slope), abs=1e-6
+    )
+
+
 def test_recalibrated_probabilities_have_the_ideal_line():
     again = calibration_line(Y, calibration_line(Y, P).recalibrate(P))
     assert (again.intercept, again.slope) == (pytest.approx(0, abs=1e-6), pytest.approx(1, abs=1e-6))

@@ -1,6 +1,5 @@
 """Calibration of event probabilities: CORP's decomposition, intercept and slope, recalibration."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,20 +61,16 @@ class CalibrationLine:
 
 
 def calibration_line(events: Array, probabilities: Array) -> CalibrationLine:
-    """Fit the line without a penalty, by statsmodels; empty where the data are separable or of one class."""
-    from statsmodels.genmod.families import Binomial
-    from statsmodels.genmod.generalized_linear_model import GLM
-    from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
+    """Fit the line without a penalty; empty where the probabilities separate the events, or there is one class."""
+    from scipy.optimize import brentq
+    from scipy.special import expit
+    from sklearn.linear_model import LogisticRegression
 
-    given = logit(probabilities)
-    if len(np.unique(events)) < 2 or np.ptp(given) == 0:
+    given, happened = logit(probabilities), events == 1
+    with_event, without = given[happened], given[~happened]
+    separable = not len(with_event) or not len(without)
+    if separable or with_event.min() >= without.max() or with_event.max() <= without.min():
         return CalibrationLine(None, None, None)
-    ones = np.ones((len(events), 1))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", PerfectSeparationWarning)
-        try:
-            large = GLM(events, ones, family=Binomial(), offset=given).fit()
-            line = GLM(events, np.column_stack([ones, given]), family=Binomial()).fit()
-        except (PerfectSeparationWarning, np.linalg.LinAlgError):
-            return CalibrationLine(None, None, None)
-    return CalibrationLine(float(large.params[0]), *(float(value) for value in line.params))
+    large = brentq(lambda shift: float((expit(shift + given) - events).sum()), -60, 60)
+    line = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10).fit(given[:, None], events)
+    return CalibrationLine(float(large), float(line.intercept_[0]), float(line.coef_[0, 0]))
