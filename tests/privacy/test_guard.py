@@ -225,6 +225,21 @@ def test_identifiers_that_are_no_integers_are_found_as_words(tmp_path: Path) -> 
     assert kinds(known, "bed1, 2041, 0.0002041, P-2041") == set()
 
 
+@pytest.mark.parametrize(("patients", "is_told"), [(10, True), (11, False)])
+def test_a_time_that_eleven_patients_share_points_at_nobody(
+    tmp_path: Path, patients: int, is_told: bool
+) -> None:
+    folder = tmp_path / "data/ours/cohorts"
+    folder.mkdir(parents=True)
+    times = pa.array([datetime(2019, 1, 1)] * patients, pa.timestamp("us"))
+    numbers = range(40_001, 40_001 + patients)
+    pq.write_table(
+        pa.table({"subject_id": numbers, "icustay_id": numbers, "intime": times}), folder / "all.parquet"
+    )
+    known = read_records("ours", tmp_path)
+    assert (LINKED.format("ours") in kinds(known, "40003 came at 2019-01-01 00:00")) is is_told
+
+
 def test_a_damaged_table_of_a_data_set_is_named(tmp_path: Path) -> None:
     """What is not read cannot be looked for."""
     folder = tmp_path / "data/raw/ours/cohorts"

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from workflow_scripts.cohorts.table_one import SMALLEST_GROUP
 from workflow_scripts.runtime.identifiers import encode_identifiers
 from workflow_scripts.runtime.tables import refuse_damage
 
@@ -58,6 +59,12 @@ class Pairs:
         """From arrays [n, 2] of value and patient."""
         table = np.unique(np.concatenate([np.empty((0, 2), np.int64), *pairs]), axis=0)
         return cls(table[:, 0], table[:, 1])
+
+    def of_few(self) -> "Pairs":
+        """Those whose value fewer than 11 patients have: what more of them share points at nobody."""
+        _, place, patients = np.unique(self.value, return_inverse=True, return_counts=True)
+        few = patients[place] < SMALLEST_GROUP
+        return Pairs(self.value[few], self.patient[few])
 
     def owners(self, value: int) -> set[int]:
         """The patients that have a value."""
@@ -173,7 +180,8 @@ def read_records(dataset: str, root: Path) -> Records:
             else:
                 identifiers[name].append(_split_pairs(table[name], patient, words))
     pairs = {name: Pairs.of(found) for name, found in identifiers.items()}
-    return Records(dataset, pairs, Pairs.of(times), words)
+    # Where the data have no calendar, all stays begin at one time.
+    return Records(dataset, pairs, Pairs.of(times).of_few(), words)
 
 
 def _as_identifiers(column: pa.ChunkedArray) -> pa.DictionaryArray:
