@@ -205,6 +205,52 @@ CATALOGUE = {
             "tests/steps/test_forecast.py::test_a_series_that_is_spaced_otherwise_than_the_adapter_s_windows_is_warned_of",
         ),
     ),
+    "somebody's files": Entry(
+        "every command",
+        "an output that is a file or a folder of somebody else, the working folder, a link, below a file, below a"
+        " folder that cannot be written",
+        f"{TOLD} before anything is read, and every file is as it was",
+        (
+            "tests/steps/test_nobody_loses_files.py::test_nothing_of_somebody_else_is_written_over",
+            "tests/steps/test_nobody_loses_files.py::test_a_read_only_parent_is_named_before_anything_is_read",
+            "tests/steps/test_nobody_loses_files.py::test_a_forecast_replaces_neither_its_input_nor_a_picture",
+            "tests/steps/test_nobody_loses_files.py::test_the_figures_beside_a_page_of_results_are_looked_at_too",
+            "tests/runtime/test_files.py",
+        ),
+    ),
+    "adapters elsewhere": Entry(
+        "forecast",
+        "an adapter's folder alone, as an archive from MLflow, without its scale, on other weights of the same model,"
+        " of another model",
+        f"the same forecast, or {TOLD}",
+        (
+            "tests/steps/test_forecast.py::test_an_adapter_s_folder_alone_says_all_that_a_forecast_needs",
+            "tests/steps/test_forecast.py::test_a_folder_of_a_model_from_scratch_is_all_that_a_forecast_needs",
+            "tests/steps/test_forecast.py::"
+            "test_an_adapter_that_does_not_say_its_scale_is_refused_until_one_is_given",
+            "tests/steps/test_forecast.py::test_an_adapter_is_refused_on_other_weights_of_the_same_model",
+            "tests/steps/test_forecast.py::test_an_adapter_of_another_model_is_refused",
+            "tests/tracking/test_sync_tracking.py::test_an_adapter_is_one_archive_that_holds_its_whole_folder",
+        ),
+    ),
+    "paths and clones": Entry(
+        "every rule",
+        "a clone with core.autocrlf below folders with spaces, an apostrophe, %20, braces, $, brackets and letters of"
+        " other scripts; a home that cannot be written; a cohort's SQL elsewhere, with a byte order mark and CRLF",
+        "the numbers of a study in an ordinary folder, and nothing beside the clone",
+        ("tests/workflow/test_odd_paths.py",),
+    ),
+    "odd names and ends": Entry(
+        "every command",
+        "names with $, markup and letters that no font has; two files of one table; a reader that leaves; YAML with a"
+        " mistake; a missing package",
+        f"the name as it is, a quiet end, or {TOLD}",
+        (
+            "tests/reporting/test_forecast_figure.py",
+            "tests/steps/test_printing.py",
+            "tests/sources/mimic_iii/test_tables.py::test_two_files_of_one_table_are_refused_and_both_named",
+        ),
+    ),
     "generated input": Entry(
         "every reader",
         "generated settings, tables of MIMIC-III, headers and configurations of weights",

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -370,6 +370,19 @@ def test_a_model_trained_from_scratch_forecasts_without_base_weights(files, whol
     context = Series(scaled, torch.zeros(12, dtype=torch.int64), 3600)
     expected = 300 * model.quantiles(context, uniforms, [0.1, 0.5, 0.9]).numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_a_folder_of_a_model_from_scratch_is_all_that_a_forecast_needs(files, whole, tmp_path):
+    """Source: the forecast with every option given. The folder is the model."""
+    folder = shutil.copytree(whole, tmp_path / "adapter")
+    description = json.loads((folder / "arm.json").read_text())
+    description["trained_on"] = asdict(TrainedOn("heart_rate", "bpm", 0, 300, 60, 24, 5))
+    (folder / "arm.json").write_text(json.dumps(description))
+    common = ("--input", files.series, "--samples", "10")
+    in_this_process("--adapter", folder, *common, "--output", tmp_path / "alone.csv")
+    given = ("--model", "tft", "--horizon", "5", "--context", "24", "--scale", "0", "300")
+    in_this_process("--adapter", whole, *common, *given, "--output", tmp_path / "given.csv")
+    assert (tmp_path / "alone.csv").read_bytes() == (tmp_path / "given.csv").read_bytes()
 
 
 def test_a_model_trained_from_scratch_is_asked_for_its_folder_and_its_geometry(files, whole):

@@ -46,7 +46,7 @@ INPUTS = {
         "results",
         "root",
     ),
-    *("known_truth", "certificate", "key", "run", "other", "lock", "stays"),
+    *("known_truth", "certificate", "key", "run", "other", "lock", "stays", "reading"),
 }
 """Options with paths that are read. An option of any other name must say in its help that it is written."""
 
