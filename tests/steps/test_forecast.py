@@ -249,6 +249,14 @@ def test_an_adapter_folded_into_its_base_forecasts_the_same(files, tmp_path):
     merge_adapter(MODEL, files.adapter, tmp_path / "merged", files.weights)
     merged = forecast(files, None, weights=tmp_path / "merged")
     np.testing.assert_allclose(merged, forecast(files, files.adapter), rtol=1e-4)
+    # The command reads scale, context and horizon from the merged folder, as from the adapter's.
+    common = ("--model", MODEL, "--input", files.series, "--samples", "10")
+    in_this_process(*common, "--weights", tmp_path / "merged", "--output", tmp_path / "merged.csv")
+    in_this_process(
+        *common, "--weights", files.weights, "--adapter", files.adapter, "--output", tmp_path / "out.csv"
+    )
+    tables = [pd.read_csv(tmp_path / name).filter(like="q0") for name in ("merged.csv", "out.csv")]
+    np.testing.assert_allclose(*tables, rtol=1e-4)
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "thesis.txt").write_text("mine")
     with pytest.raises(UserError, match="no command of vitalora made"):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workflow_scripts.adaptation.arms import Arm
+from workflow_scripts.models.weights import PROVENANCE
 from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.runtime.files import read_json, write_json
 from workflow_scripts.runtime.hashing import file_hash
@@ -90,6 +91,16 @@ def read_arm(folder: Path) -> SavedArm:
             "the adapter folder of a run, with all its files",
             "point to the folder `adapter` of a run",
         ) from None
+
+
+def read_merged(weights: Path) -> TrainedOn | None:
+    """The windows that the adapter in merged weights was trained on; None of other weights.
+
+    weights: a folder as merge_adapter writes it, or any other. Raises UserError where its record is damaged.
+    """
+    path = weights / PROVENANCE
+    noted = read_json(path).get("trained_on") if path.is_file() else None
+    return TrainedOn(**noted) if noted else None
 
 
 def require_base(folder: Path, model: str) -> None:

@@ -8,7 +8,13 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from typer import Option
 
-from workflow_scripts.adaptation.adapters import TrainedOn, read_arm, require_base, require_weights
+from workflow_scripts.adaptation.adapters import (
+    TrainedOn,
+    read_arm,
+    read_merged,
+    require_base,
+    require_weights,
+)
 from workflow_scripts.models.registry import check_covariates, check_geometry, variant, variant_names
 from workflow_scripts.models.sources import weights_folder
 from workflow_scripts.models.weights import WEIGHTS
@@ -51,7 +57,11 @@ def forecast(
         int | None, Option(min=1, help="steps ahead; by default those of the adapter's training")
     ] = None,
     weights: Annotated[
-        Path | None, Option(help="folder of the base weights; by default weights/prepared/<model>")
+        Path | None,
+        Option(
+            help="folder of the base weights, or of merged ones, which say what they were trained on; by default "
+            "weights/prepared/<model>"
+        ),
     ] = None,
     figure: Annotated[Path | None, Option(help="figure to write, .svg, .png or .pdf")] = None,
     context: Annotated[
@@ -104,7 +114,7 @@ def forecast(
     saved = read_arm(adapter) if adapter else None
     base = saved.base if saved else None
     model = _given(model or base, "--model", "the base model", "--model chronos-t5-nano")
-    trained_on = saved.trained_on if saved else None
+    trained_on = saved.trained_on if saved else read_merged(weights) if weights else None
     if saved and trained_on is None:
         # The model would see values of another size than in training, and say nothing.
         _given(scale, "--scale", "the range that was 0 to 1 in the adapter's training", "--scale 0 300")
