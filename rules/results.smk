@@ -86,7 +86,9 @@ rule make_report:
         descriptions=finished(DESCRIPTIONS),
         reading=source.reading if source.cohorts else [],
         windows=finished(rules.data.input.windows),
-        selection=finished(expand(rules.make_windows.output.attrition, cohort=study.cohorts, vital=study.vitals)),
+        selection=finished(
+            expand(rules.make_windows.output.attrition, cohort=study.cohorts, vital=study.vitals)
+        ),
     output:
         report=f"{RESULTS}/report.html",
         # Names are <cohort>_<vital>_<figure>, and no part of a name holds an underscore.

@@ -102,9 +102,7 @@ def source_label_settings(wildcards):
     """The settings file of a cohort of a source that gives stays, with what defines it."""
     cohort = wildcards.cohort
     definition = {"condition": source.cohorts[cohort], "onset": source.onsets.get(cohort, "onset")}
-    return step_settings(
-        DATA, "label_source_cohort", ["cohort", "vitals"], name=cohort, **definition
-    )
+    return step_settings(DATA, "label_source_cohort", ["cohort", "vitals"], name=cohort, **definition)
 
 
 def source_description_settings(wildcards):
