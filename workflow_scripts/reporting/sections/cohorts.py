@@ -105,7 +105,7 @@ def selection_sentence(study: Study, cohort: str) -> str:
 
 NO_STAY = {
     "share_of_patients": "of patients outside the random share",
-    "adult": "of children or of unknown age",
+    "adult": "of patients who are too young or of unknown age",
     "first_stay": "after the patient's first",
     "stay_length": "that are too short",
     "charted_values": "with too few charted values",
