@@ -35,9 +35,9 @@ def sentence(study) -> str:
 def test_a_sentence_says_in_numbers_who_is_not_studied_and_how_many_horizons_are_cut(tmp_path):
     """The cohort's own table has 618, 610, 402, 196 and 188 stays with 81, 80, 57, 40 and 39 deaths."""
     assert sentence(study_of(tmp_path)) == (
-        "Not studied are stays of patients who are too young or of unknown age (8 of 618, 1 of 81 deaths); that are too "
-        "short (208 of 610, 23 of 80 deaths); with too few charted values (8 of 196, 1 of 40 deaths); without a window of "
-        "heart rate (8 of 188, 3 of 39 deaths). "
+        "Not studied are stays of patients who are too young or of unknown age (8 of 618, 1 of 81 deaths); "
+        "that are too short (208 of 610, 23 of 80 deaths); with too few charted values (8 of 196, 1 of 40 deaths); "
+        "without a window of heart rate (8 of 188, 3 of 39 deaths). "
         "Discharge or death cuts the horizon of 10 % of the windows of heart rate."
     )
 
