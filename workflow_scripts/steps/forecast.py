@@ -41,7 +41,7 @@ Value = TypeVar("Value")
 
 
 def forecast(
-    input: Annotated[Path, Option(help="series to forecast, .csv or .parquet")],
+    input: Annotated[Path, Option(help="series to forecast: .parquet, or .csv, .psv, .tsv, also as .gz")],
     output: Annotated[Path, Option(help="table to write, .csv or .parquet")],
     adapter: Annotated[
         Path | None, Option(help="folder `adapter` of a run; without it the model forecasts zero-shot")
