@@ -78,6 +78,8 @@ def test_an_older_table_and_older_weights_are_read_again_verified_and_recorded_t
     assert f"{WINDOWS}: older than data/raw/our-hospital" in told.stdout
     assert "0 of 2 runs of our-hospital reproduced" in told.stdout
     assert "start the workflow again" in told.stderr
+    refused = run_in(project, "snakemake", "--touch", "--cores", "1", expect=1)
+    assert "own_tables.all.json" in refused.stderr
     run_in(project, "dvc", "repro")
     after, new_lock = errors(project), recorded_hashes(project)
     assert after["persistence"] == pytest.approx(before["persistence"] / 100, rel=1e-4)
@@ -121,5 +123,9 @@ def test_a_cohort_s_sql_outside_of_the_repository_labels_again_where_its_text_is
     first = pd.read_parquet(folder / cohort)["included"].sum()
     (tmp_path / "other.sql").write_text(f"{sql.read_text()}WHERE icustay_id % 2 = 0\n")
     put_older(sql, tmp_path / "other.sql")
+    told = run_in(folder, "python", "-m", "workflow_scripts.steps.verify_results", expect=1)
+    assert f"{cohort}: older than {sql}" in told.stdout
     run_in(folder, "snakemake", "--cores", "1", cohort)
+    told = run_in(folder, "python", "-m", "workflow_scripts.steps.verify_results", expect=1)
+    assert "older than" not in told.stdout
     assert 0 < pd.read_parquet(folder / cohort)["included"].sum() < first

@@ -13,10 +13,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from workflow_scripts.runtime.content import fingerprint
 from workflow_scripts.runtime.errors import UserError
+from workflow_scripts.runtime.hashing import file_hash
 
 DEFINITIONS_FOLDER = Path(__file__).parent / "definitions"
 CONCEPTS_FOLDER = Path(__file__).parent / "concepts"
+DEFINITION = b"definition"
+"""Metadata key of a labelled cohort table: the fingerprint of the SQL files that it was made of."""
 _HEADER = re.compile(r"\s*(--[^\n]*\n\s*)*")
 
 
@@ -81,6 +85,11 @@ def definition_files(name: str, own: Path | str | None = None) -> list[Path]:
     """
     query = read_definition(name, Path(own) if own else None)
     return [needed.path for needed in needed_queries(query)] + [query.path]
+
+
+def definition_fingerprint(name: str, own: Path | str | None = None) -> str:
+    """Return the SHA-256 of the SQL files on which a cohort's labels depend. Raises UserError as `definition_files`."""
+    return fingerprint({path.name: file_hash(path) for path in definition_files(name, own)})
 
 
 def _in_order(query: Query, done: dict[str, Query], chain: tuple[str, ...]) -> Iterator[Query]:

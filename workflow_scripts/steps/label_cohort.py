@@ -6,7 +6,7 @@ from typing import Annotated
 from typer import Option
 
 from workflow_scripts.cohorts import labelling
-from workflow_scripts.cohorts.definitions import definition_names
+from workflow_scripts.cohorts.definitions import DEFINITION, definition_fingerprint, definition_names
 from workflow_scripts.cohorts.parameters import CohortParameters, Sepsis3Parameters
 from workflow_scripts.runtime.csv_rows import header_of, rows_as_csv
 from workflow_scripts.runtime.files import require_own_file, write_parquet, write_text
@@ -47,6 +47,7 @@ def label_cohort(
     require_own_file(output)
     require_own_file(attrition, begins=header_of(labelling.AttritionRow))
     parameters = read_settings(settings)
+    made_of = {DEFINITION: definition_fingerprint(cohort, definition).encode()}
     table, steps = labelling.label_cohort(
         events,
         cohort,
@@ -56,7 +57,7 @@ def label_cohort(
         sepsis3=Sepsis3Parameters(**parameters.get("sepsis3", {})),
         own=definition,
     )
-    write_parquet(output, table)
+    write_parquet(output, table.replace_schema_metadata({**(table.schema.metadata or {}), **made_of}))
     write_text(attrition, rows_as_csv(labelling.AttritionRow, steps))
 
 

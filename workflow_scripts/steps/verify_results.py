@@ -8,9 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
+import pyarrow.parquet as pq
 from typer import Option
 
 from workflow_scripts.adaptation.arms import Arm
+from workflow_scripts.cohorts.definitions import DEFINITION, definition_fingerprint
 from workflow_scripts.evaluation.sites import run_folder, split_site, windows_file
 from workflow_scripts.evaluation.transfer_plan import Transfer
 from workflow_scripts.evaluation.transfer_windows import read_transfer_windows
@@ -42,18 +44,18 @@ def verify_results(
 ) -> None:
     """Check every stored result against the files it was made of, without training anything.
 
-    Reads the source again, the raw files or your own tables, and the weights that are given by a path, and names every
-    windows file, run and folder of weights that was made of another content. Recomputes the hashes of windows, base
-    weights and code and compares them with the record of each run, and of each adapter's evaluation on another cohort;
-    checks that forecasts and adapters are the files that their run wrote;
-    scores all stored forecasts again against the stored windows. Where the study is under DVC, `dvc status` says
+    Reads the source again, the raw files or your own tables, the SQL of the cohorts, and the weights that a path names,
+    and names every windows file, run, cohort and folder of weights that was made of another content. Recomputes the
+    hashes of windows, base weights and code and compares them with the record of each run, and of each adapter's
+    evaluation on another cohort; checks that forecasts and adapters are the files that their run wrote; scores all
+    stored forecasts again against the stored windows. Where the study is under DVC, `dvc status` says
     whether dvc.lock still describes the files. Prints one line for each problem; exits with 1 if there is any.
 
     Example:
         python -m workflow_scripts.steps.verify_results --dataset simulated
     """
     study = _read_study(params, dataset)
-    sources, outdated = _sources(study), _outdated_weights(study)
+    sources, outdated = _sources(study), _outdated_cohorts(study) + _outdated_weights(study)
     for path, problem in _outdated_windows(study, sources) + outdated:
         print(f"{path}: {problem}")
     if not all(sources.values()):
@@ -77,7 +79,7 @@ def verify_results(
         raise UserError(
             where=f"results/{study.dataset}",
             found=f"{len(failed)} runs that their files do not reproduce"
-            + (f", {len(outdated)} folders of weights older than their source" if outdated else ""),
+            + (f", {len(outdated)} cohorts or weights older than what they are made of" if outdated else ""),
             expected="the source, windows, weights, code, records, forecasts and adapters of one study",
             remedy="start the workflow again: it repeats runs whose data, weights or code have changed; delete the "
             "folder of a run whose own files were changed",
@@ -112,6 +114,19 @@ def _outdated_windows(study: Study, sources: Mapping[str, str | None]) -> list[t
         if (windows := windows_file(study.dataset, cohort, vital)).is_file()
         and sources[cohort] not in (None, _split(windows, "test").metadata.source)
     ]
+
+
+def _outdated_cohorts(study: Study) -> list[tuple[Path, str]]:
+    """The cohort tables that other SQL labelled than their definition has now."""
+    source, found = study.source(), []
+    for cohort in study.cohorts if source.labels_cohorts else ():
+        path, own = Path(source.cohort.format(cohort=cohort)), study.own_cohorts.get(cohort)
+        labelled = (pq.read_schema(path).metadata or {}).get(DEFINITION, b"") if path.is_file() else None
+        if labelled is not None and labelled.decode() != definition_fingerprint(cohort, own):
+            found.append(
+                (path, f"older than {own or f'the definition {cohort}'}, which was another one then")
+            )
+    return found
 
 
 def _outdated_weights(study: Study) -> list[tuple[Path, str]]:
