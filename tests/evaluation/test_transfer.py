@@ -1,6 +1,7 @@
 """Checks of transfer between cohorts: nobody is seen twice, and paired differences on the same windows, in pandas."""
 
 import json
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -122,10 +123,10 @@ def test_windows_of_another_data_set_are_taken_whatever_their_patients_are_calle
         read_transfer_windows(path, tmp_path / "own.parquet")
 
 
-def write_transfer(folder, test, seed, arm="lora-r2", failure="", broken=False, shift=3.0):
+def write_transfer(folder, test, seed, arm="lora-r2", failure="", broken=False, shift=3.0, to="angus"):
     """A job as evaluate_transfer writes it: the truth with noise that differs by seed."""
-    job = Transfer("explicit", "angus", VITAL, MODEL, arm, seed)
-    path = folder.joinpath("explicit", "angus", VITAL, MODEL, arm, f"seed{seed}")
+    job = Transfer("explicit", to, VITAL, MODEL, arm, seed)
+    path = folder.joinpath("explicit", to, VITAL, MODEL, arm, f"seed{seed}")
     path.mkdir(parents=True)
     target = test.target
     truth = np.where(np.isnan(target), 80, target)
@@ -154,6 +155,26 @@ def rows_of(study, paths, **parameters):
     }
     chosen = EvaluationParameters(resamples=400).model_copy(update=parameters)
     return transfer_rows(map(read_transfer, paths), folders, study.windows, chosen)
+
+
+def test_a_site_is_evaluated_as_a_cohort_of_the_study_is(study, tmp_path):
+    """The same windows and runs, once as the study's own cohort, once as a cohort of another data set."""
+    test = windows_of(study)
+    own = rows_of(study, [write_transfer(tmp_path, test, seed)[0] for seed in SEEDS])
+    windows = tmp_path / "data" / "simulated" / "windows"
+    shutil.copytree(study.windows / "explicit", windows / "explicit")
+    shutil.copytree(study.windows / "angus", tmp_path / "data" / "elsewhere" / "windows" / "angus")
+    to = "elsewhere.angus"
+    paths = [write_transfer(tmp_path / "site", test, seed, to=to)[0] for seed in SEEDS]
+    runs = {}
+    for row in collect_rows(sorted(study.runs.rglob("run.json"))):
+        folder = study.runs.joinpath(row.cohort, row.vital, row.model, row.arm, f"seed{row.seed}")
+        runs[replace(row, cohort=to) if row.cohort == "angus" else row] = folder
+    found = transfer_rows(map(read_transfer, paths), runs, windows, EvaluationParameters(resamples=400))
+    here = {"angus": to, "explicit": "explicit"}
+    expected = [replace(row, trained_on=here[row.trained_on], evaluated_on=to) for row in own]
+    assert found == expected
+    assert all(row.above_zero_shot is not None for row in found)
 
 
 def own_errors(study, arm):
