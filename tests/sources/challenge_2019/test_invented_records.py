@@ -18,8 +18,10 @@ def read(raw: Path, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str,
     """Vital signs, stays by number, and what was found."""
     folder.mkdir()
     found = write_tables(raw, folder)
-    stays = pd.read_parquet(folder / "stays.parquet").set_index("icustay_id")
-    return pd.read_parquet(folder / "vitals.parquet"), stays, found
+    values, stays = (pd.read_parquet(folder / f"{name}.parquet") for name in ("vitals", "stays"))
+    for table in (values, stays):
+        table["icustay_id"] = table["icustay_id"].astype(str).str.removeprefix("p").astype(int)
+    return values, stays.set_index("icustay_id"), found
 
 
 def zipped(raw: Path, archive: Path) -> Path:
@@ -157,3 +159,11 @@ def test_a_place_without_records_is_refused(tmp_path: Path, present: bool) -> No
         raw.mkdir()
     with pytest.raises(UserError, match="no psv file" if present else "no such file or folder"):
         read(raw, tmp_path / "out")
+
+
+def test_stay_and_patient_are_called_as_the_record(write_record, tmp_path: Path) -> None:
+    write_tables(write_record(7, HR=range(80, 88)), tmp_path)
+    assert pd.read_parquet(tmp_path / "stays.parquet")[["subject_id", "icustay_id"]].to_numpy().tolist() == [
+        ["p000007", "p000007"]
+    ]
+    assert set(pd.read_parquet(tmp_path / "vitals.parquet")["icustay_id"]) == {"p000007"}

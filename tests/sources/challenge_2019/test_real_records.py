@@ -40,7 +40,7 @@ def windows(tables: Path, stays: pd.DataFrame) -> Callable[[str], pd.DataFrame]:
     """The stays of hospital A, a row for each window of a column, with its begin; counted without the product."""
 
     def count(column: str) -> pd.DataFrame:
-        filters = [("vital", "=", VITALS[column]), ("icustay_id", "<", 100_000)]
+        filters = [("vital", "=", VITALS[column]), ("icustay_id", "<", "p100000")]
         values = pd.read_parquet(tables / "vitals.parquet", filters=filters).merge(stays, on="icustay_id")
         hour = (values["charttime"] - values["intime"]) // HOUR
         windows = values.assign(window=hour // 36, context=hour % 36 < 24, horizon=hour % 36 >= 24)
@@ -89,7 +89,7 @@ def test_an_onset_is_not_known_where_the_label_is_there_from_the_first_hour(stay
 @pytest.mark.parametrize("column", PUBLISHED)
 def test_values_and_windows_of_hospital_a(tables: Path, windows, column: str) -> None:
     number, mean, deviation, outside, number_of_windows, stays_with_one = PUBLISHED[column]
-    filters = [("vital", "=", VITALS[column]), ("icustay_id", "<", 100_000)]
+    filters = [("vital", "=", VITALS[column]), ("icustay_id", "<", "p100000")]
     values = pd.read_parquet(tables / "vitals.parquet", filters=filters)["value"]
     assert len(values) == number - outside
     assert values.mean() == pytest.approx(mean, abs=1e-4 + 1e-3 * outside)
@@ -112,7 +112,7 @@ def test_records_hold_what_pandas_reads_of_them(challenge_2019: Path, tables: Pa
     with open_records(challenge_2019) as records:
         for record in random.Random(0).sample(records, 30):
             rows = pd.read_csv(io.BytesIO(record.read()), sep="|")
-            own = values[values["icustay_id"] == record.number]
+            own = values[values["icustay_id"] == f"p{record.number:06}"]
             wide = own.pivot(index="charttime", columns="vital", values="value")
             expected = rows.set_index(admission + (rows["ICULOS"] - 1) * HOUR)[list(VITALS)]
             expected = expected.rename(columns=VITALS).dropna(how="all").dropna(axis="columns", how="all")
@@ -123,6 +123,6 @@ def test_records_hold_what_pandas_reads_of_them(challenge_2019: Path, tables: Pa
                 check_freq=False,
                 check_index_type=False,
             )
-            stay = stays.set_index("icustay_id").loc[record.number]
+            stay = stays.set_index("icustay_id").loc[f"p{record.number:06}"]
             assert stay["age_years"] == rows["Age"][0]
             assert stay["sex"] == ("male" if rows["Gender"][0] else "female")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.sources.challenge_2019.records import FIRST_OF_HOSPITAL_B, open_records
+from workflow_scripts.sources.challenge_2019.records import FIRST_OF_HOSPITAL_B, open_records, record_name
 from workflow_scripts.sources.download import fetch_file, require_web_address
 
 URL = "https://physionet.org/content/challenge-2019/get-zip/1.0.0/"
@@ -55,6 +55,6 @@ def fingerprints(raw: Path) -> dict[str, str]:
     digests = {"A": hashlib.sha256(), "B": hashlib.sha256()}
     with open_records(raw) as records:
         for record in records:
-            line = f"p{record.number:06}.psv\0{hashlib.sha256(record.read()).hexdigest()}\n"
+            line = f"{record_name(record.number)}.psv\0{hashlib.sha256(record.read()).hexdigest()}\n"
             digests["B" if record.number >= FIRST_OF_HOSPITAL_B else "A"].update(line.encode())
     return {hospital: digest.hexdigest() for hospital, digest in digests.items()}

@@ -29,6 +29,11 @@ class Record:
     read: Callable[[], bytes]
 
 
+def record_name(number: int) -> str:
+    """Return the name of a record, which its file has too: `p000001`."""
+    return f"p{number:06}"
+
+
 @contextmanager
 def open_records(raw: Path) -> Iterator[list[Record]]:
     """Give all records in the order of their numbers.

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from workflow_scripts.sources.challenge_2019.parsing import VITALS, Block, read_blocks
-from workflow_scripts.sources.challenge_2019.records import FIRST_OF_HOSPITAL_B, open_records
+from workflow_scripts.sources.challenge_2019.records import FIRST_OF_HOSPITAL_B, open_records, record_name
 from workflow_scripts.sources.contract import OUTSIDE
 from workflow_scripts.sources.mimic_iii.items import load_vital_signs
 
@@ -24,7 +24,7 @@ LABEL_LEADS_HOURS = 6
 
 VALUES_SCHEMA = pa.schema(
     [
-        ("icustay_id", pa.int64()),
+        ("icustay_id", pa.dictionary(pa.int32(), pa.string())),
         ("charttime", pa.timestamp("us")),
         ("vital", pa.string()),
         ("value", pa.float64()),
@@ -32,9 +32,9 @@ VALUES_SCHEMA = pa.schema(
 )
 STAYS_SCHEMA = pa.schema(
     [
-        ("subject_id", pa.int64()),
+        ("subject_id", pa.string()),
         ("subject_kind", pa.string()),
-        ("icustay_id", pa.int64()),
+        ("icustay_id", pa.string()),
         ("intime", pa.timestamp("us")),
         ("outtime", pa.timestamp("us")),
         ("age_years", pa.float64()),
@@ -67,6 +67,11 @@ def write_tables(raw: Path, folder: Path, plausible_ranges: bool = True) -> dict
     return dict(counts)
 
 
+def _identifiers(block: Block) -> pa.Array:
+    """The name of each record, as `p000001`: stay and patient are called so, as a number alone could be anything."""
+    return pa.array([record_name(number) for number in block.numbers.tolist()])
+
+
 def _times(block: Block) -> np.ndarray:
     """The time of each row."""
     return ADMISSION + (block.column("ICULOS") - 1).astype(np.int64) * HOUR
@@ -77,8 +82,9 @@ def _write_values(
 ) -> None:
     """Write the block's values, each vital sign as a row group, so that one can be read without the others."""
     signs = load_vital_signs()
-    stay, time = np.repeat(block.numbers, block.rows), _times(block)
-    charted = np.zeros(len(stay), dtype=bool)
+    record = np.repeat(np.arange(len(block.rows), dtype=np.int32), block.rows)
+    time, identifiers = _times(block), _identifiers(block)
+    charted = np.zeros(len(record), dtype=bool)
     for column, vital in VITALS.items():
         value = block.column(column)
         known = np.isfinite(value)
@@ -88,9 +94,10 @@ def _write_values(
         counts[OUTSIDE[plausible_ranges]] += int((known & ~plausible).sum())
         counts["values"] += int(kept.sum())
         names = pa.array([vital]).take(pa.array(np.zeros(kept.sum(), dtype=np.int8)))
-        columns = [pa.array(stay[kept]), pa.array(time[kept]), names, pa.array(value[kept])]
+        stay = pa.DictionaryArray.from_arrays(record[kept], identifiers)
+        columns = [stay, pa.array(time[kept]), names, pa.array(value[kept])]
         writer.write_table(pa.Table.from_arrays(columns, schema=VALUES_SCHEMA))
-    counts["hours"] += len(stay)
+    counts["hours"] += len(record)
     counts["hours without any vital sign"] += int((~charted).sum())
 
 
@@ -118,9 +125,9 @@ def _stays(block: Block, counts: Counter[str]) -> pa.Table:
         counts[words] += int(stays.sum())
     return pa.Table.from_arrays(
         [
-            pa.array(block.numbers),
+            _identifiers(block),
             pa.repeat("stay", len(first)),
-            pa.array(block.numbers),
+            _identifiers(block),
             pa.array(intime),
             pa.array(outtime),
             pa.array(age, from_pandas=True),
