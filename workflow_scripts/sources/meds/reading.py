@@ -76,7 +76,7 @@ def _metadata(path: Path) -> tuple[dict[str, str], dict[str, list[str]]]:
         schema = pq.read_schema(path)
         names = [name for name in ("code", "description", "parent_codes") if name in schema.names]
         rows = pq.read_table(path, columns=names).to_pylist()
-    except (OSError, pa.ArrowInvalid):
+    except (OSError, pa.ArrowException):
         raise UserError(
             str(path),
             "not a complete Parquet file",

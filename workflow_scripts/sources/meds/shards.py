@@ -70,7 +70,7 @@ def _checked_columns(path: Path) -> dict[str, pa.DataType]:
     expected = "subject_id (integer), time (timestamp without zone), code (text), numeric_value (number)"
     try:
         schema = pq.read_schema(path)
-    except (OSError, pa.ArrowInvalid):
+    except (OSError, pa.ArrowException):
         raise UserError(
             str(path), "not a complete Parquet file", f"Parquet with {expected}", _REMEDY
         ) from None
