@@ -42,7 +42,8 @@ def accuracy(
     output: harness.Output = None,
 ) -> None:
     """Score models zero-shot, and say how far Lag-Llama's samplers differ."""
-    parameters = ForecastParameters(samples=samples)
+    # Plain independent paths: their noise is the measure of chance.
+    parameters = ForecastParameters(protocol="paper", samples=samples)
     tables: dict[str, list[harness.Row]] = {}
     for path in windows:
         read = read_windows(path)

@@ -187,6 +187,37 @@ def test_errors_are_relative_to_persistence_and_gaps_to_the_exact_sampler(
     assert chance["mean absolute, first step"] > 1e-4
 
 
+def test_noise_falls_with_the_samples_and_exact_quantiles_have_none(
+    run_benchmark: Run, tmp_path: Path
+) -> None:
+    write_windows(tmp_path / "windows.parquet", some_windows(36))
+    models = [option for model in NANO[:2] for option in ("--models", model)]
+    sizes = (
+        "--arms",
+        "zero-shot",
+        "--samples",
+        "10",
+        "--samples",
+        "40",
+        "--repeats",
+        "3",
+        "--reference",
+        "40",
+    )
+    (rows,) = run_benchmark("monte_carlo", str(tmp_path / "windows.parquet"), *models, *sizes)
+    chronos = [row for row in rows if row["model"] == "chronos-t5-nano"]
+    assert [(row["protocol"], row["samples"]) for row in chronos] == [
+        ("paper", "20"),
+        ("standard", "10"),
+        ("standard", "40"),
+    ]
+    paper, few, many = (row["noise, % of MSE"] for row in chronos)
+    assert paper > few > many > 0
+    plain, exact = (row for row in rows if row["model"] == "moirai-nano")
+    assert exact["samples"] == "exact"
+    assert exact["noise, % of MSE"] == exact["WQL above the finest, %"] == 0 < plain["noise, % of MSE"]
+
+
 def test_white_noise_has_the_spread_the_changes_and_the_memory_of_the_closed_form() -> None:
     """Of Gaussian noise with sd 4 about stay means with sd 3: E.g. a median change of 0.6745 * sqrt(2) * 4; about the
     mean of n = 72 hours, an autocorrelation of -1 / (n - 1) at every lag."""

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-POINTS = 4
+POINTS = 8
 """Quantiles of a step's distribution that are read for each sample: more of them change little (docs/statistics.md)."""
 
 
