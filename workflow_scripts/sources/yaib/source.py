@@ -68,6 +68,7 @@ class Yaib(Source):
         "YAIB's export has no patient identifier: every stay counts as a patient, so two stays of a person can be in "
         "training and in test, and errors may look smaller than for new patients.",
         "Deaths are deaths in the ICU, and known only for stays of the task mortality24 (at least 30 hours).",
+        "Sepsis and kidney injury are known only for stays of their tasks, which leave out an onset before hour 6.",
         "Values are medians of an hour within ricu's ranges; SpO2 is mixed with laboratory saturation, and in eICU "
         "invasive with cuff pressures.",
         f"A stay's record ends after {LONGEST_HOUR} hours, and the export left out stays of less than 6 hours, of "

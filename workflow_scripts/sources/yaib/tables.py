@@ -56,7 +56,10 @@ def _stays(tasks: Mapping[str, TaskFolder]) -> tuple[pa.Table, dict[str, int]]:
     }
     for column, onset, task in (("septic", "onset", "sepsis"), ("aki", "aki_onset", "aki")):
         columns[column], columns[onset] = _event(tasks, task, stay)
-        counts[f"stays with an onset of {task}"] = _number(columns[column])
+        if task in tasks:
+            known = len(table) - columns[column].null_count
+            counts[f"stays of the task {task}, of which an onset is known or that there is none"] = known
+            counts[f"of these, with an onset of {task}"] = _number(columns[column])
     members = tasks["kidney_function"].static()["stay_id"] if "kidney_function" in tasks else stay[:0]
     columns["kidney_function"] = pc.is_in(stay, value_set=members.combine_chunks())
     counts["stays whose survival of the ICU is known"] = len(table) - died.null_count
@@ -77,17 +80,21 @@ def _label(tasks: Mapping[str, TaskFolder], task: str, stay: pa.ChunkedArray) ->
 def _event(
     tasks: Mapping[str, TaskFolder], task: str, stay: pa.ChunkedArray
 ) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
-    """Return whether each stay has the event of an hourly label, and its onset."""
+    """Return whether each stay has the event of an hourly label, null where the task left the stay out, and its onset.
+
+    Left out are also stays whose onset is before hour 6: that they have no label says nothing.
+    """
     if task not in tasks:
-        nothing = pa.nulls(len(stay), pa.timestamp("us"))
-        return pa.chunked_array([pc.is_valid(nothing)]), pa.chunked_array([nothing])
+        unknown, nothing = (pa.nulls(len(stay), kind) for kind in (pa.bool_(), pa.timestamp("us")))
+        return pa.chunked_array([unknown]), pa.chunked_array([nothing])
     outcome = tasks[task].hourly_outcomes()
     refuse_foreign_stays(tasks[task].folder, "outc", outcome["stay_id"], stay)
     first = outcome.filter(outcome["label"]).group_by("stay_id").aggregate([("hour", "min")])
     row = pc.index_in(stay, value_set=first["stay_id"].combine_chunks())
     # True already at hour 0 is an onset at hour 6: YAIB-cohorts left out earlier ones.
     onset = _moment(pc.add(first["hour_min"], HOURS_BEFORE_ONSET)).take(row)
-    return pc.is_valid(onset), onset
+    is_known = pc.is_in(stay, value_set=outcome["stay_id"].unique())
+    return pc.if_else(is_known, pc.is_valid(onset), pa.scalar(None, pa.bool_())), onset
 
 
 def _write_values(task: TaskFolder, path: Path, plausible_ranges: bool) -> dict[str, int]:
