@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.identifiers import as_names
+from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.windows.making import write_windows
 from workflow_scripts.windows.reading import WINDOW_SCHEMA, Covariate, WindowMetadata, Windows, read_windows
 
@@ -65,6 +66,17 @@ def test_identifiers_come_back_whatever_they_are(
     write_windows(path, replace(windows, subject_id=ids, icustay_id=ids[::-1]))
     back = read_windows(path)
     assert (back.subject_id.tolist(), back.icustay_id.tolist()) == (names, names[::-1])
+
+
+def test_a_value_that_changed_on_the_disk_is_noticed(windows: Windows, tmp_path: Path) -> None:
+    path = tmp_path / "windows.parquet"
+    write_windows(path, windows)
+    content = path.read_bytes()
+    for value in windows.context[4, 0], windows.target[4, 1]:
+        place = content.index(value.tobytes()[2:])
+        path.write_bytes(content[:place] + b"\x40" + content[place + 1 :])
+        with pytest.raises(UserError, match="a readable Parquet file of windows"):
+            read_windows(path)
 
 
 def test_windows_without_covariates_come_back_with_none(windows: Windows, tmp_path: Path) -> None:

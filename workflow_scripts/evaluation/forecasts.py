@@ -27,13 +27,13 @@ def write_forecasts(
     }
     columns |= {f"q{level:g}": quantiles[:, position].reshape(-1) for position, level in enumerate(levels)}
     with atomic_path(path) as temporary:
-        pq.write_table(pa.table(columns), temporary)
+        pq.write_table(pa.table(columns), temporary, write_page_checksum=True)
 
 
 def read_forecasts(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float32], list[float]]:
     """Read what `write_forecasts` wrote: window_ids [windows], quantiles [windows, levels, horizon], levels."""
     # The plain reader: a study has a thousand of these small files, and `read_table` plans each as a data set.
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
         table = file.read(use_threads=False)
     names = [name for name in table.column_names if name.startswith("q")]
     horizon = int(table["step"].to_numpy().max(initial=1))

@@ -227,12 +227,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_parquet(path: Path, table: "pa.Table") -> None:
-    """Write a Parquet file that says who made it, atomically."""
+    """Write a Parquet file that says who made it, with checksums of its pages, atomically."""
     import pyarrow.parquet as pq
 
     metadata = {**(table.schema.metadata or {}), b"made_by": MADE_BY.encode()}
     with atomic_path(path) as temporary:
-        pq.write_table(table.replace_schema_metadata(metadata), temporary)
+        pq.write_table(table.replace_schema_metadata(metadata), temporary, write_page_checksum=True)
 
 
 def write_json(path: Path, value: Any) -> None:

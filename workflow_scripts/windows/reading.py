@@ -171,7 +171,7 @@ def read_windows(path: Path, splits: tuple[str, ...] = ("train", "validation", "
 
 def _read_table(path: Path) -> pa.Table:
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(path, page_checksum_verification=True)
     except (OSError, pa.ArrowInvalid) as error:
         raise UserError(
             str(path), type(error).__name__, "a readable Parquet file of windows", REMEDY
