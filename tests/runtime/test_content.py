@@ -119,11 +119,11 @@ def test_a_file_that_was_just_written_is_not_remembered(tmp_path: Path, read_who
 
 
 @pytest.mark.usefixtures("settled")
-@pytest.mark.parametrize("damage", ["", "[1, 2]", "{"])
+@pytest.mark.parametrize("damage", ["", "[1, 2]", "{", '{"FILE": 5}', '{"FILE": {"marks": []}}'])
 def test_a_damaged_memory_is_made_anew(damage: str, tmp_path: Path) -> None:
     path, memory = tmp_path / "large", tmp_path / "memory.json"
     path.write_bytes(b"a" * LARGE)
-    memory.write_text(damage)
+    memory.write_text(damage.replace("FILE", str(path)))
     assert content_hashes([path], memory) == {path: sha256(path)}
     assert sha256(path) in memory.read_text()
 

@@ -88,7 +88,10 @@ def _recall(memory: Path) -> dict[str, Any]:
         known = read_json(memory)
     except (OSError, ValueError):
         return {}
-    return known if isinstance(known, dict) else {}
+    entries = known.items() if isinstance(known, dict) else ()
+    return {
+        path: each for path, each in entries if isinstance(each, dict) and {"marks", "sha256"} <= each.keys()
+    }
 
 
 def _marks(path: Path) -> list[Any]:
