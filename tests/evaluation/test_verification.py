@@ -116,6 +116,33 @@ def test_a_metric_that_is_defined_only_in_the_record_or_only_anew_is_found(
     assert problem.startswith("wql: recorded None, scored again 0.")
 
 
+def test_a_figure_of_events_that_the_forecasts_do_not_give_is_found(path: Path, windows: Windows) -> None:
+    record = json.loads(path.read_text())
+    key = ("tachycardia", "onset", "at", 60)
+    place = next(
+        number
+        for number, event in enumerate(record["events"])
+        if tuple(event[name] for name in ("event", "population", "form", "lead_minutes")) == key
+    )
+    rewrite(path, lambda record: record["events"][place].update(brier=0.25))
+    (problem,) = verify_run(path, windows, validation(), MADE_OF)
+    assert problem == "tachycardia > 130 onset at 60, brier: recorded 0.25, scored again None"
+
+
+def test_changed_validation_forecasts_and_strange_event_paths_are_found(path: Path, windows: Windows) -> None:
+    write_forecasts(
+        path.with_name("validation_forecasts.parquet"),
+        validation().window_id,
+        quantiles_of(validation()) + 1,
+        LEVELS,
+    )
+    path.with_name("event_paths.parquet").write_bytes(b"")
+    problems = verify_run(path, windows, validation(), MADE_OF)
+    assert problems[0] == "validation_forecasts.parquet is not the file that the run wrote"
+    assert problems[-1] == "event_paths.parquet is not the file that the run wrote"
+    assert any(problem.startswith("mae: recorded") for problem in problems)
+
+
 def test_an_undefined_metric_is_reproduced_as_such(path: Path, windows: Windows) -> None:
     windows.target[0, 0] = 0.0  # The percentage error has no denominator.
     again = score(windows.target, quantiles_of(windows), LEVELS, 0.0, 300.0).metrics

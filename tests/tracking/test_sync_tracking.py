@@ -202,6 +202,27 @@ def test_adapters_of_credentialed_data_are_registered_in_a_private_store_only(
     assert "credentialed data" in run.data.tags[DESCRIPTION]
 
 
+def test_onsets_by_the_main_condition_are_metrics_of_a_run(uri: str, tmp_path: Path) -> None:
+    path = finished_run(tmp_path, "lora-r2", loss=1.0)
+    record = json.loads(path.read_text())
+    names = {"event": "bradycardia", "population": "onset", "form": "at", "lead_minutes": 180}
+    record["events"] = [
+        names | {"condition": "< 50", "auroc": 0.875, "prevalence": 0.125, "brier": None},
+        names | {"condition": "<= 40", "auroc": 0.75},
+        names | {"condition": "< 50", "population": "state", "auroc": 0.5},
+    ]
+    path.write_text(json.dumps(record))
+    sync(tracking_settings(uri, [path]))
+    (run,) = _shown(uri, "tags.kind = 'run'")
+    shown = {name: value for name, value in run.data.metrics.items() if name.startswith("event")}
+    assert shown == {
+        "events/bradycardia at 180 min/auroc": 0.875,
+        "events/bradycardia at 180 min/prevalence": 0.125,
+        "event_auroc": 0.875,
+        "event_prevalence": 0.125,
+    }
+
+
 def test_a_run_that_failed_is_shown_as_failed(uri: str, tmp_path: Path) -> None:
     path = finished_run(tmp_path, "lora-r2", loss=None, failure="the loss diverged at step 3")
     sync(tracking_settings(uri, [path]))
