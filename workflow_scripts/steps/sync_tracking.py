@@ -37,8 +37,8 @@ def sync_tracking(
     """Bring MLflow up to date with the records of finished runs, each exactly once.
 
     A run that MLflow lacks is made from its run.json with its adapter; a run whose record has changed replaces the
-    earlier one; a run that is shown already stays as it is. Each sweep then shows what was chosen on validation, and
-    its best adapter is registered under the alias `best`. Run again, it changes nothing.
+    earlier one; a run that is shown already stays as it is. Each sweep then shows what validation recommends, and
+    its adapter is registered under the alias `recommended`. Run again, it changes nothing.
 
     Example:
         python -m workflow_scripts.steps.sync_tracking \\

@@ -7,5 +7,5 @@ table is written to it.
     pages     what MLflow shows of a run, a sweep and an experiment
     sweeps    the arms of one model on one vital sign of one cohort, and what is chosen among them
     mirror    brings an experiment up to date with the records
-    registry  the best adapter of each sweep as a registered model
+    registry  what is recommended of each sweep, as a registered model
 """

@@ -48,7 +48,7 @@ class Mirror:
             self._shown[run.data.tags.get(KEY, "")].append(run)
 
     def show(self, dataset: str, sweeps: Sequence[Sweep], windows: Path | None, may_register: bool) -> None:
-        """Show the sweeps, their finished runs, their best adapters and the experiment's description.
+        """Show the sweeps, their finished runs, what is recommended and the experiment's description.
 
         windows: folder of the windows, see `run_page`. may_register: whether adapters may become registered models.
         """

@@ -44,7 +44,7 @@ def calibration_section(study: Study) -> Section:
         "calibration",
         "Calibration",
         blocks,
-        "Shown are zero-shot, full fine-tuning and of each method the rank with the smallest validation loss. A "
+        "Shown are zero-shot, full fine-tuning and of each method the rank with the smallest validation error. A "
         "forecast that is a point (last value, mean, same hour yesterday, models trained from scratch without the "
         "quantile loss) has none.",
         missing,
