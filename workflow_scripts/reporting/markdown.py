@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from workflow_scripts.reporting.page import Block, Cell, Fold, Group, Line, Section, Table
 
-SIGNS = {"below": "In brackets", "near": "`~`"}
+SIGNS = {"below": "In brackets", "recommended": "`†`"}
 
 UNFOLDABLE = ("metrics", "comparisons", "transfer")
 """Tables that are folded here too; all else that the HTML page folds is left to it."""
@@ -58,9 +58,9 @@ def _folded(summary: str, table: Table) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    """A cell with its interval beside it; the best and what is claimed are bold, what is near the best has a sign."""
+    """A cell with its interval beside it; the best and what is claimed are bold, what is recommended has a sign."""
     text = f"**{cell.text}**" if cell.mark in ("best", "good", "bad") else cell.text
-    text += "~" if cell.mark == "near" else ""
+    text += "†" if cell.recommended else ""
     return f"{text} ({cell.below})" if cell.below else text
 
 

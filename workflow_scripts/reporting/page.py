@@ -9,17 +9,21 @@ from typing import Literal
 
 from workflow_scripts.reporting.charts import Figure
 
-Signs = Mapping[Literal["below", "near"], str]
-"""What a text below a value and the mark `near` mean in a table."""
+Signs = Mapping[Literal["below", "recommended"], str]
+"""What a text below a value, and a value of a recommended arm, mean in a table."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell: its text, a small text below it, and a mark: best, near, good, bad or muted."""
+    """A cell: its text, a small text below it, and a mark: best, good, bad or muted.
+
+    recommended: whether it is of an arm that validation recommends.
+    """
 
     text: str
     below: str = ""
     mark: str = ""
+    recommended: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,8 +96,9 @@ class Fold:
 class Block:
     """A part of a section: heading, sentences, lines that unfold, figures, tables, a note.
 
-    folded: the words to unfold the figures by; empty: shown. signs: what a text `below` a value and the mark `near`
-    mean. drawing: an SVG document's text; drawn: the table that says the same where no drawing can be shown.
+    folded: the words to unfold the figures by; empty: shown. signs: what a text `below` a value and that of a
+    recommended arm mean. drawing: an SVG document's text; drawn: the table that says the same where no drawing can be
+    shown.
     """
 
     heading: str = ""

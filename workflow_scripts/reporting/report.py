@@ -24,7 +24,7 @@ LARGEST_FIGURES = 3_000_000
 """Characters of figures on the page, which stays below 5 MB with the charts' script and the tables."""
 MOST_ROWS = 60
 """Rows of a figure's data on the page; the CSV beside the report has all."""
-SIGNS = {"below": "Small figures", "near": "Underlined"}
+SIGNS = {"below": "Small figures", "recommended": "Underlined"}
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Annotated
 from typer import Option
 
 from workflow_scripts.evaluation.aggregation import ArmSummary, summarise_arms
+from workflow_scripts.evaluation.choice import recommended
 from workflow_scripts.evaluation.summary import (
     MISSING,
     IntervalRow,
@@ -127,14 +128,16 @@ def _worth_showing(arms: list[ArmSummary]) -> list[ArmSummary]:
 
 
 def _lines(arms: list[ArmSummary], intervals: Mapping[tuple[str, str, str, str], IntervalRow]) -> list[str]:
-    """A table of the arms: the smallest MSE is marked, and what is not distinguishable from it.
+    """A table of the arms: the smallest MSE is marked, and what validation recommends of each model.
 
     Below a failed arm is its reason.
     """
     best = min((error for arm in arms if (error := arm.mean("mse")) is not None), default=None)
+    models = dict.fromkeys(arm.first.model for arm in arms if arm.kind != "baseline")
+    taken = [recommended([arm for arm in arms if arm.first.model == model]) for model in models]
     cells, previous = [], ""
     for arm in arms:
-        cells.append(_cells(arm, intervals.get(_key(arm)), best, arm.first.model != previous))
+        cells.append(_cells(arm, arm in taken, best, arm.first.model != previous))
         previous = arm.first.model
     header, *body = (f"  {line}" for line in as_text(table(HEADER, cells, NUMBERS)).splitlines())
     lines = [header]
@@ -149,10 +152,9 @@ def _lines(arms: list[ArmSummary], intervals: Mapping[tuple[str, str, str, str],
     return lines
 
 
-def _cells(arm: ArmSummary, interval: IntervalRow | None, best: float | None, named: bool) -> list[str]:
+def _cells(arm: ArmSummary, taken: bool, best: float | None, named: bool) -> list[str]:
     run, error = arm.first, arm.mean("mse")
-    near = interval is not None and interval.above_best_low is not None and interval.above_best_low <= 0
-    mark = "*" if error is not None and error == best else "~" if near else ""
+    mark = ("*" if error is not None and error == best else "") + ("r" if taken else "")
     return [
         _short(run.model, MODEL_WIDTH) if named else "",
         _short(run.arm, ARM_WIDTH),
@@ -185,7 +187,7 @@ def _locations(results: Path, rows: list[RunRow]) -> str:
     lines = [
         "",
         f"{len(rows)} runs, {ended}. MSE, MAPE and DTW are of the scaled series. * smallest MSE",
-        "~ not distinguishable from it: the interval of the paired difference holds zero",
+        "r recommended of its model, chosen on validation alone",
         f"results: {results}/summary/metrics.csv",
         f"report:  {results}/report.html",
         f"one run: python -m workflow_scripts.steps.explain_run {results}/runs/…/seed0",

@@ -19,6 +19,7 @@ from workflow_scripts.reporting.study import (
     is_complete,
     mean,
     model_groups,
+    recommended_arms,
 )
 from workflow_scripts.reporting.words import count, number, seconds, span
 
@@ -56,6 +57,9 @@ COMPARED = (
     "Differences are paired, on the same windows; below zero the arm's error is lower. Patients better: the share of "
     "patients whose mean error is lower. The intervals are not corrected, the p-values are."
 )
+
+
+RECOMMENDED: Signs = {"recommended": "recommended, chosen on validation alone"}
 
 
 def headline_section(study: Study) -> Section:
@@ -116,11 +120,12 @@ def _groups(
 ) -> list[Group]:
     found = {(task.vital, arm.first.model, arm.first.arm): arm for task in tasks for arm in task.arms}
     best = {(task.vital, column.metric): _best(column, task.arms) for task in tasks for column in columns}
+    taken = [arm for task in tasks for arm in recommended_arms(task)]
     lines: dict[str, list[Line]] = {}
     for model, name in names:
         pairs = [(task, found.get((task.vital, model, name))) for task in tasks]
         cells = [
-            _cell(study, arm, column, best[task.vital, column.metric])
+            _cell(study, arm, column, best[task.vital, column.metric], arm in taken)
             for task, arm in pairs
             for column in columns
         ]
@@ -155,18 +160,18 @@ def _best(column: Column, arms: Sequence[ArmSummary]) -> float | None:
     return min(values, key=lambda value: abs(value * column.factor - column.ideal), default=None)
 
 
-def _cell(study: Study, arm: ArmSummary | None, column: Column, best: float | None) -> Cell:
+def _cell(study: Study, arm: ArmSummary | None, column: Column, best: float | None, taken: bool) -> Cell:
+    """taken: whether the arm is recommended."""
     if arm is None:
         return Cell("not run", mark="muted")
     value, row = mean(arm, column.metric), study.interval(arm, column.metric)
     ends = (row.low, row.high) if row else arm.extremes(column.metric) if len(arm.runs) > 1 else None
     low, high = (None if end is None else end * column.factor for end in ends or (None, None))
-    near = row is not None and row.above_best_low is not None and row.above_best_low <= 0
-    mark = "best" if value is not None and value == best else "near" if near else ""
     return Cell(
         number(None if value is None else value * column.factor),
         span(low, high) if value is not None else "",
-        mark,
+        "best" if value is not None and value == best else "",
+        taken,
     )
 
 
@@ -177,17 +182,17 @@ def _small_figures(study: Study, tasks: Sequence[ForecastTask]) -> tuple[Signs, 
     if not statistics.intervals:
         several = any(len(arm.runs) > 1 for arm in arms)
         signs: Signs = {"below": "smallest and largest over seeds"} if several else {}
-        return signs, "No intervals were computed: these are point estimates."
+        return {**signs, **RECOMMENDED}, "No intervals were computed: these are point estimates."
     rows = [row for arm in arms if (row := study.interval(arm, "mse")) is not None]
     known = [row for row in rows if row.low is not None]
     if not known:
-        return {}, f"No intervals: {rows[0].reason}." if rows else "No intervals."
+        return RECOMMENDED, f"No intervals: {rows[0].reason}." if rows else "No intervals."
     seeds = " and seeds" if max(row.seeds for row in rows) > 1 else ""
     signs = {
         "below": f"{statistics.confidence} intervals over {known[0].patients:,} test patients{seeds}",
-        "near": "not distinguishable from the best, by the interval of the paired difference",
+        **RECOMMENDED,
     }
-    return signs, "The best was chosen on these same patients, which flatters it."
+    return signs, "The smallest error was picked on these same patients, which flatters it: it is no advice."
 
 
 def _details(study: Study, task: ForecastTask) -> Block:
