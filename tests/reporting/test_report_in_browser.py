@@ -204,3 +204,22 @@ def test_without_scripts_the_drawings_stand_whole(browser, path, size):
         assert page.noise == []
         assert page.locator(".chart > svg").count() == page.locator(".chart").count()
         check_drawings(page)
+
+
+def test_the_leaderboard_is_sorted_by_a_click_or_a_key_on_a_head(live):
+    table = live.locator("table.sortable").first
+    shown = "rows => rows.map(row => parseFloat(row.cells[3].textContent))"
+
+    def ranks():
+        return table.locator("tbody tr").evaluate_all(shown)
+
+    head = table.get_by_role("button", name="mean rank")
+    head.click()
+    assert ranks() == sorted(ranks())
+    assert table.locator("th[aria-sort=ascending]").inner_text().startswith("mean rank")
+    head.press("Enter")
+    assert ranks() == sorted(ranks(), reverse=True)
+    table.get_by_role("button", name="model and arm").click()
+    names = table.locator("tbody th").all_inner_texts()
+    assert names == sorted(names)
+    assert len(names) > 10
