@@ -66,6 +66,14 @@ def test_wrong_stays_are_refused(write, values, stays, change: dict, found: str)
     assert caught.value.where.endswith("stays.parquet")
 
 
+def test_what_is_no_name_of_a_vital_sign_is_counted_and_not_told(write, values, stays) -> None:
+    """A column of identifiers under the name of the vital signs is a usual mistake."""
+    several = pd.concat([values.assign(vital=name) for name in ("spo2", "sao2", "M-4711", "4711", "P4711")])
+    with pytest.raises(UserError, match="nobody knows: sao2, 3 others") as caught:
+        check_tables(*write(several, stays), NAMES)
+    assert "4711" not in str(caught.value)
+
+
 def test_a_vital_sign_that_nobody_knows_is_named(write, values, stays) -> None:
     with pytest.raises(UserError, match="nobody knows: sats"):
         check_tables(*write(values.assign(vital="sats"), stays), NAMES)

@@ -223,6 +223,6 @@ def read_measurements(path: Path, vital: str) -> Measurements:
 
 def _told(vitals: set[str | None]) -> str:
     """The names of vital signs that a table holds; what does not look like one may be a patient's, and is counted."""
-    names = sorted(name for name in vitals if name and re.fullmatch("[A-Za-z_ ]{1,40}", name))[:20]
+    names = sorted(name for name in vitals if name and re.fullmatch(r"[A-Za-z_ ]{3,40}\d?", name))[:20]
     others = len(vitals) - len(names)
     return ", ".join([*names, *[f"{others} others"] * bool(others)]) or "nothing"
