@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import TypeAdapter
 from typer import Context, Option
 
+from workflow_scripts.cohorts.labelling import AttritionRow
 from workflow_scripts.evaluation.run_record import RunRecord
 from workflow_scripts.evaluation.summary import TABLES
 from workflow_scripts.evaluation.transfer_record import TransferRecord
@@ -24,6 +25,7 @@ from workflow_scripts.sources.mimic_iii.extraction import CHART_COLUMNS, KEPT_CO
 from workflow_scripts.sources.mimic_iii.reading import arrow_schema
 from workflow_scripts.sources.mimic_iii.vitals import VITALS_SCHEMA
 from workflow_scripts.windows.reading import WINDOW_SCHEMA, WindowMetadata
+from workflow_scripts.windows.selection import SelectionRow
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,6 +64,8 @@ def document_reference(
             "events": event_tables(),
             "windows": arrow_table(WINDOW_SCHEMA),
             "windows metadata": model_table(WindowMetadata, "key"),
+            "cohort attrition": described_table(AttritionRow),
+            "windows attrition": described_table(SelectionRow),
             "run record": model_table(RunRecord, "key"),
             "transfer record": model_table(TransferRecord, "key"),
             "summary": summary_tables(),
@@ -154,10 +158,12 @@ def arrow_table(schema: "pa.Schema") -> str:
 
 def summary_tables() -> str:
     """What every table of the summary is, and its columns."""
-    return "\n\n".join(
-        f"### {name}.csv\n\n{inspect.cleandoc(kind.__doc__ or '')}\n\n{model_table(kind, 'column')}"
-        for name, kind in TABLES.items()
-    )
+    return "\n\n".join(f"### {name}.csv\n\n{described_table(kind)}" for name, kind in TABLES.items())
+
+
+def described_table(kind: type) -> str:
+    """What a kind of row says of itself, and its columns."""
+    return f"{inspect.cleandoc(kind.__doc__ or '')}\n\n{model_table(kind, 'column')}"
 
 
 def model_table(kind: type, heading: str) -> str:
