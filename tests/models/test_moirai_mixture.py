@@ -8,12 +8,8 @@ from torch.distributions import Categorical, LogNormal, Normal, StudentT
 from uni2ts.distribution.mixture import Mixture
 from uni2ts.distribution.negative_binomial import NegativeBinomial
 
-from workflow_scripts.models.moirai_mixture import (
-    draw_mixture,
-    mixture_quantiles,
-    negative_binomial_quantile,
-    read_mixture,
-)
+from workflow_scripts.models.moirai_components import negative_binomial_quantile
+from workflow_scripts.models.moirai_mixture import draw_mixture, mixture_quantiles, read_mixture
 
 LEVELS = np.array([0.01, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.99])
 POINTS = 300
