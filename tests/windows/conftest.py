@@ -13,7 +13,7 @@ from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.windows.making import make_windows
 from workflow_scripts.windows.parameters import WindowParameters
 from workflow_scripts.windows.reading import Windows
-from workflow_scripts.windows.selection import SelectionRow
+from workflow_scripts.windows.selection_table import SelectionRow
 
 ADMITTED = pd.Timestamp("2130-05-17 22:47:00")
 

@@ -396,7 +396,7 @@ PARAMETERS: dict[str, tuple[Any, dict[str, int]]] = {
     "arms": (["zero-shot", "full", "lora", "dora"], {"adapt_and_forecast": 1} | SUMMARY),
     "models": (["moirai-nano", "chronos-t5-nano"], {"prepare_weights": 1} | MOIRAI | SUMMARY),
     "baselines": (["persistence", "mean-of-context"], {"forecast_baseline": 1} | SUMMARY),
-    "from_scratch": (FROM_SCRATCH["from_scratch"], {"train_from_scratch": 2} | SUMMARY),
+    "from_scratch": (FROM_SCRATCH["from_scratch"], {"train_from_scratch": 3} | SUMMARY),
     "weights": (
         {"moirai-nano": "elsewhere"},
         {"prepare_weights": 1} | MOIRAI | SUMMARY,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from workflow_scripts.cohorts.source_cohorts import NOT_INCLUDED
 from workflow_scripts.runtime.completeness import require_complete
 from workflow_scripts.runtime.errors import UserError
-from workflow_scripts.windows.selection import SelectionRow
+from workflow_scripts.windows.selection_table import SelectionRow
 
 Row = TypeVar("Row", bound=Any)
 

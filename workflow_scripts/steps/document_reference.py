@@ -25,7 +25,7 @@ from workflow_scripts.sources.mimic_iii.extraction import CHART_COLUMNS, KEPT_CO
 from workflow_scripts.sources.mimic_iii.reading import arrow_schema
 from workflow_scripts.sources.mimic_iii.vitals import VITALS_SCHEMA
 from workflow_scripts.windows.reading import WINDOW_SCHEMA, WindowMetadata
-from workflow_scripts.windows.selection import SelectionRow
+from workflow_scripts.windows.selection_table import SelectionRow
 
 if TYPE_CHECKING:
     import pyarrow as pa

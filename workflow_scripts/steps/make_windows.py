@@ -16,7 +16,7 @@ from workflow_scripts.windows.checks import check_tables
 from workflow_scripts.windows.findings import findings_file, write_findings
 from workflow_scripts.windows.parameters import WindowParameters
 from workflow_scripts.windows.reading import Covariate
-from workflow_scripts.windows.selection import SelectionRow
+from workflow_scripts.windows.selection_table import SelectionRow
 
 
 def warnings_of(parameters: WindowParameters) -> list[str]:

@@ -19,7 +19,8 @@ from workflow_scripts.sources.mimic_iii.items import PlausibleRange
 from workflow_scripts.windows.grid import Grid, make_grid, smooth
 from workflow_scripts.windows.parameters import WindowParameters
 from workflow_scripts.windows.reading import METADATA_KEY, WINDOW_SCHEMA, Covariate, WindowMetadata, Windows
-from workflow_scripts.windows.selection import SelectionRow, select_windows
+from workflow_scripts.windows.selection import select_windows
+from workflow_scripts.windows.selection_table import SelectionRow
 from workflow_scripts.windows.slicing import cut_contexts, cut_targets, steps_since_observed
 
 

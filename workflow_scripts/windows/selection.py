@@ -8,6 +8,7 @@ from workflow_scripts.runtime.errors import UserError
 from workflow_scripts.sources.contract import Patients, Stays
 from workflow_scripts.windows.grid import Grid
 from workflow_scripts.windows.parameters import WindowParameters
+from workflow_scripts.windows.selection_table import SelectionRow
 from workflow_scripts.windows.slicing import (
     Slices,
     candidate_slices,
@@ -18,22 +19,6 @@ from workflow_scripts.windows.slicing import (
     window_starts,
 )
 from workflow_scripts.windows.splitting import SPLITS, split_by_patient, split_by_window
-
-
-@dataclass(frozen=True)
-class SelectionRow:
-    """What is left of a cohort after one rule for windows.
-
-    deaths: of the stays, those whose hospital admission ended in death, as far as it is known. windows: None before
-    there are any. cut_windows: of the windows, those in whose horizon charting ends.
-    """
-
-    rule: str
-    stays: int
-    patients: int
-    deaths: int
-    windows: int | None
-    cut_windows: int | None
 
 
 @dataclass(frozen=True)

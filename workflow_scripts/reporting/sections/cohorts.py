@@ -16,7 +16,7 @@ from workflow_scripts.reporting.study import Study
 from workflow_scripts.reporting.words import count, percent
 from workflow_scripts.runtime.completeness import require_complete
 from workflow_scripts.sources.counts import SMALLEST_GROUP
-from workflow_scripts.windows.selection import SelectionRow
+from workflow_scripts.windows.selection_table import SelectionRow
 
 
 def cohort_section(study: Study) -> Section:
