@@ -17,8 +17,8 @@ ODD = Path("it's a  folder", "50%20 ünï 病", "{x} $HOME [a] #1")
 UNWRITABLE = "/proc"
 """A home that nobody can write to, the administrator included; docs/running.md says which variable it needs."""
 
-COSTS = ("second", "mib", "finished_at")
-"""What a run costs differs from run to run; these are parts of the columns' names."""
+OF_A_RUN = ("second", "mib", "finished_at", "git_commit")
+"""Parts of the names of columns that differ from run to run: costs, time and the test repository's commit."""
 
 
 @pytest.fixture(scope="module")
@@ -62,14 +62,14 @@ def snakemake(clone: Path) -> str:
 
 
 def metrics(project: Path, cohort: str) -> dict[tuple[str, str], dict[str, str]]:
-    """The numbers of a cohort's runs, without costs: (model, arm) -> column -> text."""
+    """The numbers of a cohort's runs, without what differs from run to run: (model, arm) -> column -> text."""
     with (project / "results/simulated/summary/metrics.csv").open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["cohort"] == cohort]
     return {
         (row["model"], row["arm"]): {
             name: text
             for name, text in row.items()
-            if name != "cohort" and not any(part in name for part in COSTS)
+            if name != "cohort" and not any(part in name for part in OF_A_RUN)
         }
         for row in rows
     }
