@@ -142,7 +142,8 @@ def held_out_scores(model: "ForecastModel", parameters: PretrainingParameters) -
     from workflow_scripts.training.forecasting import forecast
     from workflow_scripts.training.parameters import ForecastParameters
 
-    drawing = ForecastParameters(samples=50)
+    # The cards of the embedded models were scored by independent samples.
+    drawing = ForecastParameters(samples=50, protocol="paper")
     levels, horizon = drawing.quantiles, 12
     scores: Scores = {}
     for family in HELD_OUT_FAMILIES:
