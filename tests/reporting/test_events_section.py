@@ -105,7 +105,7 @@ def test_a_difference_is_claimed_by_its_interval_and_its_corrected_p_value_toget
 
 def test_what_is_hidden_is_said_once_with_its_lead(study):
     (block,) = event_section(study(ROWS)).blocks
-    assert block.text == "Not shown: 3 h: fewer than 11 test patients with this event."
+    assert block.text == "Not shown 3 h ahead: fewer than 11 test patients with this event."
 
 
 def test_a_study_without_events_says_so(study):

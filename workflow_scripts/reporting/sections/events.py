@@ -7,7 +7,7 @@ from typing import Any
 from workflow_scripts.evaluation.events.baselines import BASELINES, LAST_VALUE, LAST_VALUE_LOGISTIC, LOGISTIC
 from workflow_scripts.evaluation.events.judging import NO_AREA
 from workflow_scripts.evaluation.events.rows import EventCurveRow, EventRow
-from workflow_scripts.evaluation.names import capital, run_name, vital_name
+from workflow_scripts.evaluation.names import capital, listed, run_name, vital_name
 from workflow_scripts.reporting.charts import Figure, data, make_figure, slug
 from workflow_scripts.reporting.page import Block, Cell, Group, Line, Section, Table, heads
 from workflow_scripts.reporting.study import ForecastTask, Study, recommended_arms
@@ -42,7 +42,7 @@ LEAD = (
     "severer conditions; nothing is shown of fewer than 11 patients with, or without, an event."
 )
 
-NUMBERS = ("AUROC", "AUPRC", "Brier skill", "difference from logistic regression, Brier × 10⁻³", "p (Holm)")
+NUMBERS = ("AUROC", "AUPRC", "Brier skill", "Brier × 10⁻³ above logistic", "p (Holm)")
 
 
 def event_section(study: Study) -> Section:
@@ -73,30 +73,35 @@ def _blocks(study: Study, task: ForecastTask) -> list[Block]:
 
 def _block(study: Study, task: ForecastTask, heading: str, rows: Sequence[EventRow]) -> Block:
     names = {(arm.first.model, arm.first.arm) for arm in recommended_arms(task)}
-    said: list[str] = []
+    hidden: dict[str, list[int]] = {}
     tables: list[Table] = []
     for lead in dict.fromkeys(row.lead_minutes for row in rows):
         own = [row for row in rows if row.lead_minutes == lead]
         if not own[0].model:
-            said.append(f"{_time(lead)}{own[0].reason}" if lead else own[0].reason)
+            hidden.setdefault(own[0].reason, []).append(lead)
             continue
         shown = [row for row in own if row.model in BASELINES or (row.model, row.arm) in names]
         counts = (
             f"{own[0].windows:,} windows of {own[0].patients:,} patients, {own[0].events:,} events of "
             f"{own[0].patients_with_event:,} patients, prevalence {percent(own[0].prevalence or 0.0, 1)}"
         )
-        tables.append(_table(study, f"{capital(_time(lead)[:-2])} ahead: {counts}", shown, bool(tables)))
+        tables.append(_table(study, f"{capital(_time(lead))} ahead: {counts}", shown, bool(tables)))
     figures = [
         figure
         for curve in ("reliability", "decision")
         if (figure := _figure(study, task, rows, names, curve))
     ]
-    text = f"Not shown: {'; '.join(dict.fromkeys(said))}." if said else ""
+    text = " ".join(_not_shown(leads, reason) for reason, leads in hidden.items())
     return Block(heading, text, figures=figures, tables=tables)
 
 
+def _not_shown(leads: Sequence[int], reason: str) -> str:
+    ahead = f" {listed([_time(lead) for lead in leads])} ahead" if all(leads) else ""
+    return f"Not shown{ahead}: {reason}."
+
+
 def _time(minutes: int) -> str:
-    return f"{minutes // 60} h: " if minutes % 60 == 0 else f"{minutes} min: "
+    return f"{minutes // 60} h" if minutes % 60 == 0 else f"{minutes} min"
 
 
 def event_name(row: EventRow | EventCurveRow) -> str:
@@ -189,7 +194,7 @@ def _figure(
     return make_figure(
         f"{task.key}_events-{slug(event)}-{curve}",
         f"events-{curve}",
-        f"{title} of {event}, {_time(lead)[:-2]} ahead",
+        f"{title} of {event}, {_time(lead)} ahead",
         f"{title}: {said}.",
         alt.layer(*layers),
         drawn,
