@@ -20,6 +20,7 @@ from workflow_scripts.models.registry import (
     check_geometry,
     family_class,
     is_stand_in,
+    require_accepted_licence,
     variant,
     variant_names,
 )
@@ -84,6 +85,15 @@ def test_only_moirai_s_and_timesfm_3_s_published_weights_restrict_their_use() ->
     restricted = {name for name, entry in VARIANTS.items() if entry.restriction}
     assert restricted == {name for name in PUBLISHED if name.startswith("moirai")} | {"timesfm-3.0"}
     assert variant("moirai-1.0-R-small").restriction == "non-commercial use only"
+
+
+@pytest.mark.parametrize("accepted", [None, "Apache-2.0"])
+def test_restricted_weights_are_handed_on_only_where_their_licence_is_named(accepted: str | None) -> None:
+    require_accepted_licence(variant("chronos-t5-tiny"), None)
+    require_accepted_licence(variant("moirai-1.0-R-small"), "CC-BY-NC-4.0")
+    with pytest.raises(UserError, match="non-commercial use only") as refused:
+        require_accepted_licence(variant("moirai-1.0-R-small"), accepted)
+    assert "--accept-licence CC-BY-NC-4.0" in refused.value.remedy
 
 
 def test_an_unknown_name_is_refused_with_the_names_there_are() -> None:

@@ -145,6 +145,18 @@ def variant(name: str) -> Variant:
     return MODELS[name]
 
 
+def require_accepted_licence(chosen: Variant, accepted: str | None) -> None:
+    """Raise UserError where weights are to be handed on whose licence restricts their use, and nobody named it."""
+    if chosen.restriction and accepted != chosen.licence:
+        raise UserError(
+            f"weights of {chosen.name}",
+            f"the licence {chosen.licence}: {chosen.restriction}"
+            + (f"; accepted was {accepted}" if accepted else ""),
+            "its name, as a sign that it is known, before weights that contain them are written",
+            f"add --accept-licence {chosen.licence}, or adapt a model without such a restriction",
+        )
+
+
 def variant_names() -> list[str]:
     """The name of every model that has base weights, in the table's order."""
     return list(VARIANTS)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from typer import Option
 
 from workflow_scripts.adaptation.adapters import load_adapter, merge, read_arm, require_base, require_weights
-from workflow_scripts.models.registry import variant, variant_names
+from workflow_scripts.models.registry import require_accepted_licence, variant, variant_names
 from workflow_scripts.models.sources import weights_folder
 from workflow_scripts.models.weights import WEIGHTS, load_variant, write_provenance
 from workflow_scripts.privacy.credentials import MARK
@@ -29,10 +29,15 @@ def merge_adapter(
     weights: Annotated[
         Path | None, Option(help="folder of the base weights; by default weights/prepared/<model>")
     ] = None,
+    accept_licence: Annotated[
+        str | None,
+        Option(metavar="LICENCE", help="licence of the base weights, where it restricts their use"),
+    ] = None,
 ) -> None:
     """Fold a trained adapter into its base model: a folder that the family's upstream library loads as it is.
 
-    The folder holds the weights, their configuration and provenance.json. It is complete or absent.
+    The folder holds the weights, their configuration and provenance.json. It is complete or absent. It holds the base
+    weights too: where their licence restricts their use, --accept-licence must name it.
 
     Example:
         python -m workflow_scripts.steps.merge_adapter --model chronos-t5-nano \\
@@ -40,7 +45,9 @@ def merge_adapter(
             --output weights/chronos-t5-nano-heart-rate
     """
     require_own_folder(output)
-    chosen, saved = variant(model), read_arm(adapter)
+    chosen = variant(model)
+    require_accepted_licence(chosen, accept_licence)
+    saved = read_arm(adapter)
     require_base(adapter, model)
     base = weights_folder(chosen, weights)
     require_weights(adapter, base / WEIGHTS)
