@@ -78,7 +78,7 @@ def test_the_reference_names_the_keys_of_a_run_s_record(project: Path) -> None:
     record = json.loads(path.read_text(encoding="utf-8"))
     section = (DOCS / "tables.md").read_text(encoding="utf-8").partition("## The record of a run\n")[2]
     keys = re.findall(r"^\| `([^`]+)` ", section.partition("<!-- end -->")[0], flags=re.MULTILINE)
-    assert {key.partition(".")[0] for key in keys} == set(record)
-    for group in {key.partition(".")[0] for key in keys if "." in key}:
+    assert {key.partition(".")[0].removesuffix("[]") for key in keys} == set(record)
+    for group in {key.partition(".")[0] for key in keys if "." in key and "[]." not in key}:
         listed = {key.split(".")[1].removesuffix("[]") for key in keys if key.startswith(f"{group}.")}
         assert listed == set(record[group]), group

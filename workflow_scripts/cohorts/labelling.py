@@ -220,7 +220,9 @@ def _refuse_empty(where: str, attrition: list[AttritionRow]) -> None:
         where,
         f"no stay is left after the step {lost} (stays left after each step: {left})",
         "at least one ICU stay that passes every step",
-        "relax that step in the cohort settings, choose another definition, or use more data",
+        "shorten windows.context or windows.interval_minutes, which minimum_stay_hours follows unless it is set"
+        if lost == "stay_length"
+        else "relax that step in the cohort settings, choose another definition, or use more data",
     )
 
 
