@@ -98,8 +98,8 @@ def test_a_cohort_of_one_s_own_is_run_and_its_mistakes_are_named(changed_project
 def test_windows_longer_than_every_stay_are_refused(changed_project):
     study = TINY_STUDY | {"windows": {"context": 500, "horizon": 60}}
     text = refused(changed_project, study)
-    assert "context" in text
-    assert not list((changed_project / "data/simulated/windows").rglob("*.parquet"))
+    assert "windows.context" in text
+    assert not list((changed_project / "data/simulated/cohorts").rglob("*.parquet"))
 
 
 @pytest.mark.acceptance
