@@ -192,7 +192,7 @@ TRACKING_SETTINGS = step_settings(
     f"{RESULTS}/summary",
     "sync_tracking",
     ["dataset", "tracking"],
-    [MODEL_TABLE, PACKAGE / "sources/datasets.yaml"],
+    [MODEL_TABLE, EVENT_DEFINITIONS, PACKAGE / "sources/datasets.yaml"],
     runs=run_records(),
 )
 SYNC_TRACKING = (

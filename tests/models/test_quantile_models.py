@@ -73,6 +73,27 @@ def test_a_series_without_observations_still_gets_a_finite_forecast_and_loss(mod
     assert model.loss(context, target).isfinite()
 
 
+def test_gradients_are_finite_whatever_is_missing(model: QuantileModel) -> None:
+    """The first series has no value, the second begins after more than a patch, the others have gaps."""
+    context, target = series(random_values(4, 72, seed=17)), random_values(4, 36, seed=18)
+    model.loss(context, target).backward()
+    broken = [
+        name
+        for name, weight in model.module.named_parameters()
+        if weight.grad is not None and not weight.grad.isfinite().all()
+    ]
+    model.module.zero_grad(set_to_none=True)
+    assert broken == []
+
+
+def test_a_batch_of_constant_series_has_finite_gradients(model: QuantileModel) -> None:
+    model.loss(series(torch.full((2, 24), 70.0)), torch.full((2, 12), 71.0)).backward()
+    gradients = [weight.grad for weight in model.module.parameters() if weight.grad is not None]
+    assert gradients
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    model.module.zero_grad(set_to_none=True)
+
+
 def test_missing_targets_carry_no_loss(model: QuantileModel) -> None:
     context, target = series(random_values(3, 40, seed=7)), random_values(3, 20, seed=8, missing=0.3)
     longer = torch.cat((target, torch.full((3, 12), torch.nan)), dim=1)

@@ -65,7 +65,7 @@ def test_five_hundred_runs_stay_below_five_megabytes_and_fold_away(tmp_path):
     assert len(report.html.encode()) < 5_000_000
     shown = page.section("headline").partition("All arms")[0]
     assert shown.count('<th scope="row">') <= len(models) * (4 + 3) + 2
-    assert "Of each method with ranks, the rank with the smallest error." in page.text
+    assert "Of each method with ranks, the rank with the smallest validation error." in page.text
     # Twenty models' ranks, each with a figure of its own; no other figure tries to hold them all.
     kinds = [figure.kind for figure in report.figures]
     assert kinds.count("error-by-rank") == len(models)

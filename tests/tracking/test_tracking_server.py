@@ -86,4 +86,4 @@ def test_a_server_that_goes_away_costs_no_run_and_is_brought_up_to_date_once(
     }
     assert {info.status for info in second.values()} == {"FINISHED"}
     assert sorted(second) == ["full", "lora-r2", "lora-r4"]
-    assert (sweep.data.tags["runs"], sweep.data.tags["chosen"]) == ("3 of 3", "lora-r2")
+    assert (sweep.data.tags["runs"], sweep.data.tags["recommended"]) == ("3 of 3", "lora-r2")

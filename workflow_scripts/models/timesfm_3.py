@@ -101,21 +101,64 @@ class TimesFM3(QuantileModel):
         spread = torch.where(spread < _SMALLEST_SPREAD, torch.ones_like(spread), spread)
         forecast = self.trained_quantiles(context, target.shape[1])
         scaled = (forecast - centre[..., None]) / spread[..., None]
-        return quantile_loss(scaled, (target - centre) / spread, self.levels)
+        loss = quantile_loss(scaled, (target - centre) / spread, self.levels)
+        if torch.is_grad_enabled() and not loss.requires_grad:
+            # Constant series alone: nothing to learn, but a training loop asks for a gradient.
+            loss = loss + 0 * sum(weight.sum() for weight in self.module.parameters() if weight.requires_grad)
+        return loss
 
     def trained_quantiles(self, context: Series, horizon: int) -> Tensor:
         """One pass of upstream's `decode`; see QuantileModel.trained_quantiles."""
         require_at_most("windows.context", context.values.shape[1], _LONGEST_CONTEXT, "TimesFM-3")
         require_at_most("windows.horizon", horizon, _LONGEST_HORIZON, "TimesFM-3")
-        values, others = context.values[:, None], context.covariates
-        forecast = self.module._decode(
-            target=values.nan_to_num(),
-            target_mask=values.isnan(),
+        series = context.values[:, None]
+        if context.covariates is not None:
+            series = torch.cat((series, context.covariates), dim=1)
+        late, flat = _empty_patches(series, self.module.input_patch_len), _is_flat(series[:, 0])
+        forecast = series.new_empty((len(series), horizon, len(self.levels)))
+        for patches, without_gradient in torch.stack((late, flat.long()), dim=1).unique(dim=0).tolist():
+            rows = torch.nonzero((late == patches) & (flat == bool(without_gradient))).flatten()
+            # A patch in which nothing is observed attends to nothing, which has no gradient: such rows are shortened.
+            first = _first_step(series.shape[2], patches, self.module.input_patch_len)
+            # Nor has the spread of a constant series, which is 0: its row counts in a loss, and teaches nothing.
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not without_gradient):
+                decoded = self._decoded(series[rows, :, first:], horizon)
+            forecast = forecast.index_put((rows,), decoded)
+        return forecast.transpose(1, 2)
+
+    def _decoded(self, series: Tensor, horizon: int) -> Tensor:
+        """Upstream's decode, [batch, horizon, levels]. series: own and others, [batch, series, time]."""
+        missing = series.isnan()
+        # A series without any value counts as one of zeros.
+        missing = missing & ~missing.all(dim=2, keepdim=True)
+        values = series.nan_to_num()
+        others = values.shape[1] > 1
+        return self.module._decode(
+            target=values[:, :1],
+            target_mask=missing[:, :1],
             horizon=horizon,
-            past_only_covariates=None if others is None else others.nan_to_num(),
-            past_only_mask=None if others is None else others.isnan(),
-        )
-        return forecast[:, 0].transpose(1, 2)
+            past_only_covariates=values[:, 1:] if others else None,
+            past_only_mask=missing[:, 1:] if others else None,
+        )[:, 0]
+
+
+def _empty_patches(series: Tensor, patch: int) -> Tensor:
+    """How many whole patches before a row's first value may go, int64 [batch]; the last one stays."""
+    steps = series.shape[2]
+    observed = (~series.isnan()).any(dim=1)
+    first = torch.where(observed.any(dim=1), observed.long().argmax(dim=1), steps - 1)
+    return (first + -steps % patch) // patch
+
+
+def _is_flat(own: Tensor) -> Tensor:
+    """Whether all observed values of a row are the same, or none is observed, bool [batch]."""
+    highest = own.nan_to_num(-torch.inf).amax(dim=1)
+    return highest <= own.nan_to_num(torch.inf).amin(dim=1)
+
+
+def _first_step(steps: int, patches: int, patch: int) -> int:
+    """The step with which a context begins that loses so many patches; the first patch may be cut."""
+    return max(0, patches * patch - -steps % patch)
 
 
 def _network(config: dict[str, Any]) -> _TimesFM3Module:
