@@ -18,7 +18,7 @@ from workflow_scripts.models.base_weights import read_config
 from workflow_scripts.models.gaps import bridged
 from workflow_scripts.models.interface import Series
 from workflow_scripts.models.limits import require_at_most
-from workflow_scripts.models.pinball import quantile_loss
+from workflow_scripts.models.pinball import quantile_loss, standardised
 from workflow_scripts.models.quantile_model import QuantileModel
 from workflow_scripts.models.transformers_parts import load_renamed_module, save_module
 
@@ -74,10 +74,8 @@ class TimesFM25(QuantileModel):
         """
         values, missing = bridged(context.values)
         forecast = self._forecast(values, missing, target.shape[1])
-        centre, spread = _centre_and_spread(values, missing)
-        return quantile_loss(
-            (forecast - centre[..., None]) / spread[..., None], (target - centre) / spread, self.levels
-        )
+        known = values.masked_fill(missing, torch.nan)
+        return quantile_loss(*standardised(forecast, target, known), self.levels)
 
     def trained_quantiles(self, context: Series, horizon: int) -> Tensor:
         """As upstream's `full_predictions`, without their clamp; see QuantileModel.trained_quantiles."""
@@ -97,12 +95,3 @@ class TimesFM25(QuantileModel):
         median = points[..., _MEDIAN]
         around = spreads[:, : median.shape[1], 1:] - spreads[:, : median.shape[1], _MEDIAN, None]
         return median[..., None] + around
-
-
-def _centre_and_spread(values: Tensor, missing: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of a context, [batch, 1]; 0 and 1 of a constant or an empty one's spread."""
-    known = (~missing).to(values.dtype)
-    count = known.sum(dim=1, keepdim=True).clamp(min=1)
-    centre = (values * known).sum(dim=1, keepdim=True) / count
-    spread = (((values - centre) * known).square().sum(dim=1, keepdim=True) / count).sqrt()
-    return centre, torch.where(spread < 1e-6, torch.ones_like(spread), spread)

@@ -14,7 +14,7 @@ from torch import Tensor
 from workflow_scripts.models.base_weights import load_tensors, read_config, reading, save_tensors
 from workflow_scripts.models.interface import Series
 from workflow_scripts.models.limits import require_at_most
-from workflow_scripts.models.pinball import quantile_loss
+from workflow_scripts.models.pinball import quantile_loss, standardised
 from workflow_scripts.models.quantile_model import QuantileModel
 from workflow_scripts.runtime.files import write_json
 
@@ -35,7 +35,6 @@ _TRANSFORMER = {
 }
 LEVELS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
 _LONGEST_CONTEXT, _LONGEST_HORIZON = 15_360, 1024
-_SMALLEST_SPREAD = 1e-6
 
 
 class TimesFM3(QuantileModel):
@@ -93,15 +92,8 @@ class TimesFM3(QuantileModel):
 
     def loss(self, context: Series, target: Tensor) -> Tensor:
         """Quantile loss on values standardised by the context; see ForecastModel.loss."""
-        observed = ~context.values.isnan()
-        count = observed.sum(dim=1, keepdim=True).clamp(min=1)
-        known = context.values.nan_to_num()
-        centre = known.sum(dim=1, keepdim=True) / count
-        spread = (((known - centre) * observed).square().sum(dim=1, keepdim=True) / count).sqrt()
-        spread = torch.where(spread < _SMALLEST_SPREAD, torch.ones_like(spread), spread)
         forecast = self.trained_quantiles(context, target.shape[1])
-        scaled = (forecast - centre[..., None]) / spread[..., None]
-        loss = quantile_loss(scaled, (target - centre) / spread, self.levels)
+        loss = quantile_loss(*standardised(forecast, target, context.values), self.levels)
         if torch.is_grad_enabled() and not loss.requires_grad:
             # Constant series alone: nothing to learn, but a training loop asks for a gradient.
             loss = loss + 0 * sum(weight.sum() for weight in self.module.parameters() if weight.requires_grad)
